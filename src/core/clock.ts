@@ -1,0 +1,121 @@
+/** A timer that can be cancelled; cancelling one that already fired does nothing. */
+export interface Timer {
+  cancel(): void;
+}
+
+/** Time as an argument: everything that waits or stamps takes one, so that tests and replays run in virtual time. */
+export interface Clock {
+  /** Monotonic milliseconds, fractional, from an arbitrary origin. */
+  now(): number;
+  /** Milliseconds since the Unix epoch; only for what people or other machines read. */
+  wallMs(): number;
+  /** Calls `fn` once after `ms`. A background timer does not keep the process alive. */
+  after(ms: number, fn: () => void, options?: { background?: boolean }): Timer;
+}
+
+/** The machine's clock. The only place that reads `Date.now` or sets a timer. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(ms, fn, options) {
+    const id = setTimeout(fn, ms);
+    if (options?.background) Deno.unrefTimer(id);
+    return { cancel: () => clearTimeout(id) };
+  },
+};
+
+/** Resolves after `ms`; rejects with the signal's reason when `signal` aborts first. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const timer = clock.after(ms, () => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    });
+    const stop = () => {
+      timer.cancel();
+      reject(signal!.reason);
+    };
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+interface Entry {
+  at: number;
+  seq: number;
+  fn: () => void;
+  dead: boolean;
+}
+
+/** A clock that moves only when told. Timers with the same due time fire in the order they were set. */
+export class VirtualClock implements Clock {
+  #now = 0;
+  #seq = 0;
+  #heap: Entry[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  wallMs(): number {
+    return 1_700_000_000_000 + this.#now;
+  }
+
+  after(ms: number, fn: () => void): Timer {
+    const entry: Entry = { at: this.#now + Math.max(0, ms), seq: this.#seq++, fn, dead: false };
+    this.#push(entry);
+    return { cancel: () => void (entry.dead = true) };
+  }
+
+  /** Fires the next timer and moves to its time; false when none is left or it lies beyond `limitMs`. */
+  step(limitMs = Infinity): boolean {
+    while (this.#heap.length > 0) {
+      if (this.#heap[0].at > limitMs) return false;
+      const entry = this.#pop();
+      if (entry.dead) continue;
+      this.#now = entry.at;
+      entry.fn();
+      return true;
+    }
+    return false;
+  }
+
+  /** Fires every timer due within the next `ms`, then stands at that time. */
+  advance(ms: number): void {
+    const target = this.#now + ms;
+    while (this.step(target));
+    this.#now = target;
+  }
+
+  #less(a: Entry, b: Entry): boolean {
+    return a.at < b.at || (a.at === b.at && a.seq < b.seq);
+  }
+
+  #push(entry: Entry): void {
+    const heap = this.#heap;
+    let i = heap.push(entry) - 1;
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      if (!this.#less(heap[i], heap[parent])) break;
+      [heap[i], heap[parent]] = [heap[parent], heap[i]];
+      i = parent;
+    }
+  }
+
+  #pop(): Entry {
+    const heap = this.#heap;
+    const top = heap[0];
+    const last = heap.pop()!;
+    if (heap.length === 0) return top;
+    heap[0] = last;
+    for (let i = 0;;) {
+      const left = 2 * i + 1, right = left + 1;
+      let least = i;
+      if (left < heap.length && this.#less(heap[left], heap[least])) least = left;
+      if (right < heap.length && this.#less(heap[right], heap[least])) least = right;
+      if (least === i) return top;
+      [heap[i], heap[least]] = [heap[least], heap[i]];
+      i = least;
+    }
+  }
+}

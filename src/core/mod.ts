@@ -1,0 +1,10 @@
+/** Vocabulary of the router: the nouns that travel between rooms, time, chance, bounded containers. No I/O. */
+export * from "./clock.ts";
+export * from "./endpoint.ts";
+export * from "./errors.ts";
+export * from "./outcome.ts";
+export * from "./placement.ts";
+export * from "./prng.ts";
+export * from "./request.ts";
+export * from "./reservation.ts";
+export * from "./bounded.ts";

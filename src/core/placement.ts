@@ -1,0 +1,45 @@
+/** Where a request goes, and where next if that fails before the first byte. */
+export interface Placement {
+  readonly slot: number;
+  /** Further candidates, best first. */
+  readonly fallbacks: readonly number[];
+  /** Scheduling profile that chose. */
+  readonly profile: string;
+  /** Leading prompt blocks the chosen endpoint is believed to hold. */
+  readonly matchedBlocks: number;
+  readonly totalBlocks: number;
+}
+
+/** Why a profile has no endpoint to offer. */
+export interface Refusal {
+  readonly refused: "no-endpoints" | "no-such-model" | "filtered" | "unknown-profile" | "not-cached";
+  readonly message: string;
+}
+
+/** One scorer's say about one endpoint. */
+export interface ScoreTrace {
+  readonly plugin: string;
+  readonly weight: number;
+  readonly score: number;
+}
+
+/** One endpoint's way through a profile. */
+export interface CandidateTrace {
+  readonly endpoint: string;
+  /** Filter that dropped it, when one did. */
+  readonly droppedBy?: string;
+  readonly scores: readonly ScoreTrace[];
+  /** Weighted sum; absent when dropped. */
+  readonly total?: number;
+  /** Position in the pick, 0 first; absent when not picked. */
+  readonly rank?: number;
+}
+
+/** The whole of one decision, for operators: every candidate, every verdict, every score. */
+export interface Explanation {
+  readonly profile: string;
+  readonly filters: readonly { readonly plugin: string; readonly before: number; readonly after: number }[];
+  readonly candidates: readonly CandidateTrace[];
+  readonly picker: string;
+  readonly picked: readonly string[];
+}

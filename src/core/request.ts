@@ -1,0 +1,82 @@
+/** The API dialect of a request, decided by its path. */
+export type Api =
+  | "chat"
+  | "completions"
+  | "responses"
+  | "embeddings"
+  | "messages"
+  | "count-tokens"
+  | "generate"
+  | "sglang-generate"
+  | "tokenize"
+  | "rerank"
+  | "score"
+  | "passthrough";
+
+/** Read access to request headers by lower-case name. */
+export interface HeaderReader {
+  get(name: string): string | null | undefined;
+}
+
+/** The prompt as a chain of block hashes, for prefix matching. */
+export interface PromptBlocks {
+  /** One chained 64-bit hash a block, in order; the last block may be partial. */
+  readonly hashes: BigUint64Array;
+  /** Tokens a block stands for. */
+  readonly blockTokens: number;
+}
+
+/** Latency targets of one request; absent means unconstrained. */
+export interface Slo {
+  readonly ttftMs?: number;
+  readonly tpotMs?: number;
+}
+
+/** One request as the router sees it: values only, no body. */
+export interface RequestView {
+  readonly id: string;
+  readonly api: Api;
+  /** Clock milliseconds at which the request line arrived. */
+  readonly receivedAtMs: number;
+  /** The model asked of the endpoint, after rewriting; "" when the request names none. */
+  readonly model: string;
+  /** The model the client asked for. */
+  readonly requestedModel: string;
+  readonly stream: boolean;
+  /** The client's cap on output tokens. */
+  readonly maxOutputTokens?: number;
+  /** Prompt length in tokens: exact when token ids were given, else estimated from the text and media. */
+  readonly promptTokens: number;
+  readonly bodyBytes: number;
+  readonly blocks: PromptBlocks;
+  /** Tenant: fairness id header or key; "default-flow" when none. */
+  readonly fairnessId: string;
+  /** InferenceObjective name; "" when none. */
+  readonly objective: string;
+  /** Higher is served first; negative may be shed. */
+  readonly priority: number;
+  readonly slo: Slo;
+  readonly mediaParts: number;
+  readonly headers: HeaderReader;
+  /** `host` or `host:port` entries the proxy in front restricts the choice to; absent means no restriction. */
+  readonly subset?: readonly string[];
+}
+
+/** Prefix match of one request over the pool; arrays are indexed by slot and valid until the next match. */
+export interface PrefixMatch {
+  /** Leading blocks of the prompt each slot holds. */
+  readonly blocks: Int32Array;
+  /** Blocks of the prompt. */
+  readonly total: number;
+  readonly blockTokens: number;
+}
+
+/** Prompt tokens `slot` need not compute. Never the whole prompt: an engine always computes the last token. */
+export function cachedTokens(view: RequestView, match: PrefixMatch, slot: number): number {
+  return Math.min(match.blocks[slot] * match.blockTokens, Math.max(0, view.promptTokens - 1));
+}
+
+/** Prompt tokens `slot` would have to compute. */
+export function uncachedTokens(view: RequestView, match: PrefixMatch, slot: number): number {
+  return Math.max(0, view.promptTokens - cachedTokens(view, match, slot));
+}

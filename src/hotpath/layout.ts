@@ -1,0 +1,68 @@
+/** Sizes the shared memory is laid out for; all fixed at start. */
+export interface MemorySizes {
+  /** Slots of the endpoint table, at most 1,024. */
+  readonly endpoints: number;
+  /** Bytes for the prefix tree. */
+  readonly prefixTreeBytes: number;
+  /** Longest request body the scan accepts. */
+  readonly bodyBytesMax: number;
+  /** Prompt tokens hashed for prefix matching; what lies beyond is not matched. */
+  readonly prefixTokensMax: number;
+}
+
+/** One stretch of the shared memory. */
+export interface Region {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+//   0        64 KiB                                                           end
+//   ├────────┼────────────────┼─────────────┼──────┼────────┼────────┼───────┤
+//   │ static │ endpoint table │ prefix tree │ body │ spans  │ prompt │ hashes│
+//   └────────┴────────────────┴─────────────┴──────┴────────┴────────┴───────┘
+// Every region starts on a 64-byte line. "static" is the compiler's own data. The last four are the scratch of one
+// isolate: the request body, the scan's result and prompt spans, the canonical prompt bytes, its block hashes.
+export interface MemoryLayout {
+  readonly endpointTable: Region;
+  readonly prefixTree: Region;
+  readonly body: Region;
+  readonly spans: Region;
+  readonly prompt: Region;
+  readonly hashes: Region;
+  /** Pages of 64 KiB the memory needs. */
+  readonly pages: number;
+}
+
+/** Bytes of a prompt span: start u32, end u32, kind u32. */
+export const spanBytes = 12;
+/** Prompt spans kept for one request; the text of later ones is counted and not hashed. */
+export const spansMax = 262_144;
+/** Bytes before the spans: the scan's result record. */
+export const scanRecordBytes = 1024;
+/** Smallest block the hash kernel accepts, in tokens: sizes the hash region. */
+export const blockTokensMin = 16;
+
+const pageBytes = 65_536;
+const line = 64;
+
+/** Places every region; `endpointTableBytes` comes from the table's own size rule. */
+export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number): MemoryLayout {
+  let at = pageBytes;
+  const take = (bytes: number): Region => {
+    const region = { offset: at, bytes };
+    at = Math.ceil((at + bytes) / line) * line;
+    return region;
+  };
+  const layout = {
+    endpointTable: take(endpointTableBytes),
+    prefixTree: take(sizes.prefixTreeBytes),
+    // Room after the body, so that vector loads may read past its end.
+    body: take(sizes.bodyBytesMax + line),
+    spans: take(scanRecordBytes + spansMax * spanBytes),
+    prompt: take(sizes.prefixTokensMax * 4 + line),
+    hashes: take(Math.ceil(sizes.prefixTokensMax / blockTokensMin) * 8 + line),
+  };
+  const pages = Math.ceil(at / pageBytes);
+  if (pages > 65_536) throw new RangeError(`Cannot lay out ${at} bytes of shared memory: the limit is 4 GiB`);
+  return { ...layout, pages };
+}
