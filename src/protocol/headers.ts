@@ -1,0 +1,95 @@
+/** Header names and what crosses the router in each direction. All names are lower case. */
+
+/** Canonical request headers with their older aliases; the canonical name wins. */
+export const controlHeaders = {
+  objective: ["x-llm-d-inference-objective", "x-gateway-inference-objective"],
+  fairnessId: ["x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id"],
+  modelRewrite: ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"],
+  sloTtftMs: ["x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"],
+  sloTpotMs: ["x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"],
+  subset: ["x-gateway-destination-endpoint-subset"],
+} as const;
+
+/** Response header that names why a request was refused. */
+export const droppedReasonHeader = "x-llm-d-request-dropped-reason";
+
+/** Reads a control header under any of its names. */
+export function controlHeader(
+  headers: { get(name: string): string | null | undefined },
+  names: readonly string[],
+): string | undefined {
+  for (const name of names) {
+    const value = headers.get(name);
+    if (value !== null && value !== undefined && value !== "") return value;
+  }
+  return undefined;
+}
+
+// RFC 9110 section 7.6.1, with the older names that still occur.
+const hopByHop = [
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+];
+
+// Set by the router toward the model server or read by it; a client's copy must not reach either.
+const routerOwned = [
+  ...Object.values(controlHeaders).flat(),
+  droppedReasonHeader,
+  "x-gateway-destination-endpoint",
+  "x-gateway-destination-endpoint-served",
+  "x-gateway-destination-endpoint-scores",
+  "x-prefiller-host-port",
+  "x-encoder-hosts-ports",
+  "x-data-parallel-host-port",
+  "x-kv-cache-source-host-port",
+  "x-llm-d-video-fps",
+  "x-llm-d-video-duration-seconds",
+  "x-llm-d-video-resolution",
+  "x-session-token",
+  "test-epp-endpoint-selection",
+];
+
+// Framing and routing of the new hop are the connection's business; a router's own credentials stay with it.
+const notForwarded = new Set([...hopByHop, ...routerOwned, "host", "content-length", "expect", "accept-encoding"]);
+const notReturned = new Set([
+  ...hopByHop,
+  ...routerOwned.filter((name) => name !== "x-session-token"),
+  "content-length",
+]);
+
+function connectionListed(headers: Headers): Set<string> | undefined {
+  const value = headers.get("connection");
+  if (!value) return undefined;
+  return new Set(value.split(",").map((name) => name.trim().toLowerCase()));
+}
+
+/**
+ * Client headers that go on to the model server, as `name: value` lines. `accept-encoding` is dropped so that the
+ * answer comes uncompressed and its usage can be read.
+ */
+export function forwardedHeaders(headers: Headers): string {
+  const listed = connectionListed(headers);
+  let lines = "";
+  headers.forEach((value, name) => {
+    if (notForwarded.has(name) || listed?.has(name)) return;
+    lines += `${name}: ${value}\r\n`;
+  });
+  return lines;
+}
+
+/** Model-server headers that go back to the client. */
+export function returnedHeaders(headers: Headers): Headers {
+  const listed = connectionListed(headers);
+  const out = new Headers();
+  headers.forEach((value, name) => {
+    if (!notReturned.has(name) && !listed?.has(name)) out.append(name, value);
+  });
+  return out;
+}

@@ -1,0 +1,6 @@
+/** Bytes in, values out: API paths, header rules, error bodies, usage and response edits. No sockets, no timers. */
+export * from "./apis.ts";
+export * from "./headers.ts";
+export * from "./outcomes.ts";
+export * from "./response_edits.ts";
+export * from "./usage.ts";

@@ -1,0 +1,81 @@
+import { deepStrictEqual, equal } from "node:assert/strict";
+import { outcomes, RouterError } from "../core/mod.ts";
+import { errorShape } from "./apis.ts";
+import { controlHeader, controlHeaders, forwardedHeaders, returnedHeaders } from "./headers.ts";
+import { errorResponse, outcomeTable } from "./outcomes.ts";
+
+Deno.test("outcomeTable has a row for every outcome and errors only above 399", () => {
+  deepStrictEqual(Object.keys(outcomeTable).sort(), [...outcomes].sort());
+  for (const outcome of outcomes) {
+    if (outcome !== "completed") equal(outcomeTable[outcome].status >= 400, true, outcome);
+  }
+});
+
+Deno.test("errorResponse() gives each client its own error shape", async () => {
+  const error = new RouterError("model-not-found", "The model `x` does not exist", { param: "model" });
+  const openai = errorResponse(error, errorShape("/v1/chat/completions"), "id-1");
+  equal(openai.status, 404);
+  deepStrictEqual(await openai.json(), {
+    error: {
+      message: "The model `x` does not exist",
+      type: "invalid_request_error",
+      param: "model",
+      code: "model_not_found",
+    },
+  });
+  const anthropic = errorResponse(error, errorShape("/v1/messages"), "id-2");
+  deepStrictEqual(await anthropic.json(), {
+    type: "error",
+    error: { type: "not_found_error", message: "The model `x` does not exist" },
+    request_id: "id-2",
+  });
+});
+
+Deno.test("errorResponse() names the reason and the wait of a refusal", () => {
+  const response = errorResponse(
+    new RouterError("rejected-no-endpoints", "none", { retryAfterS: 2.2 }),
+    "openai",
+    "id",
+  );
+  equal(response.status, 503);
+  equal(response.headers.get("x-llm-d-request-dropped-reason"), "rejected-no-endpoints");
+  equal(response.headers.get("retry-after"), "3");
+});
+
+Deno.test("forwardedHeaders() keeps what is the client's and drops hop-by-hop, control and listed headers", () => {
+  const lines = forwardedHeaders(
+    new Headers({
+      "authorization": "Bearer k",
+      "content-type": "application/json",
+      "connection": "close, x-listed",
+      "x-listed": "1",
+      "transfer-encoding": "chunked",
+      "host": "a",
+      "content-length": "3",
+      "x-llm-d-slo-ttft-ms": "100",
+      "x-gateway-destination-endpoint": "1.2.3.4:80",
+      "x-prefiller-host-port": "1.2.3.4:80",
+      "x-custom": "yes",
+    }),
+  );
+  equal(lines, "authorization: Bearer k\r\ncontent-type: application/json\r\nx-custom: yes\r\n");
+});
+
+Deno.test("returnedHeaders() drops framing and router-owned headers and keeps several cookies", () => {
+  const headers = new Headers([
+    ["set-cookie", "a=1"],
+    ["set-cookie", "b=2"],
+    ["transfer-encoding", "chunked"],
+    ["content-length", "9"],
+    ["x-llm-d-request-dropped-reason", "x"],
+    ["x-own", "1"],
+  ]);
+  deepStrictEqual([...returnedHeaders(headers)], [["set-cookie", "a=1"], ["set-cookie", "b=2"], ["x-own", "1"]]);
+});
+
+Deno.test("controlHeader() prefers the canonical name over its alias", () => {
+  const headers = new Headers({ "x-slo-ttft-ms": "5", "x-llm-d-slo-ttft-ms": "7" });
+  equal(controlHeader(headers, controlHeaders.sloTtftMs), "7");
+  equal(controlHeader(new Headers({ "x-slo-ttft-ms": "5" }), controlHeaders.sloTtftMs), "5");
+  equal(controlHeader(new Headers(), controlHeaders.sloTtftMs), undefined);
+});
