@@ -35,7 +35,7 @@ async function readTree(directory: string, prefix = ""): Promise<Map<string, str
   const entries = await Array.fromAsync(Deno.readDir(directory));
   for (const entry of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
     const path = `${directory}/${entry.name}`;
-    if (entry.isDirectory) for (const [k, v] of await readTree(path, `${prefix}${entry.name}/`)) files.set(k, v);
+    if (entry.isDirectory) { for (const [k, v] of await readTree(path, `${prefix}${entry.name}/`)) files.set(k, v); }
     else files.set(prefix + entry.name, await Deno.readTextFile(path));
   }
   return files;
