@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- A tool talks to its terminal.
 /**
  * Generates `src/proto/gen/` from the `.proto` files of `src/proto/`, with buf and protoc-gen-es from npm. With `--verify`,
  * compares instead of writing and exits 1 on a difference. The generated files are committed, so that running needs neither.

@@ -2,5 +2,7 @@
 export * from "./apis.ts";
 export * from "./headers.ts";
 export * from "./outcomes.ts";
+export * from "./prometheus_text.ts";
 export * from "./response_edits.ts";
 export * from "./usage.ts";
+export * from "./stream_observer.ts";

@@ -21,7 +21,7 @@ export interface ScanResult {
 }
 
 /** Labels a series may have; a line with more is malformed. Engines have at most about 40 (`vllm:cache_config_info`). */
-export const labelsMax = 128;
+export const seriesLabelsMax = 128;
 
 const selectorName = /^[a-zA-Z_:][a-zA-Z0-9_:]*/;
 const selectorLabel =
@@ -71,7 +71,7 @@ export class Series {
   bytes: Uint8Array = new Uint8Array();
   labelCount = 0;
   /** Four offsets a label: name start, name end, value start, value end. */
-  readonly spans = new Uint32Array(4 * labelsMax);
+  readonly spans = new Uint32Array(4 * seriesLabelsMax);
 
   /** The value of a label, unescaped; undefined when the series has no such label. */
   label(name: string): string | undefined {
@@ -242,7 +242,7 @@ export class PrometheusScanner {
         this.#series.labelCount = count;
         return true;
       }
-      if (count === labelsMax) return false;
+      if (count === seriesLabelsMax) return false;
       const nameStart = this.#at;
       while (isNameByte[bytes[this.#at]] === 1) this.#at++;
       const nameEnd = this.#at;

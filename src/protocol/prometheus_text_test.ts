@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { labelsMax, parseSelector, PrometheusScanner, type ScanResult } from "./prometheus_text.ts";
+import { seriesLabelsMax, parseSelector, PrometheusScanner, type ScanResult } from "./prometheus_text.ts";
 
 const encoder = new TextEncoder();
 
@@ -127,8 +127,8 @@ Deno.test("scan() counts malformed lines of wanted metrics, skips them and goes 
 
 Deno.test("scan() takes a line with more labels than the limit as malformed", () => {
   const labels = (n: number) => Array.from({ length: n }, (_, i) => `l${i}="v"`).join(",");
-  equal(scan(["a"], `a{${labels(labelsMax)}} 1`).result.matched, 1);
-  equal(scan(["a"], `a{${labels(labelsMax + 1)}} 1`).result.malformed, 1);
+  equal(scan(["a"], `a{${labels(seriesLabelsMax)}} 1`).result.matched, 1);
+  equal(scan(["a"], `a{${labels(seriesLabelsMax + 1)}} 1`).result.malformed, 1);
 });
 
 Deno.test("scan() reads whole lines only when the page is longer than bytesMax", () => {
