@@ -1,0 +1,523 @@
+import { BlockPool } from "./block_pool.ts";
+import { type CostModel, defaultCost, stepMs, type StepWork } from "./cost.ts";
+import type { Prompt } from "./prompt.ts";
+
+/** Size and speed of one engine. */
+export interface EngineOptions {
+  /** Tokens one step computes at most, prompt chunks and decodes together. */
+  readonly maxBatchedTokens: number;
+  /** Requests that run at once. */
+  readonly maxRunning: number;
+  /** Requests that wait at most; further ones are refused. */
+  readonly maxWaiting: number;
+  /** Blocks of KV cache. */
+  readonly cacheBlocks: number;
+  /** Tokens a block holds. */
+  readonly blockSize: number;
+  /** Distinct adapters that run at once. */
+  readonly maxLoras: number;
+  readonly cost: CostModel;
+}
+
+/**
+ * vLLM's defaults where it has fixed ones (2,048 tokens a step with chunked prefill, 256 requests, block 16, 1 adapter).
+ * 32,768 blocks are 524,288 tokens: 64 GiB for an 8B model in 16 bit.
+ */
+export const defaultEngine: EngineOptions = {
+  maxBatchedTokens: 2048,
+  maxRunning: 256,
+  maxWaiting: 1000,
+  cacheBlocks: 32_768,
+  blockSize: 16,
+  maxLoras: 1,
+  cost: defaultCost,
+};
+
+/** What an engine is asked to do. The same object identifies the request in events and in `abort`. */
+export interface EngineRequest {
+  readonly prompt: Prompt;
+  /** Tokens to generate; 0 for pooling (embeddings, scores), which ends with the prompt computed. */
+  readonly outputTokens: number;
+  readonly adapter?: string;
+  /** Wants an event for each token, not only for the first. Such requests are stepped one step at a time. */
+  readonly everyToken?: boolean;
+}
+
+/** How a finished request went; all times on the clock of the `nowMs` arguments. */
+export interface RequestTimes {
+  readonly arrivedMs: number;
+  /** First step that computed a part of it began. */
+  readonly scheduledMs: number;
+  /** NaN for pooling. */
+  readonly firstTokenMs: number;
+  readonly finishedMs: number;
+  /** Prompt tokens found in the cache when first scheduled. */
+  readonly cachedTokens: number;
+  readonly preemptions: number;
+}
+
+export type EngineEvent =
+  | { readonly kind: "token"; readonly request: EngineRequest; readonly index: number; readonly atMs: number }
+  | { readonly kind: "finish"; readonly request: EngineRequest; readonly atMs: number; readonly times: RequestTimes };
+
+/** Load and counters of an engine. */
+export interface EngineMetrics {
+  running: number;
+  waiting: number;
+  /** Share of blocks held by running requests, 0 to 1. */
+  kvUsage: number;
+  cacheBlocks: number;
+  blockTokens: number;
+  /** Blocks whose content can be reused. */
+  cachedBlocks: number;
+  promptTokens: number;
+  generationTokens: number;
+  /** Prompt tokens looked up in the prefix cache, and found. */
+  prefixQueries: number;
+  prefixHits: number;
+  preemptions: number;
+  finished: number;
+  aborted: number;
+  runningAdapters: string[];
+  waitingAdapters: string[];
+}
+
+interface Sequence {
+  readonly request: EngineRequest;
+  readonly arrivedMs: number;
+  ended: boolean;
+  /** Tokens whose KV is in the cache when the step in flight is not counted. */
+  computed: number;
+  /** Output tokens sampled. */
+  produced: number;
+  /** Tokens the step in flight computes. */
+  scheduled: number;
+  blocks: Int32Array;
+  held: number;
+  /** Leading blocks already offered to the cache index. */
+  published: number;
+  cachedTokens: number;
+  scheduledMs: number;
+  firstTokenMs: number;
+  preemptions: number;
+}
+
+/** One step, or a run of equal decode steps, being computed. `stepsLeft` counts the current step. */
+interface Flight {
+  batch: Sequence[];
+  work: StepWork;
+  endMs: number;
+  stepsLeft: number;
+}
+
+const noBlocks = new Int32Array(0);
+const noEvents: readonly EngineEvent[] = [];
+
+/**
+ * A model server's scheduler without the model: continuous batching, chunked prefill, paged prefix cache, preemption by
+ * recompute, as in vLLM's V1 scheduler. Pure: time is an argument, nothing is awaited, chance is not used.
+ *
+ * Rules of a step, in order: running requests first, in order of admission, each the tokens it lacks within the token
+ * budget; where no block is free the youngest running request is preempted and waits at the front. Then, if none was
+ * preempted, waiting requests first come first served, until the budget, `maxRunning` or the blocks are used up; a request
+ * whose adapter would be one too many is passed over. Results become visible when the step ends.
+ *
+ * Steps follow each other without a gap while there is work, at the times the cost model gives and not when `advance` is
+ * called. So the results depend on the times of `submit` and `abort` alone: a driver that wakes late changes nothing.
+ *
+ * While the batch only decodes and nobody asked for every token, steps that differ in nothing but time are taken as one
+ * run; the results are the same as step by step, to the bit.
+ */
+export class Engine {
+  readonly options: EngineOptions;
+  readonly #pool: BlockPool;
+  readonly #waiting: Sequence[] = [];
+  readonly #running: Sequence[] = [];
+  readonly #live = new Map<EngineRequest, Sequence>();
+  readonly #adapters = new Map<string, number>();
+  readonly #counters = {
+    promptTokens: 0,
+    generationTokens: 0,
+    prefixQueries: 0,
+    prefixHits: 0,
+    preemptions: 0,
+    finished: 0,
+    aborted: 0,
+  };
+  #events: EngineEvent[] = [];
+  #flight: Flight | undefined;
+  /** When the next step begins, while none is in flight and there is work. */
+  #startMs = NaN;
+  #slowFactor = 1;
+
+  constructor(options: Partial<EngineOptions> = {}) {
+    this.options = { ...defaultEngine, ...options };
+    const { maxBatchedTokens, maxRunning, cacheBlocks, blockSize, maxLoras } = this.options;
+    for (const [name, value] of Object.entries({ maxBatchedTokens, maxRunning, cacheBlocks, blockSize, maxLoras })) {
+      if (Number.isSafeInteger(value) && value >= 1) continue;
+      throw new RangeError(`Cannot make an engine as ${name} must be a positive integer: current value is ${value}`);
+    }
+    this.#pool = new BlockPool(cacheBlocks);
+  }
+
+  /** Blocks `request` needs at its longest; `submit` throws when the cache has fewer. */
+  blocksNeeded(request: EngineRequest): number {
+    return Math.ceil((request.prompt.tokens + Math.max(0, request.outputTokens - 1)) / this.options.blockSize);
+  }
+
+  /** Queues a request that arrived at `nowMs`; false when the queue is full. Times never go back between calls. */
+  submit(request: EngineRequest, nowMs: number): boolean {
+    if (!(request.prompt.tokens >= 1) || !(request.outputTokens >= 0)) {
+      throw new RangeError(
+        `Cannot run a request as it must have a prompt: current value is ${request.prompt.tokens} tokens`,
+      );
+    }
+    if (this.blocksNeeded(request) > this.options.cacheBlocks) {
+      throw new RangeError(
+        `Cannot run a request as it must fit in ${this.options.cacheBlocks} blocks: current value is ${
+          this.blocksNeeded(request)
+        }`,
+      );
+    }
+    if (this.#live.has(request)) throw new RangeError("Cannot run a request as the same one has not ended");
+    this.#progress(nowMs, false);
+    if (this.#waiting.length >= this.options.maxWaiting) return false;
+    const sequence = newSequence(request, nowMs);
+    this.#live.set(request, sequence);
+    this.#waiting.push(sequence);
+    this.#wakeAt(nowMs);
+    return true;
+  }
+
+  /** Drops a request at `nowMs` and frees its blocks; false when it is not here or already ended. */
+  abort(request: EngineRequest, nowMs: number): boolean {
+    this.#progress(nowMs, false);
+    const sequence = this.#live.get(request);
+    if (sequence === undefined) return false;
+    if (this.#flight !== undefined) this.#flight.stepsLeft = 1;
+    remove(this.#waiting, sequence);
+    if (remove(this.#running, sequence)) this.#leave(sequence);
+    this.#end(sequence);
+    this.#counters.aborted++;
+    return true;
+  }
+
+  /** Multiplies the durations of later steps. */
+  slowDown(factor: number, nowMs: number): void {
+    this.#progress(nowMs, false);
+    if (this.#flight !== undefined) this.#flight.stepsLeft = 1;
+    this.#slowFactor = factor;
+  }
+
+  /** When `advance` next has something to do; undefined while the engine is idle. */
+  wakeMs(): number | undefined {
+    if (this.#events.length > 0) return 0;
+    if (this.#flight !== undefined) return this.#flightEndMs(this.#flight);
+    return Number.isNaN(this.#startMs) ? undefined : this.#startMs;
+  }
+
+  /** Computes every step that has ended by `nowMs`, begins the next, and returns what happened, oldest first. */
+  advance(nowMs: number): readonly EngineEvent[] {
+    this.#progress(nowMs, true);
+    if (this.#events.length === 0) return noEvents;
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  /** Load as of the last `advance`, `submit` or `abort`. */
+  metrics(): EngineMetrics {
+    const waitingAdapters = new Set<string>();
+    for (const { request } of this.#waiting) if (request.adapter !== undefined) waitingAdapters.add(request.adapter);
+    return {
+      running: this.#running.length,
+      waiting: this.#waiting.length,
+      kvUsage: 1 - this.#pool.free / this.#pool.size,
+      cacheBlocks: this.#pool.size,
+      blockTokens: this.options.blockSize,
+      cachedBlocks: this.#pool.keyed,
+      ...this.#counters,
+      runningAdapters: [...this.#adapters.keys()],
+      waitingAdapters: [...waitingAdapters],
+    };
+  }
+
+  #wakeAt(nowMs: number): void {
+    if (this.#flight !== undefined) this.#flight.stepsLeft = 1;
+    else if (Number.isNaN(this.#startMs)) this.#startMs = nowMs;
+  }
+
+  /** A step due to begin exactly at `nowMs` begins only if `inclusive`: arrivals of the same instant join it. */
+  #progress(nowMs: number, inclusive: boolean): void {
+    for (;;) {
+      if (this.#flight !== undefined) {
+        this.#settle(this.#flight, nowMs);
+        if (this.#flight.endMs > nowMs) return;
+        this.#complete(this.#flight);
+      }
+      if (Number.isNaN(this.#startMs)) return;
+      if (this.#startMs > nowMs || (this.#startMs === nowMs && !inclusive)) return;
+      this.#begin(this.#startMs);
+    }
+  }
+
+  /** Takes the steps of a run that have ended, all but the last one of the run. */
+  #settle(flight: Flight, nowMs: number): void {
+    let steps = 0;
+    while (flight.stepsLeft > 1 && flight.endMs <= nowMs) {
+      steps++;
+      flight.stepsLeft--;
+      flight.work.decodeContext += flight.batch.length;
+      flight.endMs += stepMs(this.options.cost, flight.work) * this.#slowFactor;
+    }
+    if (steps === 0) return;
+    for (const sequence of flight.batch) {
+      sequence.computed += steps;
+      sequence.produced += steps;
+      this.#grow(sequence, sequence.computed + 1);
+    }
+    this.#counters.generationTokens += steps * flight.batch.length;
+  }
+
+  #flightEndMs(flight: Flight): number {
+    let endMs = flight.endMs;
+    const work = { ...flight.work };
+    for (let i = 1; i < flight.stepsLeft; i++) {
+      work.decodeContext += flight.batch.length;
+      endMs += stepMs(this.options.cost, work) * this.#slowFactor;
+    }
+    return endMs;
+  }
+
+  #begin(startMs: number): void {
+    this.#startMs = NaN;
+    const batch: Sequence[] = [];
+    const work: StepWork = { requests: 0, prefillTokens: 0, prefillPairs: 0, decodeContext: 0 };
+    const { budget, preempted } = this.#continueRunning(batch, work);
+    const before = batch.length;
+    if (!preempted) this.#admit(batch, work, budget, startMs);
+    if (batch.length === 0) {
+      if (this.#live.size > 0) throw new Error("The engine has requests and can run none of them");
+      return;
+    }
+    const steady = !preempted && batch.length === before && batch.length === this.#running.length;
+    this.#flight = {
+      batch,
+      work,
+      endMs: startMs + stepMs(this.options.cost, work) * this.#slowFactor,
+      stepsLeft: steady ? this.#equalSteps(batch) : 1,
+    };
+  }
+
+  #continueRunning(batch: Sequence[], work: StepWork): { budget: number; preempted: boolean } {
+    let budget = this.options.maxBatchedTokens;
+    let preempted = false;
+    const running = this.#running;
+    for (let i = 0; i < running.length && budget > 0; i++) {
+      const sequence = running[i];
+      const tokens = Math.min(length(sequence) - sequence.computed, budget);
+      while (!this.#grow(sequence, sequence.computed + tokens)) {
+        preempted = true;
+        const victim = running.pop()!;
+        this.#preempt(victim);
+        if (victim === sequence) return { budget: 0, preempted };
+      }
+      this.#schedule(sequence, tokens, batch, work);
+      budget -= tokens;
+    }
+    return { budget, preempted };
+  }
+
+  #admit(batch: Sequence[], work: StepWork, budget: number, startMs: number): void {
+    const waiting = this.#waiting;
+    for (let i = 0; i < waiting.length && budget > 0 && this.#running.length < this.options.maxRunning;) {
+      const sequence = waiting[i];
+      const { adapter } = sequence.request;
+      if (adapter !== undefined && !this.#adapters.has(adapter) && this.#adapters.size >= this.options.maxLoras) {
+        i++;
+        continue;
+      }
+      const tokens = this.#start(sequence, budget);
+      if (tokens === 0) return;
+      if (Number.isNaN(sequence.scheduledMs)) this.#firstScheduled(sequence, startMs);
+      waiting.splice(i, 1);
+      this.#running.push(sequence);
+      if (adapter !== undefined) this.#adapters.set(adapter, (this.#adapters.get(adapter) ?? 0) + 1);
+      this.#schedule(sequence, tokens, batch, work);
+      budget -= tokens;
+    }
+  }
+
+  /** Takes the cached prefix and blocks for the first chunk; returns the chunk's tokens, 0 when blocks are short. */
+  #start(sequence: Sequence, budget: number): number {
+    const { keys } = sequence.request.prompt;
+    const { blockSize } = this.options;
+    const pool = this.#pool;
+    // The last token is always computed, as its result is the next token.
+    const reusable = Math.min(keys.length, Math.floor((length(sequence) - 1) / blockSize));
+    if (sequence.blocks === noBlocks) sequence.blocks = new Int32Array(this.blocksNeeded(sequence.request));
+    const { blocks } = sequence;
+    let hits = 0, revived = 0;
+    for (; hits < reusable; hits++) {
+      const block = pool.find(keys[hits]);
+      if (block < 0) break;
+      blocks[hits] = block;
+      if (pool.isFree(block)) revived++;
+    }
+    const cached = hits * blockSize;
+    const tokens = Math.min(length(sequence) - cached, budget);
+    const fresh = Math.ceil((cached + tokens) / blockSize) - hits;
+    if (fresh + revived > pool.free) return 0;
+    for (let i = 0; i < hits; i++) pool.hold(blocks[i]);
+    sequence.held = sequence.published = hits;
+    sequence.computed = cached;
+    this.#grow(sequence, cached + tokens);
+    return tokens;
+  }
+
+  #firstScheduled(sequence: Sequence, startMs: number): void {
+    sequence.scheduledMs = startMs;
+    sequence.cachedTokens = sequence.computed;
+    this.#counters.promptTokens += sequence.request.prompt.tokens;
+    this.#counters.prefixQueries += sequence.request.prompt.tokens;
+    this.#counters.prefixHits += sequence.cachedTokens;
+  }
+
+  #schedule(sequence: Sequence, tokens: number, batch: Sequence[], work: StepWork): void {
+    sequence.scheduled = tokens;
+    batch.push(sequence);
+    work.requests++;
+    if (decodes(sequence)) {
+      work.decodeContext += sequence.computed + 1;
+    } else {
+      work.prefillTokens += tokens;
+      work.prefillPairs += tokens * sequence.computed + tokens * (tokens + 1) / 2;
+    }
+  }
+
+  /**
+   * Makes the sequence hold blocks for its first `tokens` tokens and offers those that will be full to the index; false,
+   * changing nothing, when too few are free. Full blocks are found by others from the moment they are scheduled, as the
+   * same batch computes them.
+   */
+  #grow(sequence: Sequence, tokens: number): boolean {
+    const { blockSize } = this.options;
+    const { keys } = sequence.request.prompt;
+    const need = Math.ceil(tokens / blockSize);
+    if (need - sequence.held > this.#pool.free) return false;
+    while (sequence.held < need) sequence.blocks[sequence.held++] = this.#pool.take();
+    const full = Math.min(Math.floor(tokens / blockSize), keys.length);
+    for (; sequence.published < full; sequence.published++) {
+      this.#pool.publish(sequence.blocks[sequence.published], keys[sequence.published]);
+    }
+    return true;
+  }
+
+  /** How many steps from here on differ in time only: none finishes, adds a key to the cache, or lacks a block. */
+  #equalSteps(batch: Sequence[]): number {
+    const { blockSize } = this.options;
+    let steps = Infinity;
+    for (const sequence of batch) {
+      const { everyToken, prompt, outputTokens } = sequence.request;
+      if (everyToken || !decodes(sequence) || prompt.keys.length * blockSize > prompt.tokens) return 1;
+      steps = Math.min(steps, outputTokens - sequence.produced);
+    }
+    for (; steps > 1; steps >>= 1) {
+      let blocks = 0;
+      for (const sequence of batch) blocks += Math.ceil((sequence.computed + steps) / blockSize) - sequence.held;
+      if (blocks <= this.#pool.free) return steps;
+    }
+    return 1;
+  }
+
+  #complete(flight: Flight): void {
+    const { endMs } = flight;
+    this.#flight = undefined;
+    for (const sequence of flight.batch) {
+      if (sequence.ended) continue;
+      sequence.computed += sequence.scheduled;
+      sequence.scheduled = 0;
+      if (sequence.computed === length(sequence)) this.#sample(sequence, endMs);
+    }
+    if (this.#live.size > 0) this.#startMs = endMs;
+  }
+
+  #sample(sequence: Sequence, atMs: number): void {
+    const { request } = sequence;
+    if (request.outputTokens > 0) {
+      const index = sequence.produced++;
+      this.#counters.generationTokens++;
+      if (index === 0) sequence.firstTokenMs = atMs;
+      if (index === 0 || request.everyToken) this.#events.push({ kind: "token", request, index, atMs });
+    }
+    if (sequence.produced < request.outputTokens) return;
+    remove(this.#running, sequence);
+    this.#leave(sequence);
+    this.#end(sequence);
+    this.#counters.finished++;
+    const { arrivedMs, scheduledMs, firstTokenMs, cachedTokens, preemptions } = sequence;
+    const times = { arrivedMs, scheduledMs, firstTokenMs, finishedMs: atMs, cachedTokens, preemptions };
+    this.#events.push({ kind: "finish", request, atMs, times });
+  }
+
+  /** Sends a request that has left the running list back to the head of the queue; its tokens are computed again. */
+  #preempt(sequence: Sequence): void {
+    this.#leave(sequence);
+    sequence.computed = 0;
+    sequence.scheduled = 0;
+    sequence.preemptions++;
+    this.#counters.preemptions++;
+    this.#waiting.unshift(sequence);
+  }
+
+  /** Gives back what a running request holds. The end of a chain is released first, so that its head lives longest. */
+  #leave(sequence: Sequence): void {
+    while (sequence.held > 0) this.#pool.release(sequence.blocks[--sequence.held]);
+    sequence.published = 0;
+    const { adapter } = sequence.request;
+    if (adapter === undefined) return;
+    const users = this.#adapters.get(adapter)! - 1;
+    if (users > 0) this.#adapters.set(adapter, users);
+    else this.#adapters.delete(adapter);
+  }
+
+  #end(sequence: Sequence): void {
+    sequence.ended = true;
+    sequence.blocks = noBlocks;
+    this.#live.delete(sequence.request);
+  }
+}
+
+/** Tokens of a sequence so far. */
+function length(sequence: Sequence): number {
+  return sequence.request.prompt.tokens + sequence.produced;
+}
+
+/** Whether the sequence lacks nothing but its newest token. */
+function decodes(sequence: Sequence): boolean {
+  return sequence.produced > 0 && length(sequence) - sequence.computed === 1;
+}
+
+function remove<T>(list: T[], item: T): boolean {
+  const at = list.indexOf(item);
+  if (at >= 0) list.splice(at, 1);
+  return at >= 0;
+}
+
+function newSequence(request: EngineRequest, arrivedMs: number): Sequence {
+  return {
+    request,
+    arrivedMs,
+    ended: false,
+    computed: 0,
+    produced: 0,
+    scheduled: 0,
+    blocks: noBlocks,
+    held: 0,
+    published: 0,
+    cachedTokens: 0,
+    scheduledMs: NaN,
+    firstTokenMs: NaN,
+    preemptions: 0,
+  };
+}
