@@ -1,0 +1,16 @@
+/** What the pool tells whoever counts and logs. Every method is optional; none may throw. */
+import type { EndpointState } from "../core/mod.ts";
+
+export interface PoolObserver {
+  /** A scrape ended after `durationMs`; `error` when it gave no sample. */
+  scraped?(slot: number, durationMs: number, error?: unknown): void;
+  /** An active health check ended. */
+  probed?(slot: number, healthy: boolean): void;
+  stateChanged?(id: string, from: EndpointState, to: EndpointState, reason: string): void;
+  /** Failures of the data path took an endpoint out for `backoffMs`. */
+  ejected?(id: string, backoffMs: number): void;
+  /** A discovery source gave a list. */
+  discovered?(source: string, endpoints: number): void;
+  /** Something an operator should read: a bad file, a failed lookup, a full table. */
+  problem?(message: string, cause?: unknown): void;
+}
