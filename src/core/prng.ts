@@ -1,11 +1,16 @@
 /** Seeded random numbers (xoshiro128**, Blackman and Vigna): the same seed gives the same decisions. Not for secrets. */
 export class Prng {
-  #a: number;
-  #b: number;
-  #c: number;
-  #d: number;
+  #a = 0;
+  #b = 0;
+  #c = 0;
+  #d = 0;
 
   constructor(seed: number) {
+    this.reseed(seed);
+  }
+
+  /** Starts over from `seed`, as if newly made. */
+  reseed(seed: number): void {
     // splitmix32 spreads nearby seeds over the whole state.
     let s = seed | 0;
     const mix = () => {

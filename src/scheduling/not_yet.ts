@@ -1,0 +1,67 @@
+/** llm-d plugin types that are known and cannot be used yet, by what they wait for. Loading one is an error. */
+const waiting: Record<string, readonly string[]> = {
+  "exact KV-cache events": [
+    "precise-prefix-cache-producer",
+    "precise-prefix-cache-scorer",
+    "burst-prefix-cache-producer",
+    "p2p-source-producer",
+    "endpoint-notification-source",
+  ],
+  "latency prediction": [
+    "predicted-latency-producer",
+    "latency-scorer",
+    "slo-headroom-tier-filter",
+    "latency-slo-admitter",
+  ],
+  "requests that run in several legs": [
+    "disagg-profile-handler",
+    "pd-profile-handler",
+    "disagg-headers-handler",
+    "prefill-header-handler",
+    "always-disagg-pd-decider",
+    "always-disagg-multimodal-decider",
+    "prefix-based-pd-decider",
+    "data-parallel-profile-handler",
+    "disaggregatedset-rollout-screener",
+  ],
+  "flow control": [
+    "global-strict-fairness-policy",
+    "round-robin-fairness-policy",
+    "program-aware-fairness",
+    "fcfs-ordering-policy",
+    "edf-ordering-policy",
+    "slo-deadline-ordering-policy",
+    "static-usage-limit-policy",
+    "priority-holdback-policy",
+    "soft-reflective-ceiling-policy",
+    "sheddable-eviction-filter",
+    "priority-then-time-eviction-order-policy",
+    "probabilistic-admitter",
+    "agent-identity",
+    "request-attribute-reporter",
+  ],
+  "multimodal caches": ["mm-embeddings-cache-producer", "mm-embeddings-cache-scorer"],
+  "several clusters": [
+    "multicluster-approx-prefix-cache-producer",
+    "multicluster-session-affinity-filter",
+    "multicluster-queue-scorer",
+    "multicluster-kv-cache-utilization-scorer",
+    "multicluster-prefix-cache-scorer",
+    "multicluster-metrics-data-source",
+    "multicluster-metrics-extractor",
+    "multicluster-file-discovery",
+  ],
+  "Kubernetes watches and node metrics": [
+    "k8s-notification-source",
+    "topology-extractor",
+    "dcgm-data-source",
+    "dcgm-extractor",
+  ],
+  "gRPC requests": ["vllmgrpc-parser", "vertexai-parser"],
+  "the gateway conformance suite": ["destination-endpoint-served-verifier"],
+};
+
+/** Type → what it waits for. */
+export const notYet: ReadonlyMap<string, string> = new Map(
+  Object.entries(waiting).flatMap(([reason, types]) => types.map((type) => [type, reason] as const)),
+);
