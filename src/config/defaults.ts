@@ -1,0 +1,124 @@
+/** Every default of the configuration, each with the arithmetic or the fact behind it. */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const serverDefaults = {
+  host: "0.0.0.0",
+  // The port model servers and their clients use by habit.
+  port: 8000,
+  // 128k tokens of text are about 0.5 MiB; the rest is room for images inside the JSON.
+  bodyBytesMax: 64 * MiB,
+  // Kubernetes kills after 30 s by default: waiting longer would lose the orderly exit.
+  drainTimeoutMs: 30_000,
+} as const;
+
+export const adminDefaults = {
+  // The debug pages show prompts and endpoints: seen from outside only when asked for.
+  host: "127.0.0.1",
+  // The port of llm-d's metrics, so that scrape settings carry over.
+  port: 9090,
+} as const;
+
+export const workersDefault = 1;
+
+export const endpointDefaults = {
+  engine: "vllm",
+} as const;
+
+export const dnsDefaults = {
+  type: "A",
+  // Used for A records, which carry no port.
+  port: 8000,
+  // Half of the 10 s a terminating pod commonly stays in DNS.
+  intervalMs: 5_000,
+} as const;
+
+export const poolHealthDefaults = {
+  kind: "http",
+  path: "/health",
+  intervalMs: 5_000,
+  // A loaded engine answers /health from its event loop, which a long prefill can hold for about a second.
+  timeoutMs: 2_000,
+  // With the interval: a dead server is out after 15 s at most; failures of real requests eject it sooner.
+  failures: 3,
+  successes: 1,
+} as const;
+
+export const poolLoadDefaults = {
+  path: "/metrics",
+  // One or two decode steps of a large model: sampling faster reads the same numbers.
+  busyIntervalMs: 50,
+  // 100 idle endpoints cost 50 scrapes a second.
+  idleIntervalMs: 2_000,
+  // A healthy scrape takes milliseconds; beyond this the sample describes the past.
+  deadlineMs: 1_000,
+  // Four idle intervals and a lost scrape: an older sample says nothing about now.
+  staleAfterMs: 10_000,
+} as const;
+
+export const poolEjectionDefaults = {
+  enabled: true,
+  // In a row, so that a share of client-made failures never empties the pool.
+  failures: 5,
+  // Doubles with every further ejection.
+  timeMs: 5_000,
+  // About the time a model server needs to load a small model again.
+  timeMaxMs: 60_000,
+  // When half of the pool fails, the cause is more likely shared than theirs.
+  shareMax: 0.5,
+} as const;
+
+export const poolDefaults = {
+  // One slot a data-parallel rank: 32 servers of 8 ranks.
+  capacity: 256,
+  // Adapters are loaded at run time; 10 s is how long a new one may answer 404.
+  modelsIntervalMs: 10_000,
+} as const;
+
+export const upstreamDefaults = {
+  // Two retransmitted SYNs would take 3 s: past one, the next candidate is the better bet.
+  connectTimeoutMs: 2_000,
+  // A queue behind 128k-token prefills can hold a first token for minutes.
+  firstByteTimeoutMs: 300_000,
+  // Between chunks: longer than any pause of a live engine, preemption included.
+  idleTimeoutMs: 120_000,
+  // 256 endpoints × 32 = 8,192 sockets, under the common limit of 65,536 files.
+  idleConnectionsMax: 32,
+  // uvicorn, which serves vLLM and SGLang, closes an idle connection after 5 s; leaving first avoids the race.
+  idleConnectionTimeoutMs: 4_000,
+  // The chosen endpoint and two fallbacks: three dead servers in a row is an outage, not bad luck.
+  attemptsMax: 3,
+} as const;
+
+export const schedulingDefaults = {
+  policy: "default",
+} as const;
+
+export const prefixDefaults = {
+  enabled: true,
+  // Four blocks of vLLM's 16 tokens: 512 hashes for 32k tokens.
+  blockTokens: 64,
+  // The longest context in common use; text beyond it is routed by what comes before.
+  tokensMax: 131_072,
+  // Blocks of 64 tokens: 2 M tokens, about the KV cache of an 8B model on 80 GB; used until the engine reports its own.
+  lruCapacityPerServer: 31_250,
+} as const;
+
+export const memoryDefaults = {
+  // At 48 B a block and holder: 5.6 M pairs, or 178 servers at the default capacity.
+  prefixTreeBytes: 256 * MiB,
+} as const;
+
+export const observeDefaults = {
+  // The router strips what the client did not ask for; without it token counts are guesses.
+  usage: "always",
+  accessLog: true,
+  logLevel: "info",
+} as const;
+
+export const tracingDefaults = {
+  enabled: false,
+  // llm-d's ratio: one trace in ten.
+  sampleRatio: 0.1,
+} as const;

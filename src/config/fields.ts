@@ -1,0 +1,186 @@
+import * as z from "zod";
+import { currentValue } from "./errors.ts";
+import { formatBytes, formatDuration, parseBytes, parseDurationMs } from "./units.ts";
+
+/** What the reference page says of one key; kept beside the schema that checks it. */
+export interface FieldDoc {
+  /** The form a value takes, as messages name it. */
+  readonly form: string;
+  readonly about: string;
+  /** As it would be written in the file; absent when the key has no default. */
+  readonly default?: string;
+}
+
+/** The documentation of every key, by its schema. */
+export const fieldDocs = z.registry<FieldDoc>();
+
+type About<T> = { readonly about: string; readonly default?: T; readonly required?: boolean };
+
+/** Words for the value a check refused, in the house grammar. */
+function mustBe(form: string) {
+  return (issue: { readonly input?: unknown }) => `must be ${form}: ${currentValue(issue.input)}`;
+}
+
+function documented<S extends z.ZodType>(schema: S, doc: FieldDoc): z.ZodOptional<S> {
+  const optional = schema.optional();
+  fieldDocs.add(optional, doc);
+  return optional;
+}
+
+/** Like `documented`, for a key that must be there. */
+function needed<S extends z.ZodType>(schema: S, doc: FieldDoc): S {
+  fieldDocs.add(schema, doc);
+  return schema;
+}
+
+/** A value read from a string by `parse`, which answers undefined for what it does not accept. */
+function parsed<T>(form: string, parse: (input: unknown) => T | undefined) {
+  return z.unknown().transform((input, context): T => {
+    const value = parse(input);
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message: mustBe(form)({ input }), input });
+    return z.NEVER;
+  });
+}
+
+export function textSchema(form: string, pattern: RegExp, charsMax = 1024) {
+  const error = mustBe(form);
+  return z.string({ error }).regex(pattern, { error }).max(charsMax, { error });
+}
+
+const anyText = /\S/;
+
+export function text(doc: About<string> & { readonly form?: string; readonly pattern?: RegExp }) {
+  const form = doc.form ?? "a non-empty string";
+  return documented(textSchema(form, doc.pattern ?? anyText), { form, about: doc.about, default: doc.default });
+}
+
+export function requiredText(doc: About<never> & { readonly form?: string; readonly pattern?: RegExp }) {
+  const form = doc.form ?? "a non-empty string";
+  return needed(textSchema(form, doc.pattern ?? anyText), { form, about: doc.about });
+}
+
+export function integerSchema(min: number, max: number) {
+  const error = mustBe(`an integer from ${min} to ${max}`);
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+export function integer(min: number, max: number, doc: About<number>) {
+  return documented(integerSchema(min, max), {
+    form: `an integer from ${min} to ${max}`,
+    about: doc.about,
+    default: doc.default?.toString(),
+  });
+}
+
+export function requiredInteger(min: number, max: number, doc: About<never>) {
+  return needed(integerSchema(min, max), { form: `an integer from ${min} to ${max}`, about: doc.about });
+}
+
+/** A share, 0 to 1. */
+export function ratio(doc: About<number>) {
+  const form = "a number from 0 to 1";
+  const error = mustBe(form);
+  return documented(z.number({ error }).min(0, { error }).max(1, { error }), {
+    form,
+    about: doc.about,
+    default: doc.default?.toString(),
+  });
+}
+
+export function flag(doc: About<boolean>) {
+  const form = "true or false";
+  return documented(z.boolean({ error: mustBe(form) }), { form, about: doc.about, default: doc.default?.toString() });
+}
+
+export function choice<const T extends string>(values: readonly T[], doc: About<T>) {
+  const form = `one of ${values.join(", ")}`;
+  return documented(z.enum(values, { error: mustBe(form) }), { form, about: doc.about, default: doc.default });
+}
+
+/** A duration with its unit, read to milliseconds. `default` is in milliseconds. */
+export function duration(minMs: number, maxMs: number, doc: About<number>) {
+  const form = `a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as "500ms" or "30s"`;
+  const schema = parsed(form, (input) => {
+    const ms = typeof input === "string" ? parseDurationMs(input) : undefined;
+    return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
+  });
+  const shown = doc.default === undefined ? undefined : formatDuration(doc.default);
+  return documented(schema, { form, about: doc.about, default: shown });
+}
+
+/** A size with its unit, read to bytes; a bare number is taken as bytes when `bare` says the key's name means bytes. */
+export function bytes(min: number, max: number, doc: About<number> & { readonly bare?: boolean }) {
+  const form = `a size from ${formatBytes(min)} to ${formatBytes(max)}, such as "64MiB"`;
+  const schema = parsed(form, (input) => {
+    const value = typeof input === "string"
+      ? parseBytes(input)
+      : doc.bare && Number.isSafeInteger(input)
+      ? input as number
+      : undefined;
+    return value !== undefined && value >= min && value <= max ? value : undefined;
+  });
+  const shown = doc.default === undefined ? undefined : formatBytes(doc.default);
+  return documented(schema, { form, about: doc.about, default: shown });
+}
+
+/** Where a model server listens. */
+export interface ServerAddress {
+  readonly scheme: "http" | "https";
+  /** IPv6 in brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export const urlForm = 'a URL of scheme, host and port, such as "http://10.0.0.1:8000"';
+
+/** Scheme, host and port of a server URL; undefined when it is none or carries more than these. */
+export function parseServerUrl(input: unknown): ServerAddress | undefined {
+  if (typeof input !== "string" || !URL.canParse(input)) return undefined;
+  const url = new URL(input);
+  if (url.protocol !== "http:" && url.protocol !== "https:") return undefined;
+  if (url.pathname !== "/" || url.search || url.hash || url.username || url.password) return undefined;
+  const scheme = url.protocol === "https:" ? "https" : "http";
+  const port = url.port ? Number(url.port) : scheme === "https" ? 443 : 80;
+  return port === 0 ? undefined : { scheme, host: url.hostname, port };
+}
+
+export function serverUrl(doc: About<never>) {
+  return needed(parsed(urlForm, parseServerUrl), { form: urlForm, about: doc.about });
+}
+
+/** A mapping with these keys and no others. */
+export function section<Shape extends z.ZodRawShape>(about: string, shape: Shape) {
+  return documented(sectionSchema(shape), { form: "a mapping", about });
+}
+
+export function sectionSchema<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, { error: mustBe("a mapping of keys to values") });
+}
+
+/** A list whose items all fit `item`. */
+export function list<Item extends z.ZodType>(item: Item, doc: { readonly about: string; readonly form?: string }) {
+  const form = doc.form ?? "a list";
+  return documented(z.array(item, { error: mustBe(form) }), { form, about: doc.about });
+}
+
+/** A list with at least one item. */
+export function nonEmptyList<Item extends z.ZodType>(
+  item: Item,
+  doc: { readonly about: string; readonly form: string },
+) {
+  const error = mustBe(doc.form);
+  return needed(z.array(item, { error }).min(1, { error }), doc);
+}
+
+/** A mapping from names of the writer's choice to strings. */
+export function names(doc: { readonly about: string; readonly form: string }) {
+  const error = mustBe("a non-empty string");
+  const value = z.string({ error }).regex(anyText, { error });
+  return documented(z.record(z.string(), value, { error: mustBe(doc.form) }), doc);
+}
+
+/** Data another room parses. */
+export function opaqueList(doc: { readonly about: string; readonly form: string }) {
+  return documented(z.array(z.unknown(), { error: mustBe(doc.form) }), doc);
+}

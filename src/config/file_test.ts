@@ -1,0 +1,44 @@
+import { deepStrictEqual, equal, rejects } from "node:assert/strict";
+import { join } from "node:path";
+import { ConfigError } from "../core/mod.ts";
+import { readConfigFile, resolveConfig } from "./mod.ts";
+
+async function withFolder(
+  files: Readonly<Record<string, string>>,
+  test: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(join(folder, name), text);
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("readConfigFile() refuses a file that is not there", async () => {
+  await rejects(readConfigFile("/nowhere/w.yaml"), (error: Error) => {
+    equal(error.message, "/nowhere/w.yaml: must be a readable file: no such file");
+    return error instanceof ConfigError;
+  });
+});
+
+Deno.test("readConfigFile() reads the EndpointPickerConfig a file names, relative to the file", async () => {
+  const picker = "kind: EndpointPickerConfig\nplugins: []\n";
+  const files = { "w.yaml": "workers: 2\nscheduling: {endpointPickerConfig: epp.yaml, seed: 3}\n", "epp.yaml": picker };
+  await withFolder(files, async (folder) => {
+    const config = resolveConfig(await readConfigFile(join(folder, "w.yaml")));
+    equal(config.workers, 2);
+    const source = { text: picker, fileName: join(folder, "epp.yaml") };
+    deepStrictEqual(config.scheduling, { from: "endpoint-picker-config", source, seed: 3 });
+  });
+});
+
+Deno.test("readConfigFile() names the key whose file is not there", async () => {
+  await withFolder({ "w.yaml": "\nscheduling: {endpointPickerConfig: epp.yaml}\n" }, async (folder) => {
+    const [file, picker] = [join(folder, "w.yaml"), join(folder, "epp.yaml")];
+    await rejects(readConfigFile(file), {
+      message: `${file}:2: scheduling.endpointPickerConfig: must be a readable file: no such file: ${picker}`,
+    });
+  });
+});

@@ -1,0 +1,104 @@
+import { ConfigError } from "../core/mod.ts";
+import { currentValue, throwProblems } from "./errors.ts";
+import { parseServerUrl, type ServerAddress, urlForm } from "./fields.ts";
+
+/** What flags and environment variables may set; absent follows the file. */
+export interface Overrides {
+  readonly configPath?: string;
+  /** Replaces the file's `endpoints`; its `discovery` stays. */
+  readonly endpoints?: readonly ServerAddress[];
+  readonly port?: number;
+  readonly adminPort?: number;
+  readonly workers?: number;
+}
+
+/** Values of the flags as typed; absent when not given. */
+export interface Flags {
+  readonly config?: string;
+  readonly endpoints?: string;
+  readonly port?: string;
+  readonly adminPort?: string;
+  readonly workers?: string;
+}
+
+interface Setting {
+  readonly flag: string;
+  readonly option: keyof Flags;
+  readonly variable: string;
+  readonly sets: keyof Overrides;
+  /** Answers undefined for a value that is not of `form`. */
+  readonly parse: (text: string) => string | number | readonly ServerAddress[] | undefined;
+  readonly form: string;
+}
+
+const integer = (min: number, max: number) => ({
+  form: `an integer from ${min} to ${max}`,
+  parse: (text: string) => {
+    const value = /^\d+$/.test(text) ? Number(text) : NaN;
+    return value >= min && value <= max ? value : undefined;
+  },
+});
+
+const settings: readonly Setting[] = [
+  {
+    flag: "--config",
+    option: "config",
+    variable: "WARMPATH_CONFIG",
+    sets: "configPath",
+    form: "a path",
+    parse: (text) => text || undefined,
+  },
+  {
+    flag: "--endpoints",
+    option: "endpoints",
+    variable: "WARMPATH_ENDPOINTS",
+    sets: "endpoints",
+    form: `a comma-separated list without repetition; each item ${urlForm}`,
+    parse: parseEndpoints,
+  },
+  { flag: "--port", option: "port", variable: "WARMPATH_PORT", sets: "port", ...integer(0, 65_535) },
+  {
+    flag: "--admin-port",
+    option: "adminPort",
+    variable: "WARMPATH_ADMIN_PORT",
+    sets: "adminPort",
+    ...integer(0, 65_535),
+  },
+  { flag: "--workers", option: "workers", variable: "WARMPATH_WORKERS", sets: "workers", ...integer(1, 256) },
+];
+
+function parseEndpoints(text: string): readonly ServerAddress[] | undefined {
+  const addresses = text.split(",").map((item) => parseServerUrl(item.trim()));
+  if (!addresses.every((address) => address !== undefined)) return undefined;
+  const distinct = new Set(addresses.map((address) => `${address.host}:${address.port}`));
+  return distinct.size === addresses.length ? addresses : undefined;
+}
+
+function collect(where: (setting: Setting) => string, value: (setting: Setting) => string | undefined): Overrides {
+  const overrides: Record<string, unknown> = {};
+  const problems: ConfigError[] = [];
+  for (const setting of settings) {
+    const text = value(setting);
+    if (text === undefined) continue;
+    const parsed = setting.parse(text);
+    if (parsed !== undefined) overrides[setting.sets] = parsed;
+    else problems.push(new ConfigError(where(setting), "", `must be ${setting.form}: ${currentValue(text)}`));
+  }
+  throwProblems(problems);
+  return overrides;
+}
+
+/** Reads the `WARMPATH_*` variables; an empty one counts as absent. Throws a ConfigError that names the variable. */
+export function overridesFromEnv(env: Readonly<Record<string, string | undefined>>): Overrides {
+  return collect(({ variable }) => variable, ({ variable }) => env[variable] || undefined);
+}
+
+/** Reads the flags. Throws a ConfigError that names the flag. */
+export function overridesFromFlags(flags: Flags): Overrides {
+  return collect(({ flag }) => flag, ({ option }) => flags[option]);
+}
+
+/** Flags win over environment variables. */
+export function mergeOverrides(flags: Overrides, env: Overrides): Overrides {
+  return { ...env, ...flags };
+}

@@ -1,0 +1,191 @@
+import { ConfigError } from "../core/mod.ts";
+import {
+  adminDefaults,
+  dnsDefaults,
+  endpointDefaults,
+  memoryDefaults,
+  observeDefaults,
+  poolDefaults,
+  poolEjectionDefaults,
+  poolHealthDefaults,
+  poolLoadDefaults,
+  prefixDefaults,
+  serverDefaults,
+  tracingDefaults,
+  upstreamDefaults,
+  workersDefault,
+} from "./defaults.ts";
+import { throwProblems } from "./errors.ts";
+import { emptyRawConfig, type RawConfig } from "./load.ts";
+import type { Overrides } from "./overrides.ts";
+import { relationProblems, relationWarnings } from "./relations.ts";
+import { resolveScheduling } from "./resolve_scheduling.ts";
+import type { RawValues } from "./schema.ts";
+import type { Config, EndpointConfig, HealthCheck, ModelsConfig, PoolConfig } from "./types.ts";
+
+/**
+ * Fills every default, applies flags and environment, checks what keys must hold towards each other, and freezes.
+ * Throws a ConfigError (a ConfigErrors for several mistakes).
+ *
+ * @example
+ * ```ts
+ * import { equal } from "node:assert/strict";
+ * import { loadConfigText, resolveConfig } from "./mod.ts";
+ *
+ * const config = resolveConfig(loadConfigText("server: {drainTimeout: 5s}", "warmpath.yaml"), { port: 9000 });
+ * equal(config.server.drainTimeoutMs, 5000);
+ * equal(config.server.port, 9000);
+ * equal(config.pool.capacity, 256);
+ * ```
+ */
+export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overrides = {}): Config {
+  const { values } = raw;
+  const problems: ConfigError[] = [];
+  const scheduling = resolveScheduling(raw, problems);
+  const pool = resolvePool(values.pool);
+  const config: Config = {
+    server: {
+      host: values.server?.host ?? serverDefaults.host,
+      port: overrides.port ?? values.server?.port ?? serverDefaults.port,
+      bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
+      drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
+    },
+    admin: {
+      host: values.admin?.host ?? adminDefaults.host,
+      port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
+    },
+    workers: overrides.workers ?? values.workers ?? workersDefault,
+    endpoints: resolveEndpoints(overrides.endpoints?.map((url) => ({ url })) ?? values.endpoints ?? [], pool),
+    discovery: resolveDiscovery(values.discovery),
+    pool,
+    upstream: resolveUpstream(values.upstream),
+    scheduling,
+    prefix: { ...prefixDefaults, ...defined(values.prefix) },
+    memory: { prefixTreeBytes: values.memory?.prefixTree ?? memoryDefaults.prefixTreeBytes },
+    models: resolveModels(values.models),
+    objectives: values.objectives ?? [],
+    observe: { ...observeDefaults, ...defined(values.observe) },
+    tracing: { ...tracingDefaults, ...defined(values.tracing) },
+    warnings: [],
+  };
+  problems.push(...relationProblems(config, raw));
+  throwProblems(problems);
+  return deepFreeze({ ...config, warnings: relationWarnings(config) });
+}
+
+/** The keys that were set: spreading an explicit `undefined` would hide a default. */
+function defined<T extends object>(part: T | undefined): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: NonNullable<T[K]>;
+  };
+}
+
+function resolvePool(raw: RawValues["pool"]): PoolConfig {
+  const { interval, timeout, ...health } = defined(raw?.health);
+  const { load, ejection } = raw ?? {};
+  return {
+    capacity: raw?.capacity ?? poolDefaults.capacity,
+    modelsIntervalMs: raw?.modelsInterval ?? poolDefaults.modelsIntervalMs,
+    health: {
+      ...poolHealthDefaults,
+      ...health,
+      intervalMs: interval ?? poolHealthDefaults.intervalMs,
+      timeoutMs: timeout ?? poolHealthDefaults.timeoutMs,
+    },
+    load: {
+      path: load?.path ?? poolLoadDefaults.path,
+      busyIntervalMs: load?.busyInterval ?? poolLoadDefaults.busyIntervalMs,
+      idleIntervalMs: load?.idleInterval ?? poolLoadDefaults.idleIntervalMs,
+      deadlineMs: load?.deadline ?? poolLoadDefaults.deadlineMs,
+      staleAfterMs: load?.staleAfter ?? poolLoadDefaults.staleAfterMs,
+    },
+    ejection: {
+      enabled: ejection?.enabled ?? poolEjectionDefaults.enabled,
+      failures: ejection?.failures ?? poolEjectionDefaults.failures,
+      timeMs: ejection?.time ?? poolEjectionDefaults.timeMs,
+      timeMaxMs: ejection?.timeMax ?? poolEjectionDefaults.timeMaxMs,
+      shareMax: ejection?.shareMax ?? poolEjectionDefaults.shareMax,
+    },
+  };
+}
+
+function resolveEndpoints(raw: NonNullable<RawValues["endpoints"]>, pool: PoolConfig): EndpointConfig[] {
+  return raw.map((endpoint) => {
+    const { scheme, host, port } = endpoint.url;
+    const health: HealthCheck = {
+      kind: endpoint.health?.kind ?? pool.health.kind,
+      port: endpoint.health?.port ?? port,
+      path: endpoint.health?.path ?? pool.health.path,
+    };
+    return {
+      url: `${scheme}://${host}:${port}`,
+      scheme,
+      host,
+      port,
+      name: endpoint.name ?? `${host}:${port}`,
+      labels: endpoint.labels ?? {},
+      models: endpoint.models ?? [],
+      engine: endpoint.engine ?? endpointDefaults.engine,
+      health,
+      metrics: { port: endpoint.metrics?.port ?? port, path: endpoint.metrics?.path ?? pool.load.path },
+    };
+  });
+}
+
+function resolveDiscovery(raw: RawValues["discovery"]): Config["discovery"] {
+  return {
+    file: raw?.file,
+    dns: (raw?.dns ?? []).map(({ name, type, port, interval }) => ({
+      name,
+      type: type ?? dnsDefaults.type,
+      port: port ?? dnsDefaults.port,
+      intervalMs: interval ?? dnsDefaults.intervalMs,
+    })),
+  };
+}
+
+function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
+  return {
+    connectTimeoutMs: raw?.connectTimeout ?? upstreamDefaults.connectTimeoutMs,
+    firstByteTimeoutMs: raw?.firstByteTimeout ?? upstreamDefaults.firstByteTimeoutMs,
+    idleTimeoutMs: raw?.idleTimeout ?? upstreamDefaults.idleTimeoutMs,
+    idleConnectionsMax: raw?.idleConnectionsMax ?? upstreamDefaults.idleConnectionsMax,
+    idleConnectionTimeoutMs: raw?.idleConnectionTimeout ?? upstreamDefaults.idleConnectionTimeoutMs,
+    attemptsMax: raw?.attemptsMax ?? upstreamDefaults.attemptsMax,
+    tls: { caFile: raw?.tls?.caFile },
+  };
+}
+
+/** Aliases become exact rules after the written ones. */
+function resolveModels(raw: RawValues["models"]): ModelsConfig {
+  const aliases = Object.entries(raw?.aliases ?? {});
+  const rewrites = (raw?.rewrites ?? []).map((rule) => ({
+    name: rule.name,
+    match: rule.match ?? [],
+    targets: rule.targets,
+    sticky: rule.sticky ?? "none",
+  }));
+  return {
+    aliases: Object.fromEntries(aliases),
+    rules: [
+      ...rewrites,
+      ...aliases.map(([name, target]) => ({
+        name: aliasRuleName,
+        match: [name],
+        targets: [{ model: target }],
+        sticky: "none" as const,
+      })),
+    ],
+  };
+}
+
+/** The rule name that aliases carry in metrics. */
+export const aliasRuleName = "alias";
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

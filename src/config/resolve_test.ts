@@ -1,0 +1,225 @@
+import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
+import {
+  configReference,
+  loadConfigText,
+  mergeOverrides,
+  overridesFromEnv,
+  overridesFromFlags,
+  parseBytes,
+  parseDurationMs,
+  referenceRows,
+  resolveConfig,
+} from "./mod.ts";
+
+const load = (text: string) => resolveConfig(loadConfigText(text, "w.yaml"));
+
+Deno.test("resolveConfig() fills every default and freezes all of it", () => {
+  const config = resolveConfig();
+  equal(config.server.port, 8000);
+  equal(config.admin.host, "127.0.0.1");
+  equal(config.upstream.attemptsMax, 3);
+  equal(config.memory.prefixTreeBytes, 256 * 2 ** 20);
+  deepStrictEqual(config.scheduling, { from: "policy", policy: "default", seed: undefined });
+  deepStrictEqual(config.warnings, []);
+  const unfrozen = (value: unknown, key: string): string[] =>
+    typeof value !== "object" || value === null ? [] : [
+      ...(Object.isFrozen(value) ? [] : [key]),
+      ...Object.entries(value).flatMap(([k, v]) => unfrozen(v, `${key}.${k}`)),
+    ];
+  deepStrictEqual(unfrozen(config, "config"), []);
+  deepStrictEqual(unfrozen(load("endpoints: [{url: http://a:1, labels: {x: y}}]"), "config"), []);
+});
+
+Deno.test("resolveConfig() gives the defaults that the reference names", () => {
+  const resolved = resolveConfig();
+  const endpoint = load("endpoints: [http://a:1]").endpoints[0];
+  const dns = load("discovery: {dns: [{name: x}]}").discovery.dns[0];
+  const rule = load("models: {rewrites: [{name: x, targets: [{model: m}]}]}").models.rules[0];
+  const roots: readonly [string, object][] = [
+    ["endpoints[].", endpoint],
+    ["discovery.dns[].", dns],
+    ["models.rewrites[].", rule],
+    ["", resolved],
+  ];
+  let checked = 0;
+  for (const { key, default: shown } of referenceRows()) {
+    if (shown === undefined) continue;
+    const [prefix, root] = roots.find(([prefix]) => key.startsWith(prefix))!;
+    const path = key.slice(prefix.length).split(".");
+    const parent = path.slice(0, -1).reduce((at, part) => (at as Record<string, object>)[part], root) as Record<
+      string,
+      unknown
+    >;
+    const last = path[path.length - 1];
+    const value = parent[last] ?? parent[`${last}Ms`] ?? parent[`${last}Bytes`];
+    const written = parseDurationMs(shown) ?? parseBytes(shown) ?? shown;
+    equal(String(value), String(written), key);
+    checked++;
+  }
+  ok(checked > 40, `${checked} defaults`);
+});
+
+Deno.test("resolveConfig() completes an endpoint from the pool's settings", () => {
+  const config = load(`
+pool: {health: {kind: grpc, path: /ping}, load: {path: /stats}}
+endpoints:
+  - http://10.0.0.1
+  - {url: "https://[::1]:8443", name: b, engine: sglang, health: {kind: http, port: 9}, metrics: {port: 7, path: /m}}
+`);
+  deepStrictEqual(config.endpoints, [
+    {
+      url: "http://10.0.0.1:80",
+      scheme: "http",
+      host: "10.0.0.1",
+      port: 80,
+      name: "10.0.0.1:80",
+      labels: {},
+      models: [],
+      engine: "vllm",
+      health: { kind: "grpc", port: 80, path: "/ping" },
+      metrics: { port: 80, path: "/stats" },
+    },
+    {
+      url: "https://[::1]:8443",
+      scheme: "https",
+      host: "[::1]",
+      port: 8443,
+      name: "b",
+      labels: {},
+      models: [],
+      engine: "sglang",
+      health: { kind: "http", port: 9, path: "/ping" },
+      metrics: { port: 7, path: "/m" },
+    },
+  ]);
+});
+
+Deno.test("resolveConfig() lets flags win over environment over file over default", () => {
+  const raw = loadConfigText("server: {port: 1}\nadmin: {port: 2}\nworkers: 3\nendpoints: [http://file:1]", "w.yaml");
+  const env = overridesFromEnv({ WARMPATH_ADMIN_PORT: "20", WARMPATH_WORKERS: "30", WARMPATH_PORT: "", OTHER: "x" });
+  const flags = overridesFromFlags({ workers: "200", endpoints: "http://a:1, http://b:2" });
+  const config = resolveConfig(raw, mergeOverrides(flags, env));
+  equal(config.server.port, 1);
+  equal(config.admin.port, 20);
+  equal(config.workers, 200);
+  deepStrictEqual(config.endpoints.map(({ url }) => url), ["http://a:1", "http://b:2"]);
+});
+
+Deno.test("overridesFromEnv() names every variable that is wrong", () => {
+  throws(() => overridesFromEnv({ WARMPATH_PORT: "http", WARMPATH_WORKERS: "0" }), {
+    message: 'WARMPATH_PORT: must be an integer from 0 to 65535: current value is "http"\n' +
+      'WARMPATH_WORKERS: must be an integer from 1 to 256: current value is "0"',
+  });
+});
+
+Deno.test("overridesFromFlags() names the flag that is wrong", () => {
+  throws(
+    () => overridesFromFlags({ endpoints: "http://a:1,http://a:1" }),
+    /^ConfigError: --endpoints: must be a comma-sep/,
+  );
+  throws(
+    () => overridesFromFlags({ endpoints: "http://a:1,a" }),
+    /^ConfigError: --endpoints: must be a comma-separated/,
+  );
+  throws(() => overridesFromFlags({ port: "-1" }), /^ConfigError: --port: must be an integer from 0 to 65535/);
+  throws(() => overridesFromFlags({ config: "" }), { message: '--config: must be a path: current value is ""' });
+});
+
+const relations: readonly { text: string; message: string }[] = [
+  {
+    text: "pool:\n  load:\n    staleAfter: 1s\n",
+    message: "w.yaml:3: pool.load.staleAfter: must be at least pool.load.idleInterval (2s): current value is 1s",
+  },
+  {
+    text: "pool:\n  load:\n    busyInterval: 5s\n",
+    message: "w.yaml:2: pool.load.idleInterval: must be at least pool.load.busyInterval (5s): current value is 2s",
+  },
+  {
+    text: "pool: {ejection: {time: 2m}}",
+    message: "w.yaml:1: pool.ejection.timeMax: must be at least pool.ejection.time (2m): current value is 1m",
+  },
+  {
+    text: "server: {port: 9090}",
+    message: "w.yaml:1: admin.port: must differ from server.port: current value is 9090",
+  },
+  {
+    text: "pool: {capacity: 1}\nendpoints: [http://a:1, http://b:1]",
+    message: "w.yaml:2: endpoints: must be at most pool.capacity (1) endpoints: current number is 2",
+  },
+  {
+    text: "prefix: {blockTokens: 128, tokensMax: 64}",
+    message: "w.yaml:1: prefix.tokensMax: must be at least prefix.blockTokens (128): current value is 64",
+  },
+  {
+    text: "models:\n  aliases:\n    a: b\n  rewrites: [{name: r, match: [a], targets: [{model: c}]}]",
+    message: 'w.yaml:3: models.aliases.a: must not be matched by rewrite "r" as well',
+  },
+  {
+    text: "scheduling:\n  policy: random\n  plugins: []\n",
+    message: "w.yaml:3: scheduling.plugins: must be absent when scheduling.policy is set: only one of them can decide",
+  },
+  {
+    text: "scheduling:\n  schedulingProfiles: []\n",
+    message:
+      "w.yaml:2: scheduling.schedulingProfiles: must stand beside scheduling.plugins, whose instances it refers to: " +
+      "scheduling.plugins is missing",
+  },
+];
+
+for (const { text, message } of relations) {
+  Deno.test(`resolveConfig() refuses ${message.split(": ")[1]} that ${message.split(": ")[2]}`, () => {
+    throws(() => load(text), { name: "ConfigError", message });
+  });
+}
+
+Deno.test("resolveConfig() keeps inline plugins as they are and knows their lines", () => {
+  const { scheduling } = load(`
+scheduling:
+  seed: 7
+  plugins:
+    - type: queue-scorer
+    - type: max-score-picker
+      parameters: {maxNumOfEndpoints: 2}
+  schedulingProfiles:
+    - name: default
+      plugins: [{pluginRef: queue-scorer, weight: 2}]
+`);
+  equal(scheduling.from, "plugins");
+  if (scheduling.from !== "plugins") return;
+  deepStrictEqual(scheduling.plugins, [
+    { type: "queue-scorer" },
+    { type: "max-score-picker", parameters: { maxNumOfEndpoints: 2 } },
+  ]);
+  equal(scheduling.seed, 7);
+  equal(scheduling.where(["plugins", 1, "parameters"]), "w.yaml:7");
+  equal(scheduling.where(["schedulingProfiles", 0, "plugins", 0, "pluginRef"]), "w.yaml:10");
+});
+
+Deno.test("resolveConfig() warns of what works but is likely not meant", () => {
+  const { warnings } = load(`
+endpoints: [{url: http://a:1, engine: vlm}]
+models:
+  rewrites:
+    - {name: mixed, match: [a], targets: [{model: x, weight: 1}, {model: y}]}
+    - {name: late, match: [a], targets: [{model: x}]}
+    - {name: any, targets: [{model: x}]}
+    - {name: any2, targets: [{model: x}]}
+`);
+  deepStrictEqual(warnings, [
+    'models.rewrites: rule "mixed" never chooses y: only targets with a weight are drawn where some have one',
+    'models.rewrites: rule "late" never sees model "a": rule "mixed" comes first',
+    'models.rewrites: rule "any2" never sees every model: rule "any" comes first',
+    'endpoint a:1: engine "vlm" is not built in: a core-metrics-extractor must define it',
+  ]);
+});
+
+Deno.test("configReference() has one row a key, each with a form and a meaning", () => {
+  const rows = referenceRows();
+  equal(new Set(rows.map(({ key }) => key)).size, rows.length);
+  ok(rows.every(({ form, about }) => form.length > 0 && about.length > 0));
+  const text = configReference();
+  equal(text.split("\n").length, rows.length + 3);
+  ok(text.includes('| `server.drainTimeout` | a duration from 0ms to 1h, such as "500ms" or "30s" | `30s` | How long'));
+  ok(text.includes("| `models.rewrites[].targets[].weight` |"));
+  ok(text.includes("| `endpoints[].health.kind` |"));
+});

@@ -1,0 +1,153 @@
+import type { EndpointPickerSource } from "./load.ts";
+import type { policyNames } from "./schema.ts";
+
+export interface ServerConfig {
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly bodyBytesMax: number;
+  readonly drainTimeoutMs: number;
+}
+
+/** How one endpoint's health is asked; `path` is for `http` only. */
+export interface HealthCheck {
+  readonly kind: "http" | "grpc";
+  readonly port: number;
+  readonly path: string;
+}
+
+/** A statically configured endpoint, complete. */
+export interface EndpointConfig {
+  /** `scheme://host:port`. */
+  readonly url: string;
+  readonly scheme: "http" | "https";
+  /** IPv6 in brackets. */
+  readonly host: string;
+  readonly port: number;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Empty: ask the server. */
+  readonly models: readonly string[];
+  readonly engine: string;
+  readonly health: HealthCheck;
+  readonly metrics: { readonly port: number; readonly path: string };
+}
+
+export interface DnsConfig {
+  readonly name: string;
+  readonly type: "A" | "SRV";
+  /** For A records; SRV records carry their own. */
+  readonly port: number;
+  readonly intervalMs: number;
+}
+
+export interface PoolConfig {
+  /** Slots of the endpoint table. */
+  readonly capacity: number;
+  readonly modelsIntervalMs: number;
+  readonly health: {
+    readonly kind: "http" | "grpc";
+    readonly path: string;
+    readonly intervalMs: number;
+    readonly timeoutMs: number;
+    /** In a row, to eject. */
+    readonly failures: number;
+    /** In a row, to admit. */
+    readonly successes: number;
+  };
+  readonly load: {
+    readonly path: string;
+    readonly busyIntervalMs: number;
+    readonly idleIntervalMs: number;
+    readonly deadlineMs: number;
+    readonly staleAfterMs: number;
+  };
+  readonly ejection: {
+    readonly enabled: boolean;
+    readonly failures: number;
+    readonly timeMs: number;
+    readonly timeMaxMs: number;
+    /** Share of the pool, 0 to 1. */
+    readonly shareMax: number;
+  };
+}
+
+export interface UpstreamConfig {
+  readonly connectTimeoutMs: number;
+  readonly firstByteTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  /** Per endpoint. */
+  readonly idleConnectionsMax: number;
+  readonly idleConnectionTimeoutMs: number;
+  /** The first choice included. */
+  readonly attemptsMax: number;
+  readonly tls: { readonly caFile?: string };
+}
+
+export type PolicyName = (typeof policyNames)[number];
+
+/** Where the scheduling profiles come from. */
+export type SchedulingConfig =
+  & {
+    /** Seed of random choices; drawn at start when absent. */
+    readonly seed?: number;
+  }
+  & (
+    | { readonly from: "policy"; readonly policy: PolicyName }
+    | { readonly from: "endpoint-picker-config"; readonly source: EndpointPickerSource }
+    | {
+      readonly from: "plugins";
+      readonly plugins: readonly unknown[];
+      readonly schedulingProfiles: readonly unknown[];
+      /** `file:line` of a path below `scheduling`, such as `["plugins", 0, "type"]`. */
+      readonly where: (path: readonly PropertyKey[]) => string;
+    }
+  );
+
+export interface PrefixConfig {
+  readonly enabled: boolean;
+  readonly blockTokens: number;
+  readonly tokensMax: number;
+  /** Blocks, for an endpoint that reports no cache size. */
+  readonly lruCapacityPerServer: number;
+}
+
+/** One rule of model rewriting: any of `match` (empty: every model) goes to one of `targets`. */
+export interface RewriteRule {
+  readonly name: string;
+  readonly match: readonly string[];
+  readonly targets: readonly { readonly model: string; readonly weight?: number }[];
+  readonly sticky: "none" | "session";
+}
+
+export interface ModelsConfig {
+  readonly aliases: Readonly<Record<string, string>>;
+  /** The written rules in order, then one exact rule an alias. */
+  readonly rules: readonly RewriteRule[];
+}
+
+/** Everything the router is told at start: complete, checked and frozen. */
+export interface Config {
+  readonly server: ServerConfig;
+  readonly admin: { readonly host: string; readonly port: number };
+  /** Edge isolates. */
+  readonly workers: number;
+  readonly endpoints: readonly EndpointConfig[];
+  readonly discovery: { readonly file?: string; readonly dns: readonly DnsConfig[] };
+  readonly pool: PoolConfig;
+  readonly upstream: UpstreamConfig;
+  readonly scheduling: SchedulingConfig;
+  readonly prefix: PrefixConfig;
+  readonly memory: { readonly prefixTreeBytes: number };
+  readonly models: ModelsConfig;
+  readonly objectives: readonly { readonly name: string; readonly priority: number }[];
+  readonly observe: {
+    /** `always`: ask the engine for usage and hide it from clients that did not ask. */
+    readonly usage: "always" | "client";
+    readonly accessLog: boolean;
+    readonly logLevel: "debug" | "info" | "warn" | "error";
+  };
+  readonly tracing: { readonly enabled: boolean; readonly sampleRatio: number };
+  /** What works but is likely not meant, for the log. */
+  readonly warnings: readonly string[];
+}
