@@ -1,106 +1,13 @@
 import { BlockPool } from "./block_pool.ts";
-import { type CostModel, defaultCost, stepMs, type StepWork } from "./cost.ts";
-import type { Prompt } from "./prompt.ts";
-
-/** Size and speed of one engine. */
-export interface EngineOptions {
-  /** Tokens one step computes at most, prompt chunks and decodes together. */
-  readonly maxBatchedTokens: number;
-  /** Requests that run at once. */
-  readonly maxRunning: number;
-  /** Requests that wait at most; further ones are refused. */
-  readonly maxWaiting: number;
-  /** Blocks of KV cache. */
-  readonly cacheBlocks: number;
-  /** Tokens a block holds. */
-  readonly blockSize: number;
-  /** Distinct adapters that run at once. */
-  readonly maxLoras: number;
-  readonly cost: CostModel;
-}
-
-/**
- * vLLM's defaults where it has fixed ones (2,048 tokens a step with chunked prefill, 256 requests, block 16, 1 adapter).
- * 32,768 blocks are 524,288 tokens: 64 GiB for an 8B model in 16 bit.
- */
-export const defaultEngine: EngineOptions = {
-  maxBatchedTokens: 2048,
-  maxRunning: 256,
-  maxWaiting: 1000,
-  cacheBlocks: 32_768,
-  blockSize: 16,
-  maxLoras: 1,
-  cost: defaultCost,
-};
-
-/** What an engine is asked to do. The same object identifies the request in events and in `abort`. */
-export interface EngineRequest {
-  readonly prompt: Prompt;
-  /** Tokens to generate; 0 for pooling (embeddings, scores), which ends with the prompt computed. */
-  readonly outputTokens: number;
-  readonly adapter?: string;
-  /** Wants an event for each token, not only for the first. Such requests are stepped one step at a time. */
-  readonly everyToken?: boolean;
-}
-
-/** How a finished request went; all times on the clock of the `nowMs` arguments. */
-export interface RequestTimes {
-  readonly arrivedMs: number;
-  /** First step that computed a part of it began. */
-  readonly scheduledMs: number;
-  /** NaN for pooling. */
-  readonly firstTokenMs: number;
-  readonly finishedMs: number;
-  /** Prompt tokens found in the cache when first scheduled. */
-  readonly cachedTokens: number;
-  readonly preemptions: number;
-}
-
-export type EngineEvent =
-  | { readonly kind: "token"; readonly request: EngineRequest; readonly index: number; readonly atMs: number }
-  | { readonly kind: "finish"; readonly request: EngineRequest; readonly atMs: number; readonly times: RequestTimes };
-
-/** Load and counters of an engine. */
-export interface EngineMetrics {
-  running: number;
-  waiting: number;
-  /** Share of blocks held by running requests, 0 to 1. */
-  kvUsage: number;
-  cacheBlocks: number;
-  blockTokens: number;
-  /** Blocks whose content can be reused. */
-  cachedBlocks: number;
-  promptTokens: number;
-  generationTokens: number;
-  /** Prompt tokens looked up in the prefix cache, and found. */
-  prefixQueries: number;
-  prefixHits: number;
-  preemptions: number;
-  finished: number;
-  aborted: number;
-  runningAdapters: string[];
-  waitingAdapters: string[];
-}
-
-interface Sequence {
-  readonly request: EngineRequest;
-  readonly arrivedMs: number;
-  ended: boolean;
-  /** Tokens whose KV is in the cache when the step in flight is not counted. */
-  computed: number;
-  /** Output tokens sampled. */
-  produced: number;
-  /** Tokens the step in flight computes. */
-  scheduled: number;
-  blocks: Int32Array;
-  held: number;
-  /** Leading blocks already offered to the cache index. */
-  published: number;
-  cachedTokens: number;
-  scheduledMs: number;
-  firstTokenMs: number;
-  preemptions: number;
-}
+import { stepMs, type StepWork } from "./cost.ts";
+import {
+  defaultEngine,
+  type EngineEvent,
+  type EngineMetrics,
+  type EngineOptions,
+  type EngineRequest,
+} from "./engine_types.ts";
+import { decodes, lengthOf, newSequence, noBlocks, type Sequence } from "./sequence.ts";
 
 /** One step, or a run of equal decode steps, being computed. `stepsLeft` counts the current step. */
 interface Flight {
@@ -110,7 +17,6 @@ interface Flight {
   stepsLeft: number;
 }
 
-const noBlocks = new Int32Array(0);
 const noEvents: readonly EngineEvent[] = [];
 
 /**
@@ -315,7 +221,7 @@ export class Engine {
     const running = this.#running;
     for (let i = 0; i < running.length && budget > 0; i++) {
       const sequence = running[i];
-      const tokens = Math.min(length(sequence) - sequence.computed, budget);
+      const tokens = Math.min(lengthOf(sequence) - sequence.computed, budget);
       while (!this.#grow(sequence, sequence.computed + tokens)) {
         preempted = true;
         const victim = running.pop()!;
@@ -354,7 +260,7 @@ export class Engine {
     const { blockSize } = this.options;
     const pool = this.#pool;
     // The last token is always computed, as its result is the next token.
-    const reusable = Math.min(keys.length, Math.floor((length(sequence) - 1) / blockSize));
+    const reusable = Math.min(keys.length, Math.floor((lengthOf(sequence) - 1) / blockSize));
     if (sequence.blocks === noBlocks) sequence.blocks = new Int32Array(this.blocksNeeded(sequence.request));
     const { blocks } = sequence;
     let hits = 0, revived = 0;
@@ -365,7 +271,7 @@ export class Engine {
       if (pool.isFree(block)) revived++;
     }
     const cached = hits * blockSize;
-    const tokens = Math.min(length(sequence) - cached, budget);
+    const tokens = Math.min(lengthOf(sequence) - cached, budget);
     const fresh = Math.ceil((cached + tokens) / blockSize) - hits;
     if (fresh + revived > pool.free) return 0;
     for (let i = 0; i < hits; i++) pool.hold(blocks[i]);
@@ -437,7 +343,7 @@ export class Engine {
       if (sequence.ended) continue;
       sequence.computed += sequence.scheduled;
       sequence.scheduled = 0;
-      if (sequence.computed === length(sequence)) this.#sample(sequence, endMs);
+      if (sequence.computed === lengthOf(sequence)) this.#sample(sequence, endMs);
     }
     if (this.#live.size > 0) this.#startMs = endMs;
   }
@@ -488,36 +394,8 @@ export class Engine {
   }
 }
 
-/** Tokens of a sequence so far. */
-function length(sequence: Sequence): number {
-  return sequence.request.prompt.tokens + sequence.produced;
-}
-
-/** Whether the sequence lacks nothing but its newest token. */
-function decodes(sequence: Sequence): boolean {
-  return sequence.produced > 0 && length(sequence) - sequence.computed === 1;
-}
-
 function remove<T>(list: T[], item: T): boolean {
   const at = list.indexOf(item);
   if (at >= 0) list.splice(at, 1);
   return at >= 0;
-}
-
-function newSequence(request: EngineRequest, arrivedMs: number): Sequence {
-  return {
-    request,
-    arrivedMs,
-    ended: false,
-    computed: 0,
-    produced: 0,
-    scheduled: 0,
-    blocks: noBlocks,
-    held: 0,
-    published: 0,
-    cachedTokens: 0,
-    scheduledMs: NaN,
-    firstTokenMs: NaN,
-    preemptions: 0,
-  };
 }

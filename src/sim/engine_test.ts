@@ -1,7 +1,8 @@
 import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { Prng } from "../core/mod.ts";
-import { Engine, type EngineEvent, type EngineOptions, type EngineRequest } from "./engine.ts";
+import { Engine } from "./engine.ts";
+import type { EngineEvent, EngineOptions, EngineRequest } from "./engine_types.ts";
 import { promptFromTokens } from "./prompt.ts";
 
 /** A prompt of `tokens` tokens; prompts of one family share their longest common prefix. */

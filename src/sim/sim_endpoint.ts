@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "../core/mod.ts";
-import { Engine, type EngineMetrics, type EngineOptions, type EngineRequest, type RequestTimes } from "./engine.ts";
+import { Engine } from "./engine.ts";
+import type { EngineMetrics, EngineOptions, EngineRequest, RequestTimes } from "./engine_types.ts";
 import type { Prompt } from "./prompt.ts";
 
 /** A request to one simulated server. */
