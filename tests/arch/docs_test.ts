@@ -1,0 +1,88 @@
+/** Documents against the repository: links lead somewhere, and every example configuration loads. */
+import { deepStrictEqual, equal, rejects } from "node:assert/strict";
+import { dirname, join } from "node:path";
+import { exists, filesUnder, textOf } from "./source.ts";
+
+const documents = filesUnder(".", (path) => path.endsWith(".md") && !path.startsWith("tests/golden/"));
+
+/** A code block of a document. */
+interface Fence {
+  readonly language: string;
+  readonly line: number;
+  readonly text: string;
+}
+
+function fencesOf(text: string): Fence[] {
+  const fences: Fence[] = [];
+  let open: { language: string; line: number; lines: string[] } | undefined;
+  text.split("\n").forEach((line, index) => {
+    const mark = line.match(/^\s*```(\S*)/);
+    if (!mark) open?.lines.push(line);
+    else if (!open) open = { language: mark[1], line: index + 1, lines: [] };
+    else {
+      fences.push({ language: open.language, line: open.line, text: open.lines.join("\n") + "\n" });
+      open = undefined;
+    }
+  });
+  if (open) throw new SyntaxError(`Cannot find the end of the code block that opens at line ${open.line}`);
+  return fences;
+}
+
+/** Targets of the links outside code blocks, without anchors; other sites are left out. */
+function localLinksOf(text: string): string[] {
+  const prose = text.replace(/^\s*```[\s\S]*?^\s*```/gm, "").replace(/`[^`\n]*`/g, "");
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target)
+    .filter((target) => !/^(https?:|mailto:|#)/.test(target))
+    .map((target) => target.replace(/#.*$/, ""));
+}
+
+Deno.test("localLinksOf() finds links in prose and leaves code and other sites out", () => {
+  const text = "[a](b.md#part) [c](https://example.com) [d](#here)\n```sh\n[e](f.md)\n```\n`[g](h.md)` ![i](j.png)";
+  deepStrictEqual(localLinksOf(text), ["b.md", "j.png"]);
+});
+
+Deno.test("fencesOf() gives language, line and text", () => {
+  deepStrictEqual(fencesOf("x\n```yaml\na: 1\n```\n"), [{ language: "yaml", line: 2, text: "a: 1\n" }]);
+});
+
+Deno.test("every local link of a document leads to a file", () => {
+  const broken = documents.flatMap((path) =>
+    localLinksOf(textOf(path)).filter((target) => !exists(join(dirname(path), target)))
+      .map((target) => `${path}: ${target}`)
+  );
+  deepStrictEqual(broken, []);
+});
+
+Deno.test("every deno task of a document is a task of deno.json", () => {
+  const tasks = Object.keys(JSON.parse(textOf("deno.json")).tasks);
+  const unknown = documents.flatMap((path) =>
+    [...textOf(path).matchAll(/deno(?:@[\d.]+)? task ([\w:-]+)/g)].map(([, task]) => task)
+      .filter((task) => !tasks.includes(task)).map((task) => `${path}: deno task ${task}`)
+  );
+  deepStrictEqual(unknown, []);
+});
+
+Deno.test("every YAML block of a document and every file of deploy/examples loads as a config", async () => {
+  const blocks = documents.flatMap((path) =>
+    fencesOf(textOf(path)).filter(({ language }) => language === "yaml" || language === "yml")
+      .map(({ line, text }) => ({ name: `${path}:${line}`, text }))
+  );
+  const files = filesUnder("deploy/examples", (path) => /\.ya?ml$/.test(path));
+  const examples = [...blocks, ...files.map((path) => ({ name: path, text: textOf(path) }))];
+  const load = await configLoader();
+  const failures: string[] = [];
+  for (const { name, text } of examples) {
+    await load(text, name).catch((error) => failures.push(`${name}: ${error.message}`));
+  }
+  deepStrictEqual(failures, []);
+  await rejects(load("noSuchKeyAnywhere: 1\n", "broken.yaml"), "the loader must refuse what it does not know");
+});
+
+/** The loader of the config room, asynchronous whatever it is there. */
+async function configLoader(): Promise<(text: string, fileName: string) => Promise<unknown>> {
+  const config: Record<string, unknown> = await import("../../src/config/mod.ts");
+  const { loadConfigText } = config;
+  equal(typeof loadConfigText, "function");
+  return async (text, fileName) =>
+    await (loadConfigText as (text: string, fileName: string) => unknown)(text, fileName);
+}

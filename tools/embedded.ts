@@ -1,0 +1,13 @@
+/** What a delivered copy of Warmpath consists of beside the modules that `src/main.ts` imports, and what it may do. */
+
+/** Files that the program loads by address and not by import: kernels, and the entry modules of workers. */
+export const embeddedFiles: readonly string[] = [
+  "src/hotpath/warmpath.wasm",
+  "src/sim/worker.ts",
+];
+
+/**
+ * Permissions the program runs with. Network: it dials model servers and listens. Read: config, endpoint files, its own
+ * kernels. Env: variables that name options. It writes no file and starts no process.
+ */
+export const permissions: readonly string[] = ["--allow-net", "--allow-read", "--allow-env"];
