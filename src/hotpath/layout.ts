@@ -16,12 +16,13 @@ export interface Region {
   readonly bytes: number;
 }
 
-//   0        64 KiB                                                           end
-//   ├────────┼────────────────┼─────────────┼──────┼────────┼────────┼───────┤
-//   │ static │ endpoint table │ prefix tree │ body │ spans  │ prompt │ hashes│
-//   └────────┴────────────────┴─────────────┴──────┴────────┴────────┴───────┘
-// Every region starts on a 64-byte line. "static" is the compiler's own data. The last four are the scratch of one
-// isolate: the request body, the scan's result and prompt spans, the canonical prompt bytes, its block hashes.
+//   0        64 KiB                                                                       end
+//   ├────────┼────────────────┼─────────────┼──────┼───────┼────────┼────────┼─────────┤
+//   │ static │ endpoint table │ prefix tree │ body │ spans │ prompt │ hashes │ matches │
+//   └────────┴────────────────┴─────────────┴──────┴───────┴────────┴────────┴─────────┘
+// Every region starts on a 64-byte line. "static" is the compiler's own data. The last five are the scratch of one
+// isolate: the request body, the scan's result and prompt spans, the canonical prompt bytes, its block hashes, the
+// blocks each slot holds of them.
 export interface MemoryLayout {
   readonly endpointTable: Region;
   readonly prefixTree: Region;
@@ -29,6 +30,7 @@ export interface MemoryLayout {
   readonly spans: Region;
   readonly prompt: Region;
   readonly hashes: Region;
+  readonly matches: Region;
   /** Pages of 64 KiB the memory needs. */
   readonly pages: number;
 }
@@ -37,8 +39,8 @@ export interface MemoryLayout {
 export const spanBytes = 12;
 /** Prompt spans kept for one request; the text of later ones is counted and not hashed. */
 export const spansMax = 262_144;
-/** Bytes before the spans: the scan's result record. */
-export const scanRecordBytes = 1024;
+/** Bytes before the spans: the scan's result record and its nesting stack. */
+export const scanRecordBytes = 8192;
 /** Smallest block the hash kernel accepts, in tokens: sizes the hash region. */
 export const blockTokensMin = 16;
 
@@ -61,6 +63,7 @@ export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number): Me
     spans: take(scanRecordBytes + spansMax * spanBytes),
     prompt: take(sizes.prefixTokensMax * 4 + line),
     hashes: take(Math.ceil(sizes.prefixTokensMax / blockTokensMin) * 8 + line),
+    matches: take(sizes.endpoints * 4 + line),
   };
   const pages = Math.ceil(at / pageBytes);
   if (pages > 65_536) throw new RangeError(`Cannot lay out ${at} bytes of shared memory: the limit is 4 GiB`);
