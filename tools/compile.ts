@@ -2,10 +2,10 @@
  * Builds one executable with the program, its kernels and its workers inside: `deno task compile [--output FILE]`
  * (default `dist/warmpath`). Deno downloads a base binary for it; `DENORT_BIN=FILE` gives one from the disk instead.
  */
-import { mkdirSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { embeddedFiles, permissions } from "./embedded.ts";
+import { embeddedFiles, excludedPackageFolders, permissions } from "./embedded.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -18,20 +18,45 @@ export function outputFrom(args: readonly string[]): string {
   );
 }
 
-/** The command line of `deno` that builds `output`. */
-export function compileArgs(output: string): string[] {
-  const includes = embeddedFiles.flatMap((file) => ["--include", file]);
-  return [
-    "compile",
-    "--frozen",
-    "--no-check",
-    "--exclude-unused-npm",
-    ...permissions,
-    ...includes,
-    "--output",
-    output,
-    "src/main.ts",
+/** The command line of `deno` that builds `output`, leaving out the folders in `excluded`. */
+export function compileArgs(output: string, excluded: readonly string[]): string[] {
+  const flags = [
+    ...embeddedFiles.flatMap((file) => ["--include", file]),
+    ...excluded.flatMap((folder) => ["--exclude", folder]),
   ];
+  return [
+    ...["compile", "--frozen", "--no-check", "--exclude-unused-npm"],
+    ...permissions,
+    ...flags,
+    ...["--output", output, "src/main.ts"],
+  ];
+}
+
+/** Where the package cache holds the folders to leave out, in every version there is: `registry/package/version/folder`. */
+export function excludedFolders(npmCache: string): string[] {
+  const names = (folder: string) =>
+    existsSync(folder)
+      ? [...Deno.readDirSync(folder)].filter((entry) => entry.isDirectory).map(({ name }) => name)
+      : [];
+  return excludedPackageFolders.flatMap((path) => {
+    const slash = path.lastIndexOf("/");
+    return names(npmCache).flatMap((registry) => {
+      const versions = join(npmCache, registry, path.slice(0, slash));
+      return names(versions).map((version) => join(versions, version, path.slice(slash + 1)));
+    });
+  }).filter((folder) => existsSync(folder));
+}
+
+async function deno(...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: root }).output();
+  if (!success) throw new Error(`Cannot run deno ${args.join(" ")}: ${new TextDecoder().decode(stderr).trim()}`);
+  return new TextDecoder().decode(stdout);
+}
+
+/** Fills the package cache, and says where it is. */
+async function fillNpmCache(): Promise<string> {
+  await deno("install", "--quiet", "--frozen");
+  return JSON.parse(await deno("info", "--json")).npmCache;
 }
 
 /** What to tell the person when `deno compile` failed with `stderr`, given the value of DENORT_BIN. */
@@ -41,13 +66,11 @@ export function explainFailure(stderr: string, denortBin: string | undefined): s
     return `Cannot compile as DENORT_BIN names no readable file: current value is "${denortBin}"`;
   }
   if (plain.includes("Setting up base binary")) {
-    const reason = plain.split("\n").map((line) => line.trim()).filter((line) =>
-      line !== "" && !line.startsWith("at ")
-    );
+    const reason = plain.match(/^\s*\d+: (error sending request .*|.*status.*)$/m)?.[1];
     return [
       `Cannot compile as Deno's base binary (denort ${Deno.version.deno}, ${Deno.build.target}) could not be downloaded`,
-      ...reason.filter((line) => /^\d+: /.test(line)).map((line) => `  ${line.replace(/^\d+: /, "")}`),
-      "Where its download is not reachable, fetch the denort archive of this release and target elsewhere, unpack it, and run",
+      ...(reason === undefined ? [plain] : [`  ${reason}`]),
+      "Where its download is not reachable, bring the denort archive of this version and target here, unpack it, and run",
       "  DENORT_BIN=path/to/denort deno task compile",
     ].join("\n");
   }
@@ -64,7 +87,7 @@ async function main(): Promise<number> {
   const output = outputFrom(Deno.args);
   mkdirSync(dirname(output), { recursive: true });
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: compileArgs(output),
+    args: compileArgs(output, excludedFolders(await fillNpmCache())),
     cwd: root,
     env: { NO_COLOR: "1" },
     stdin: "null",

@@ -11,3 +11,12 @@ export const embeddedFiles: readonly string[] = [
  * kernels. Env: variables that name options. It writes no file and starts no process.
  */
 export const permissions: readonly string[] = ["--allow-net", "--allow-read", "--allow-env"];
+
+/** Packages of deno.json that building and testing need and the program does not. */
+export const developmentPackages: readonly string[] = ["assemblyscript", "fast-check", "openai", "@anthropic-ai/sdk"];
+
+/**
+ * Folders inside packages to keep out of the executable, as `package/folder`. Deno parses every file it embeds, and
+ * overflows its stack on the number lists that `bintrees` ships as test data.
+ */
+export const excludedPackageFolders: readonly string[] = ["bintrees/test"];

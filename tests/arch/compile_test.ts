@@ -1,7 +1,7 @@
 /** What `deno task compile` embeds, and what it says when it cannot build. */
 import { deepStrictEqual, equal, match, ok, throws } from "node:assert/strict";
 import { join } from "node:path";
-import { compileArgs, explainFailure, outputFrom } from "../../tools/compile.ts";
+import { compileArgs, excludedFolders, explainFailure, outputFrom } from "../../tools/compile.ts";
 import { embeddedFiles } from "../../tools/embedded.ts";
 import { exists, factsIn, isTest, root, targetOf, typescriptUnder } from "./source.ts";
 
@@ -23,8 +23,9 @@ Deno.test("outputFrom() takes --output, defaults to dist/warmpath and refuses an
 });
 
 Deno.test("compileArgs() embeds every file and grants nothing wholesale", () => {
-  const args = compileArgs("/opt/warmpath");
+  const args = compileArgs("/opt/warmpath", ["cache/x/test"]);
   deepStrictEqual(args.filter((_, index) => args[index - 1] === "--include"), [...embeddedFiles]);
+  deepStrictEqual(args.filter((_, index) => args[index - 1] === "--exclude"), ["cache/x/test"]);
   ok(!args.includes("-A") && !args.includes("--allow-all"));
   equal(args.at(-1), "src/main.ts");
 });
@@ -49,6 +50,36 @@ Deno.test("explainFailure() names a DENORT_BIN that cannot be read", async () =>
 
 Deno.test("explainFailure() passes on what it does not know", () => {
   equal(explainFailure("error: Module not found\n", undefined), "Cannot compile src/main.ts:\nerror: Module not found");
+});
+
+Deno.test("excludedFolders() finds every version of a package in every registry", async () => {
+  const cache = await Deno.makeTempDir({ prefix: "warmpath-cache-" });
+  try {
+    const folders = ["one/bintrees/1.0.2/test", "one/bintrees/1.0.3/test", "two/bintrees/1.0.2/test"];
+    for (const folder of [...folders, "one/bintrees/1.0.4/lib", "one/hono/1.0.0/test"]) {
+      await Deno.mkdir(join(cache, folder), { recursive: true });
+    }
+    deepStrictEqual(excludedFolders(cache).sort(), folders.map((folder) => join(cache, folder)));
+    deepStrictEqual(excludedFolders(join(cache, "missing")), []);
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+});
+
+Deno.test("compile.ts embeds the whole program, and refuses a base binary that is not denort", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "warmpath-compile-" });
+  try {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--frozen", "-A", "tools/compile.ts", "--output", join(folder, "warmpath")],
+      cwd: root,
+      env: { NO_COLOR: "1", DENORT_BIN: Deno.execPath() },
+      stdin: "null",
+    }).output();
+    match(new TextDecoder().decode(stderr), /Cannot use .*warmpath as its base binary must be denort/);
+    equal(code, 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 /** What `deno compile` prints on a one-line program that it cannot build in this environment. */

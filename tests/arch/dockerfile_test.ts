@@ -1,7 +1,7 @@
 /** Replays what `deploy/Dockerfile` does with files, in a scratch folder and without a container engine. */
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { dirname, join } from "node:path";
-import { embeddedFiles, permissions } from "../../tools/embedded.ts";
+import { developmentPackages, embeddedFiles, permissions } from "../../tools/embedded.ts";
 import { isIgnored, parseCopy, parseDockerfile, parseExec, type Stage, textsOf } from "./dockerfile.ts";
 import { exists, filesUnder, root, textOf } from "./source.ts";
 
@@ -42,6 +42,11 @@ Deno.test("the image caches the packages of every module it may start", () => {
   const modules = ["src/main.ts", ...embeddedFiles.filter((file) => file.endsWith(".ts")), "deploy/healthcheck.ts"];
   deepStrictEqual(install.split(" ").filter((word) => word.endsWith(".ts")), modules);
   match(install, /--frozen/);
+});
+
+Deno.test("the image leaves out the packages of development", () => {
+  const remove = textsOf(build, "RUN").find((text) => text.startsWith("deno remove"))!;
+  deepStrictEqual(remove.split(" ").slice(3), [...developmentPackages]);
 });
 
 Deno.test("the image, the gate and the README name the same version of Deno", () => {

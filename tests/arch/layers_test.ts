@@ -3,6 +3,7 @@
  * same rule as its room, so a test that needs a sibling or a higher room belongs in `tests/`, which is free.
  */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { developmentPackages } from "../../tools/embedded.ts";
 import { layerTable, layerViolation, roomOf, rooms, tableIn } from "../../tools/layers.ts";
 import { exists, factsIn, factsOf, filesUnder, isTest, targetOf, textOf } from "./source.ts";
 
@@ -101,10 +102,9 @@ Deno.test("cyclesIn() names the files of a cycle once", () => {
 });
 
 Deno.test("src/ outside tests imports no tests and no development package", () => {
-  const development = ["fast-check", "openai", "@anthropic-ai/sdk", "assemblyscript"];
   const violations = sources.filter((path) => !isTest(path)).flatMap((from) =>
     factsIn(from).references.filter(({ specifier }) =>
-      isTest(specifier) || development.some((name) => specifier === name || specifier.startsWith(`${name}/`))
+      isTest(specifier) || developmentPackages.some((name) => specifier === name || specifier.startsWith(`${name}/`))
     ).map(({ specifier }) => `${from}: ${specifier}`)
   );
   deepStrictEqual(violations, []);
