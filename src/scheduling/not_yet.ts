@@ -38,7 +38,6 @@ const waiting: Record<string, readonly string[]> = {
     "priority-then-time-eviction-order-policy",
     "probabilistic-admitter",
     "agent-identity",
-    "request-attribute-reporter",
   ],
   "multimodal caches": ["mm-embeddings-cache-producer", "mm-embeddings-cache-scorer"],
   "several clusters": [
@@ -58,7 +57,7 @@ const waiting: Record<string, readonly string[]> = {
     "dcgm-extractor",
   ],
   "gRPC requests": ["vllmgrpc-parser", "vertexai-parser"],
-  "the gateway conformance suite": ["destination-endpoint-served-verifier"],
+  "the gateway extension protocol": ["request-attribute-reporter", "destination-endpoint-served-verifier"],
 };
 
 /** Type → what it waits for. */

@@ -1,0 +1,279 @@
+import { z } from "zod";
+import { ConfigError } from "../core/mod.ts";
+import type { PrefixParams } from "./data/approx_prefix_cache_producer.ts";
+import type { CoreMetricsParams } from "./data/core_metrics_extractor.ts";
+import type { FileDiscoveryParams } from "./data/file_discovery.ts";
+import type { InflightLoadParams } from "./data/inflight_load_producer.ts";
+import type { HttpSourceParams } from "./data/metrics_source.ts";
+import { type DocumentPath, keyText, parseValue, type Source } from "./definition.ts";
+import { YamlSource } from "./document.ts";
+import { fallbacksMaxDefault, staleAfterMsDefault } from "./plan.ts";
+import { PluginSet } from "./plugin_set.ts";
+import { nearNames } from "./registry.ts";
+import type { PluginKind, PluginSpec, ProfilePlan, SchedulingPlan } from "./types.ts";
+
+/** An llm-d configuration, taken apart for the rooms that need its parts. */
+export interface ImportedConfig {
+  readonly plan: SchedulingPlan;
+  readonly prefix: PrefixParams;
+  readonly inflight: InflightLoadParams;
+  /** Absent when the configuration turns metrics off (`injectDefaults: false` without a source). */
+  readonly metrics?: { readonly source: HttpSourceParams; readonly extractor: CoreMetricsParams };
+  /** Present when the configuration asks for model lists. */
+  readonly models?: HttpSourceParams;
+  readonly discovery?: FileDiscoveryParams;
+  /** Parser types the configuration names; absent when it names none. */
+  readonly parsers?: readonly string[];
+  /** What the operator should know that is no error, each with its line. */
+  readonly warnings: readonly string[];
+}
+
+const list = <T extends z.ZodType>(item: T) => z.array(item).nullish().transform((items) => items ?? []);
+const pluginRef = z.strictObject({ pluginRef: z.string().min(1, "must be a plugin name") });
+
+const configSchema = z.strictObject({
+  apiVersion: z.enum(
+    ["llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1"],
+    "must be llm-d.ai/v1alpha1 or inference.networking.x-k8s.io/v1alpha1",
+  ),
+  kind: z.literal("EndpointPickerConfig", 'must be "EndpointPickerConfig"'),
+  featureGates: list(z.string()),
+  plugins: list(z.strictObject({
+    name: z.string().min(1, "must be a plugin name").optional(),
+    type: z.string().min(1, "must be a plugin type"),
+    parameters: z.unknown().optional(),
+  })),
+  schedulingProfiles: list(z.strictObject({
+    name: z.string().min(1, "must be a profile name"),
+    plugins: list(pluginRef.extend({ weight: z.number().optional() })),
+  })),
+  dataLayer: z.strictObject({
+    injectDefaults: z.boolean().default(true),
+    sources: list(pluginRef.extend({ extractors: list(pluginRef) })),
+    discovery: pluginRef.optional(),
+    peerDiscovery: z.unknown().optional(),
+    crossReplicaSyncerPluginRef: z.unknown().optional(),
+    crossReplicaSyncInterval: z.unknown().optional(),
+  }).nullish().transform((dataLayer) => dataLayer ?? undefined),
+  flowControl: z.unknown().optional(),
+  requestHandler: z.strictObject({ parsers: list(pluginRef) }).nullish(),
+  saturationDetector: z.unknown().optional(),
+  parser: pluginRef.optional(),
+});
+type RawConfig = z.output<typeof configSchema>;
+
+/**
+ * Reads an llm-d `EndpointPickerConfig` strictly and fills in what llm-d would. Anything that cannot be honoured is a
+ * ConfigError with its line; `file` is what errors call the document.
+ */
+export function importEndpointPickerConfig(text: string, file: string): ImportedConfig {
+  const source = new YamlSource(text, file);
+  return new Import(parseValue(configSchema, source.value, source, [], "EndpointPickerConfig"), source).run();
+}
+
+class Import {
+  readonly #raw: RawConfig;
+  readonly #source: Source;
+  readonly #set: PluginSet;
+
+  constructor(raw: RawConfig, source: Source) {
+    this.#raw = raw;
+    this.#source = source;
+    this.#set = new PluginSet(raw.plugins, source, ["plugins"]);
+  }
+
+  run(): ImportedConfig {
+    this.#refuseUnsupported();
+    const specs = this.#set.all();
+    this.#onlyOne(specs, "approx-prefix-cache-producer");
+    this.#onlyOne(specs, "inflight-load-producer");
+    this.#onlyOne(specs, "token-producer");
+    const profiles = this.#profiles(specs);
+    const handler = this.#handler(specs, profiles);
+    const { metrics, models } = this.#dataSources();
+    const discovery = this.#discovery();
+    const parsers = this.#parsers();
+    this.#warnUnused(specs, profiles);
+    const prefix = this.#prefix(profiles);
+    const inflight = this.#set.ensure("inflight-load-producer").params as InflightLoadParams;
+    const plugins = this.#set.all().filter((spec) => spec.create !== undefined);
+    const plan = { plugins, profiles, handler, fallbacksMax: fallbacksMaxDefault, staleAfterMs: staleAfterMsDefault };
+    return { plan, prefix, inflight, metrics, models, discovery, parsers, warnings: this.#set.warnings };
+  }
+
+  #fail(path: DocumentPath, expected: string): ConfigError {
+    return new ConfigError(this.#source.where(path), keyText(path), expected);
+  }
+
+  #warn(path: DocumentPath, message: string): void {
+    this.#set.warnings.push(`${this.#source.where(path)}: ${message}`);
+  }
+
+  #refuseUnsupported(): void {
+    const { featureGates, flowControl, saturationDetector, dataLayer } = this.#raw;
+    featureGates.forEach((gate, i) => {
+      const [name, value = "true"] = gate.split("=", 2);
+      if (value !== "true" && value !== "false") {
+        throw this.#fail(["featureGates", i], `must be name, name=true or name=false: current value is "${gate}"`);
+      }
+      if (name === "flowControl") {
+        if (value === "true") throw this.#fail(["featureGates", i], "feature gate flowControl is not supported yet");
+      } else if (name === "haPopulateNonLeaderDatastore") {
+        this.#warn(["featureGates", i], "haPopulateNonLeaderDatastore has no effect, there is no leader");
+      } else {
+        const known = "flowControl, haPopulateNonLeaderDatastore";
+        throw this.#fail(["featureGates", i], `must be one of ${known}: current value is "${name}"`);
+      }
+    });
+    if (flowControl != null) throw this.#fail(["flowControl"], "flow control is not supported yet");
+    if (saturationDetector != null) {
+      throw this.#fail(["saturationDetector"], "is not supported yet, it belongs to flow control");
+    }
+    for (const key of ["peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"] as const) {
+      if (dataLayer?.[key] != null) throw this.#fail(["dataLayer", key], "state shared by replicas is not supported yet");
+    }
+  }
+
+  #onlyOne(specs: readonly PluginSpec[], type: string): void {
+    const second = specs.filter((spec) => spec.type === type)[1];
+    if (!second) return;
+    const i = this.#raw.plugins.findIndex((entry) => (entry.name ?? entry.type) === second.name);
+    throw this.#fail(["plugins", i], `must be the only plugin of type ${type}`);
+  }
+
+  /** The plugin a reference names, of one of `kinds`. */
+  #refer(ref: string, path: DocumentPath, kinds: readonly PluginKind[]): PluginSpec {
+    const spec = this.#set.named(ref);
+    const at = [...path, "pluginRef"];
+    if (!spec) {
+      const near = nearNames(ref, this.#raw.plugins.map((entry) => entry.name ?? entry.type));
+      const hint = near.length > 0 ? `, did you mean ${near.join(" or ")}` : "";
+      throw this.#fail(at, `must name a plugin that is listed: current value is "${ref}"${hint}`);
+    }
+    if (!spec.kinds.some((kind) => kinds.includes(kind))) {
+      throw this.#fail(at, `must be a ${kinds.join(", ")}: "${ref}" is a ${spec.kinds.join(" and ")}`);
+    }
+    return spec;
+  }
+
+  #profiles(specs: readonly PluginSpec[]): ProfilePlan[] {
+    const raw = this.#raw.schedulingProfiles;
+    if (raw.length === 0) return [this.#collectedProfile(specs)];
+    const names = raw.map((profile) => profile.name);
+    return raw.map(({ name, plugins }, i) => {
+      const path = ["schedulingProfiles", i];
+      if (names.indexOf(name) !== i) throw this.#fail([...path, "name"], `profile name "${name}" must be unique`);
+      const uses = plugins.map(({ pluginRef, weight }, j) => {
+        const at = [...path, "plugins", j];
+        const spec = this.#refer(pluginRef, at, ["filter", "scorer", "picker"]);
+        if (weight !== undefined && !spec.kinds.includes("scorer")) {
+          this.#warn([...at, "weight"], `weight has no effect, "${pluginRef}" is no scorer`);
+        }
+        return { spec, weight, path: at };
+      });
+      return this.#profile(name, uses);
+    });
+  }
+
+  /** Without profiles: one of all filters, scorers and pickers, as listed; of llm-d's default scorers when there are none. */
+  #collectedProfile(specs: readonly PluginSpec[]): ProfilePlan {
+    const uses = specs.map((spec, i) => ({ spec, weight: undefined, path: ["plugins", i] }))
+      .filter(({ spec }) => spec.kinds.some((kind) => kind === "filter" || kind === "scorer" || kind === "picker"));
+    if (uses.length > 0) return this.#profile("default", uses);
+    const defaults = [["queue-scorer", 2], ["kv-cache-utilization-scorer", 2], ["prefix-cache-scorer", 3]] as const;
+    return this.#profile("default", defaults.map(([type, weight]) => ({ spec: this.#set.ensure(type), weight, path: [] })));
+  }
+
+  #profile(name: string, uses: readonly { spec: PluginSpec; weight?: number; path: DocumentPath }[]): ProfilePlan {
+    const of = (kind: PluginKind) => uses.filter(({ spec }) => spec.kinds.includes(kind));
+    const pickers = of("picker");
+    if (pickers.length > 1) throw this.#fail(pickers[1].path, `must be the only picker of profile "${name}"`);
+    return {
+      name,
+      filters: of("filter").map(({ spec }) => spec.name),
+      scorers: of("scorer").map(({ spec, weight = 1 }) => ({ plugin: spec.name, weight })),
+      picker: pickers[0]?.spec.name ?? this.#set.ensure("max-score-picker").name,
+    };
+  }
+
+  #handler(specs: readonly PluginSpec[], profiles: readonly ProfilePlan[]): string {
+    const handlers = specs.filter((spec) => spec.kinds.includes("profile-handler"));
+    if (handlers.length > 1) {
+      throw this.#fail(["plugins", specs.indexOf(handlers[1])], "must be the only profile handler");
+    }
+    const handler = handlers[0] ?? this.#set.ensure("single-profile-handler");
+    if (handler.type === "single-profile-handler" && profiles.length > 1) {
+      const expected = `must hold one profile for single-profile-handler: it holds ${profiles.length}`;
+      throw this.#fail(["schedulingProfiles"], expected);
+    }
+    return handler.name;
+  }
+
+  #dataSources(): Pick<ImportedConfig, "metrics" | "models"> {
+    const { injectDefaults = true, sources = [] } = this.#raw.dataLayer ?? {};
+    let metrics: PluginSpec | undefined, extractor: PluginSpec | undefined, models: PluginSpec | undefined;
+    sources.forEach(({ pluginRef, extractors }, i) => {
+      const path = ["dataLayer", "sources", i];
+      const spec = this.#refer(pluginRef, path, ["source"]);
+      const wanted = spec.type === "metrics-data-source" ? "core-metrics-extractor" : "models-data-extractor";
+      if (spec.type === "metrics-data-source" ? metrics : models) throw this.#fail(path, `must be the only ${spec.type}`);
+      const used = extractors.map((ref, j) => {
+        const at = [...path, "extractors", j];
+        const found = this.#refer(ref.pluginRef, at, ["extractor"]);
+        if (found.type !== wanted) throw this.#fail([...at, "pluginRef"], `must be a ${wanted} for a ${spec.type}`);
+        return found;
+      });
+      if (spec.type === "metrics-data-source") [metrics, extractor] = [spec, used[0]];
+      else models = spec;
+    });
+    if (injectDefaults) {
+      metrics ??= this.#set.ensure("metrics-data-source");
+      extractor ??= this.#set.ensure("core-metrics-extractor");
+    }
+    return {
+      metrics: metrics && extractor &&
+        { source: metrics.params as HttpSourceParams, extractor: extractor.params as CoreMetricsParams },
+      models: models?.params as HttpSourceParams | undefined,
+    };
+  }
+
+  #discovery(): FileDiscoveryParams | undefined {
+    const ref = this.#raw.dataLayer?.discovery?.pluginRef;
+    if (ref === undefined) return undefined;
+    return this.#refer(ref, ["dataLayer", "discovery"], ["discovery"]).params as FileDiscoveryParams;
+  }
+
+  #parsers(): readonly string[] | undefined {
+    const { requestHandler, parser } = this.#raw;
+    const parsers = (requestHandler?.parsers ?? []).map(({ pluginRef }, i) =>
+      this.#refer(pluginRef, ["requestHandler", "parsers", i], ["parser"]).type
+    );
+    if (parser) {
+      this.#warn(["parser"], "parser is deprecated, use requestHandler.parsers");
+      parsers.push(this.#refer(parser.pluginRef, ["parser"], ["parser"]).type);
+    }
+    return parsers.length > 0 ? [...new Set(parsers)] : undefined;
+  }
+
+  #prefix(profiles: readonly ProfilePlan[]): PrefixParams {
+    const scored = profiles.some((profile) =>
+      profile.scorers.some(({ plugin }) => this.#set.named(plugin)?.type === "prefix-cache-scorer")
+    );
+    if (scored && !this.#set.ofType("approx-prefix-cache-producer")) {
+      this.#warn(["plugins"], "prefix-cache-scorer reads an approx-prefix-cache-producer that is not listed, its defaults apply");
+    }
+    return this.#set.ensure("approx-prefix-cache-producer").params as PrefixParams;
+  }
+
+  #warnUnused(specs: readonly PluginSpec[], profiles: readonly ProfilePlan[]): void {
+    const used = new Set(profiles.flatMap((profile) => [
+      ...profile.filters,
+      ...profile.scorers.map(({ plugin }) => plugin),
+      profile.picker,
+    ]));
+    specs.forEach((spec, i) => {
+      const placeable = spec.kinds.some((kind) => kind === "filter" || kind === "scorer" || kind === "picker");
+      if (placeable && !used.has(spec.name)) this.#warn(["plugins", i], `plugin "${spec.name}" is used by no profile`);
+    });
+  }
+}

@@ -1,0 +1,309 @@
+import { deepStrictEqual, ok, throws } from "node:assert/strict";
+import { ConfigError } from "../../core/mod.ts";
+import { builtIn } from "../definition.ts";
+import { PluginSet } from "../plugin_set.ts";
+import { near, scoresOf, type TestEndpoint, testContext, testPlugin, testPool, type TestRequest } from "../testing.ts";
+
+interface Case {
+  readonly name: string;
+  readonly type: string;
+  readonly params?: unknown;
+  readonly request?: TestRequest;
+  readonly endpoints: readonly TestEndpoint[];
+  readonly scores: readonly number[];
+}
+
+const adapters = (running: string[], waiting: string[], max: number) => ({
+  adapters: { running: new Set(running), waiting: new Set(waiting), max },
+});
+const range = (value: string) => ({ labels: { "llm-d.ai/context-length-range": value } });
+const watts = (value: number) => ({ attributes: new Map([["watts", value]]) });
+const place = (hostname: string, rack: string, zone: string, region: string) => ({
+  labels: {
+    "kubernetes.io/hostname": hostname,
+    "topology.kubernetes.io/rack": rack,
+    "topology.kubernetes.io/zone": zone,
+    "topology.kubernetes.io/region": region,
+  },
+});
+
+/** Scores worked out by hand from the formula at the head of each plugin's file. */
+const cases: readonly Case[] = [
+  {
+    name: "spreads queues between the longest and the shortest",
+    type: "queue-scorer",
+    endpoints: [{ waiting: 0 }, { waiting: 5 }, { waiting: 20 }],
+    scores: [1, 0.75, 0],
+  },
+  { name: "rates equal queues 1", type: "queue-scorer", endpoints: [{ waiting: 3 }, { waiting: 3 }], scores: [1, 1] },
+  {
+    name: "takes the mean queue for an endpoint never seen",
+    type: "queue-scorer",
+    endpoints: [{ waiting: 0 }, { waiting: 10 }, { ageMs: null }],
+    scores: [1, 0, 0.5],
+  },
+  {
+    name: "spreads running requests, our own unseen ones included",
+    type: "running-requests-size-scorer",
+    endpoints: [{ running: 2 }, { running: 4 }, { running: 1, requests: 10 }],
+    scores: [1, 0.75, 0],
+  },
+  {
+    name: "rates free KV cache",
+    type: "kv-cache-utilization-scorer",
+    endpoints: [{ kv: 0 }, { kv: 0.25 }, { kv: 1 }],
+    scores: [1, 0.75, 0],
+  },
+  {
+    name: "takes the mean KV usage for a stale endpoint",
+    type: "kv-cache-utilization-scorer",
+    endpoints: [{ kv: 0.5 }, { kv: 0.25 }, { kv: 0, ageMs: 60_000 }],
+    scores: [0.5, 0.75, 0.625],
+  },
+  {
+    name: "prefers running, then room, then waiting adapters",
+    type: "lora-affinity-scorer",
+    request: { model: "sql" },
+    endpoints: [
+      adapters(["sql"], [], 1),
+      adapters(["chat"], [], 2),
+      adapters(["chat"], ["sql"], 2),
+      adapters(["chat"], ["law"], 2),
+      {},
+    ],
+    scores: [1, 0.8, 0.6, 0, 0],
+  },
+  {
+    name: "halves with the queue against the threshold",
+    type: "load-aware-scorer",
+    endpoints: [{ waiting: 0 }, { waiting: 32 }, { waiting: 128 }, { waiting: 500 }],
+    scores: [0.5, 0.375, 0, 0],
+  },
+  {
+    name: "takes its threshold",
+    type: "load-aware-scorer",
+    params: { threshold: 10 },
+    endpoints: [{ waiting: 4 }],
+    scores: [0.3],
+  },
+  {
+    name: "rates idle 1 and the busiest 0",
+    type: "active-request-scorer",
+    endpoints: [{ requests: 0 }, { requests: 2 }, { requests: 8 }],
+    scores: [1, 0.75, 0],
+  },
+  {
+    name: "caps busy endpoints below idle ones",
+    type: "active-request-scorer",
+    params: { idleThreshold: 1, maxBusyScore: 0.8 },
+    endpoints: [{ requests: 1 }, { requests: 3 }, { requests: 4 }],
+    scores: [1, 0.2, 0],
+  },
+  {
+    name: "adds uncached tokens of the request to those in flight",
+    type: "token-load-scorer",
+    params: { queueThresholdTokens: 2000 },
+    request: { promptTokens: 1000, totalBlocks: 10, blockTokens: 100 },
+    endpoints: [
+      { prefillTokens: 0 },
+      { prefillTokens: 300, matched: 8 },
+      { prefillTokens: 5000 },
+    ],
+    scores: [0.5, 0.75, 0],
+  },
+  {
+    name: "rates a request without tokens on an idle endpoint 1",
+    type: "token-load-scorer",
+    request: { promptTokens: 0 },
+    endpoints: [{}, { prefillTokens: 2_097_152 }],
+    scores: [1, 0.5],
+  },
+  {
+    name: "is the matched share by default",
+    type: "prefix-cache-scorer",
+    request: { totalBlocks: 8 },
+    endpoints: [{ matched: 0 }, { matched: 2 }, { matched: 8 }],
+    scores: [0, 0.25, 1],
+  },
+  {
+    name: "mixes in the squared match length",
+    type: "prefix-cache-scorer",
+    params: { matchLengthWeight: 0.2 },
+    request: { totalBlocks: 160, blockTokens: 64 },
+    endpoints: [{ matched: 64 }, { matched: 128 }, { matched: 160 }],
+    scores: [0.37, 0.84, 1],
+  },
+  { name: "rates a prompt without blocks 0", type: "prefix-cache-scorer", endpoints: [{ matched: 3 }], scores: [0] },
+  {
+    name: "rates the range a prompt falls in",
+    type: "context-length-aware",
+    request: { promptTokens: 4000 },
+    endpoints: [
+      range("0-10000"),
+      range("4000-4000"),
+      range("5000-9000"),
+      range("0-1000"),
+      {},
+      range("short"),
+      range("9-3"),
+    ],
+    scores: [0.671, 1, 0.15, 0.075, 0.5, 0, 0],
+  },
+  {
+    name: "rates by attribute between fixed bounds",
+    type: "endpoint-attribute-scorer",
+    params: {
+      attributeKey: "watts",
+      algorithm: { type: "linear_lower_is_better", normalization: { fixedRange: { min: 100, max: 500 } } },
+    },
+    endpoints: [watts(100), watts(200), watts(500), {}, { ...watts(100), ageMs: null }],
+    scores: [1, 0.75, 0, 0, 0],
+  },
+  {
+    name: "rates by attribute between those present",
+    type: "endpoint-attribute-scorer",
+    params: {
+      attributeKey: "watts",
+      producer: "",
+      algorithm: { type: "linear_higher_is_better", normalization: { adaptiveRange: {} } },
+    },
+    endpoints: [watts(10), watts(20), watts(50), {}],
+    scores: [0, 0.25, 1, 0],
+  },
+  {
+    name: "rates equal attributes 1",
+    type: "endpoint-attribute-scorer",
+    params: {
+      attributeKey: "watts",
+      algorithm: { type: "linear_higher_is_better", normalization: { adaptiveRange: {} } },
+    },
+    endpoints: [watts(10), watts(10), {}],
+    scores: [1, 1, 0],
+  },
+  {
+    name: "rates a label that equals a header",
+    type: "header-label-affinity-scorer",
+    params: { headerName: "X-Tier", labelKey: "tier" },
+    request: { headers: { "x-tier": "gold" } },
+    endpoints: [{ labels: { tier: "gold" } }, { labels: { tier: "iron" } }, {}],
+    scores: [1, 0, 0],
+  },
+  {
+    name: "rates nobody without the header",
+    type: "header-label-affinity-scorer",
+    params: { headerName: "X-Tier", labelKey: "tier" },
+    endpoints: [{ labels: { tier: "gold" } }, { labels: { tier: "" } }],
+    scores: [0, 0],
+  },
+  {
+    name: "falls with distance to the peer",
+    type: "topology-affinity-scorer",
+    request: { peer: 0 },
+    endpoints: [
+      place("a", "r1", "z1", "g1"),
+      place("b", "r1", "z1", "g1"),
+      place("c", "r2", "z1", "g1"),
+      place("d", "r3", "z2", "g1"),
+      place("e", "r4", "z3", "g2"),
+      {},
+    ],
+    scores: [1, 0.2, 0.05, 0.02, 0, 0],
+  },
+  {
+    name: "rates nobody without a peer",
+    type: "topology-affinity-scorer",
+    endpoints: [place("a", "r1", "z1", "g1"), place("a", "r1", "z1", "g1")],
+    scores: [0, 0],
+  },
+  {
+    name: "compares tokens to compute times the batch they share",
+    type: "token-work-scorer",
+    request: { promptTokens: 1000, totalBlocks: 10, blockTokens: 100 },
+    endpoints: [
+      {}, // 1000 × 1
+      { prefillTokens: 500, matched: 8, running: 3, waiting: 1 }, // 700 × 5
+      { matched: 8, running: 1 }, // 200 × 2
+      { matched: 10, running: 99 }, // 1 × 100, the last token is always computed
+    ],
+    scores: [0.1, 0.02857142857142857, 0.25, 1],
+  },
+  {
+    name: "weighs load by its scale",
+    type: "token-work-scorer",
+    params: { loadScale: 10 },
+    request: { promptTokens: 1000 },
+    endpoints: [{}, { running: 5, waiting: 5 }],
+    scores: [1, 0.5],
+  },
+  {
+    name: "still tells load apart when there is nothing to compute",
+    type: "token-work-scorer",
+    request: { promptTokens: 0 },
+    endpoints: [{}, { running: 1 }],
+    scores: [1, 0.5],
+  },
+  {
+    name: "rates all one half when anyone has a block",
+    type: "no-hit-lru-scorer",
+    request: { totalBlocks: 4 },
+    endpoints: [{ matched: 1 }, {}, {}],
+    scores: [0.5, 0.5, 0.5],
+  },
+  { name: "rates a lone cold endpoint 1", type: "no-hit-lru-scorer", endpoints: [{}], scores: [1] },
+];
+
+for (const { name, type, params, request, endpoints, scores } of cases) {
+  Deno.test(`${type} ${name}`, () => {
+    const pool = testPool(endpoints);
+    near(scoresOf(testPlugin(type, params, pool), pool, request), scores);
+  });
+}
+
+Deno.test("no-hit-lru-scorer sends cold requests to those used longest ago", () => {
+  const pool = testPool([{}, {}, {}, {}]);
+  const plugin = testPlugin("no-hit-lru-scorer", {}, pool);
+  near(scoresOf(plugin, pool), [1, 2 / 3, 1 / 3, 0]);
+  plugin.placed!(testContext(pool), 0);
+  near(scoresOf(plugin, pool), [0, 1, 2 / 3, 1 / 3]);
+  plugin.placed!(testContext(pool), 1);
+  near(scoresOf(plugin, pool), [1 / 3, 0, 1, 2 / 3]);
+  pool.matched[2] = 1;
+  near(scoresOf(plugin, pool, { totalBlocks: 4 }), [0.5, 0.5, 0.5, 0.5]);
+  plugin.placed!(testContext(pool), 2);
+  pool.matched[2] = 0;
+  near(scoresOf(plugin, pool), [1 / 3, 0, 1, 2 / 3]);
+});
+
+Deno.test("no-hit-lru-scorer remembers at most lruSize endpoints", () => {
+  const pool = testPool([{}, {}, {}]);
+  const plugin = testPlugin("no-hit-lru-scorer", { lruSize: 1 }, pool);
+  for (const slot of [0, 1]) {
+    scoresOf(plugin, pool);
+    plugin.placed!(testContext(pool), slot);
+  }
+  near(scoresOf(plugin, pool), [1, 0, 0.5]);
+});
+
+Deno.test("endpoint-attribute-scorer refuses a qualified attribute without a producer", () => {
+  const algorithm = { type: "linear_higher_is_better", normalization: { adaptiveRange: {} } };
+  const pool = testPool([{}]);
+  throws(
+    () => testPlugin("endpoint-attribute-scorer", { attributeKey: "a/b", algorithm }, pool),
+    (error) => error instanceof ConfigError && error.key === "plugins[0].parameters.attributeKey",
+  );
+  ok(testPlugin("endpoint-attribute-scorer", { attributeKey: "a/b", producer: "", algorithm }, pool));
+});
+
+Deno.test("token-load-scorer counts prompt and output tokens when the producer adds them", () => {
+  const pool = testPool([{ prefillTokens: 100, decodeTokens: 1000 }]);
+  const set = new PluginSet(
+    [
+      { type: "token-load-scorer", parameters: { queueThresholdTokens: 2000 } },
+      { type: "inflight-load-producer", parameters: { addEstimatedOutputTokens: true } },
+    ],
+    builtIn,
+    ["plugins"],
+  );
+  const plugin = set.all()[0].create!({ table: pool.table, seed: 1, sessionKey: new Uint8Array(32) });
+  deepStrictEqual(scoresOf(plugin, pool, { promptTokens: 200 }), [0.4]);
+});

@@ -1,0 +1,126 @@
+/** What the tests of this room share: small pools, requests and plugins. */
+import { ok } from "node:assert/strict";
+import { type EndpointMeta, endpointMeta, EndpointState, EndpointTable, type PrefixMatch, type RequestView } from "../core/mod.ts";
+import { Decision } from "./context.ts";
+import { builtIn } from "./definition.ts";
+import { PluginSet } from "./plugin_set.ts";
+import { isFilter, isPicker, isScorer, type Plugin } from "./types.ts";
+
+export const testNowMs = 100_000;
+
+export interface TestEndpoint extends Partial<EndpointMeta> {
+  readonly waiting?: number;
+  readonly running?: number;
+  readonly kv?: number;
+  /** Age of the load sample; null when there never was one. */
+  readonly ageMs?: number | null;
+  readonly requests?: number;
+  readonly prefillTokens?: number;
+  readonly decodeTokens?: number;
+  /** Leading blocks of the prompt it holds. */
+  readonly matched?: number;
+}
+
+export interface TestRequest extends Partial<Omit<RequestView, "headers">> {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly totalBlocks?: number;
+  readonly blockTokens?: number;
+  readonly peer?: number;
+}
+
+export interface TestPool {
+  readonly table: EndpointTable;
+  readonly slots: Uint16Array;
+  readonly n: number;
+  readonly matched: Int32Array;
+}
+
+/** Endpoint i is `10.0.0.<i+1>:8000` in slot i, sampled just now. */
+export function testPool(endpoints: readonly TestEndpoint[]): TestPool {
+  const table = new EndpointTable(Math.max(8, endpoints.length));
+  const matched = new Int32Array(table.capacity);
+  const slots = new Uint16Array(table.capacity);
+  endpoints.forEach((endpoint, i) => {
+    const meta = endpointMeta({ ...endpoint, host: endpoint.host ?? `10.0.0.${i + 1}`, port: endpoint.port ?? 8000 });
+    const slot = table.add(meta, EndpointState.Ready);
+    slots[i] = slot;
+    matched[slot] = endpoint.matched ?? 0;
+    table.requests[slot] = endpoint.requests ?? 0;
+    table.prefillTokens[slot] = endpoint.prefillTokens ?? 0;
+    table.decodeTokens[slot] = endpoint.decodeTokens ?? 0;
+    if (endpoint.ageMs === null) return;
+    table.sampleAtMs[slot] = testNowMs - (endpoint.ageMs ?? 0);
+    table.waiting[slot] = endpoint.waiting ?? 0;
+    table.running[slot] = endpoint.running ?? 0;
+    table.kvUsage[slot] = endpoint.kv ?? 0;
+  });
+  return { table, slots, n: endpoints.length, matched };
+}
+
+export function testView(request: TestRequest = {}): RequestView {
+  const headers = request.headers ?? {};
+  return {
+    id: "test",
+    api: "chat",
+    receivedAtMs: testNowMs,
+    model: "base",
+    requestedModel: "base",
+    stream: false,
+    promptTokens: 1000,
+    bodyBytes: 4000,
+    blocks: { hashes: new BigUint64Array(0), blockTokens: 64 },
+    fairnessId: "default-flow",
+    objective: "",
+    priority: 0,
+    slo: {},
+    mediaParts: 0,
+    ...request,
+    headers: { get: (name) => headers[name] },
+  };
+}
+
+export function testMatch(pool: TestPool, request: TestRequest = {}): PrefixMatch {
+  return { blocks: pool.matched, total: request.totalBlocks ?? 0, blockTokens: request.blockTokens ?? 64 };
+}
+
+/** The context a scheduler would hand to its plugins. */
+export function testContext(pool: TestPool, request: TestRequest = {}): Decision {
+  const context = new Decision(pool.table, 10_000, 1);
+  context.begin(testView(request), testMatch(pool, request), testNowMs, request.peer ?? -1);
+  context.profile = "default";
+  context.load.refresh(pool.slots, pool.n, testNowMs);
+  return context;
+}
+
+export function testPlugin(type: string, parameters: unknown, pool: TestPool): Plugin {
+  const [spec] = new PluginSet([{ type, parameters }], builtIn, ["plugins"]).all();
+  return spec.create!({ table: pool.table, seed: 1, sessionKey: new Uint8Array(32) });
+}
+
+/** Scores of endpoints 0, 1, … */
+export function scoresOf(plugin: Plugin, pool: TestPool, request?: TestRequest): number[] {
+  ok(isScorer(plugin));
+  const out = new Float64Array(pool.table.capacity).fill(NaN);
+  plugin.score(testContext(pool, request), pool.slots, pool.n, out);
+  return [...out.subarray(0, pool.n)];
+}
+
+/** Slots a filter keeps. */
+export function keptBy(plugin: Plugin, pool: TestPool, request?: TestRequest): number[] {
+  ok(isFilter(plugin));
+  const slots = pool.slots.slice();
+  return [...slots.subarray(0, plugin.keep(testContext(pool, request), slots, pool.n))];
+}
+
+/** Slots a picker takes for the given scores. */
+export function pickedBy(plugin: Plugin, pool: TestPool, context: Decision, scores: readonly number[], k: number): number[] {
+  ok(isPicker(plugin));
+  const out = new Uint16Array(pool.table.capacity);
+  return [...out.subarray(0, plugin.pick(context, pool.slots, pool.n, Float64Array.from(scores), k, out))];
+}
+
+/** Numbers equal to 12 digits. */
+export function near(actual: readonly number[], expected: readonly number[]): void {
+  const same = actual.length === expected.length && actual.every((value, i) => Math.abs(value - expected[i]) < 1e-12);
+  ok(same, `[${actual.join(", ")}] is not [${expected.join(", ")}]`);
+}
