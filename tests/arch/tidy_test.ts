@@ -101,23 +101,31 @@ Deno.test("every file of src/ that computes has a test beside it or is imported 
   deepStrictEqual(untested, []);
 });
 
-Deno.test({
-  name: "every file of src/ outside tests is reached from main.ts",
-  ignore: !exists("src/main.ts"),
-  fn() {
-    const reached = new Set<string>();
-    const visit = (path: string) => {
-      if (reached.has(path) || !path.endsWith(".ts") || !exists(path)) return;
-      reached.add(path);
-      for (const { specifier } of factsIn(path).references) {
-        const next = targetOf(path, specifier);
-        if (next !== undefined) visit(next);
-      }
-    };
-    visit("src/main.ts");
-    const unreached = typescriptUnder("src").filter((path) => !isTest(path) && !reached.has(path));
-    deepStrictEqual(unreached, []);
-  },
+/** Files that exist for tests by their name: TypeScript twins of kernels, fixtures, helpers. */
+function isTestSupport(path: string): boolean {
+  return /(_twin|_fixture|(^|_)testing)\.ts$/.test(basename(path));
+}
+
+/** Every file of the repository that the modules at `entries` reach, themselves included. */
+function reachedFrom(entries: readonly string[]): Set<string> {
+  const reached = new Set<string>();
+  const visit = (path: string) => {
+    if (reached.has(path) || !path.endsWith(".ts") || !exists(path)) return;
+    reached.add(path);
+    for (const { specifier } of factsIn(path).references) {
+      const next = targetOf(path, specifier);
+      if (next !== undefined) visit(next);
+    }
+  };
+  for (const entry of entries) visit(entry);
+  return reached;
+}
+
+Deno.test("every file of src/ is reached from main.ts, and every helper of tests from a test", () => {
+  const files = typescriptUnder("src").filter((path) => !isTest(path));
+  const fromMain = reachedFrom(["src/main.ts"]);
+  const fromTests = reachedFrom(typescriptUnder("src", "tests").filter(isTest));
+  deepStrictEqual(files.filter((path) => !fromMain.has(path) && !(isTestSupport(path) && fromTests.has(path))), []);
 });
 
 Deno.test("deno.json pins every package to one exact version and lets none run a script at install", () => {
