@@ -12,7 +12,9 @@ export function parseAddress(text: string): Address | undefined {
   const match = /^(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?$/.exec(text.trim());
   if (!match) {
     // Two colons and no brackets: all of it is the host.
-    return /^[0-9a-fA-F:.%]*:[0-9a-fA-F:.%]*:[0-9a-fA-F:.%]*$/.test(text.trim()) ? { host: text.trim().toLowerCase() } : undefined;
+    return /^[0-9a-fA-F:.%]*:[0-9a-fA-F:.%]*:[0-9a-fA-F:.%]*$/.test(text.trim())
+      ? { host: text.trim().toLowerCase() }
+      : undefined;
   }
   const host = (match[1] ?? match[2]).toLowerCase();
   if (match[3] === undefined) return { host };
@@ -29,5 +31,7 @@ export function parseAddresses(entries: readonly string[]): Address[] {
 export function isListed(meta: EndpointMeta, addresses: readonly Address[]): boolean {
   const bare = meta.host.startsWith("[") ? meta.host.slice(1, -1) : meta.host;
   const host = bare.toLowerCase();
-  return addresses.some((address) => address.host === host && (address.port === undefined || address.port === meta.port));
+  return addresses.some((address) =>
+    address.host === host && (address.port === undefined || address.port === meta.port)
+  );
 }

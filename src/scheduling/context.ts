@@ -1,4 +1,4 @@
-import { type EndpointTable, Prng, type PrefixMatch, type RequestView } from "../core/mod.ts";
+import { type EndpointTable, type PrefixMatch, Prng, type RequestView } from "../core/mod.ts";
 import { EffectiveLoad } from "./load.ts";
 import type { DecisionContext } from "./types.ts";
 

@@ -77,7 +77,13 @@ export function keyText(path: DocumentPath): string {
 }
 
 /** Reads a value of a document strictly; the first thing wrong becomes a ConfigError that says where. */
-export function parseValue<T>(schema: z.ZodType<T>, raw: unknown, source: Source, path: DocumentPath, subject: string): T {
+export function parseValue<T>(
+  schema: z.ZodType<T>,
+  raw: unknown,
+  source: Source,
+  path: DocumentPath,
+  subject: string,
+): T {
   const result = schema.safeParse(raw);
   if (result.success) return result.data;
   // A misspelt key is the likelier cause of whatever else is wrong in the same map.
@@ -101,13 +107,26 @@ function currentValue(raw: unknown, path: DocumentPath): string {
   return `: current value is ${JSON.stringify(value)?.slice(0, 80)}`;
 }
 
-const durationUnitsMs: Record<string, number> = { ns: 1e-6, us: 1e-3, "µs": 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const durationUnitsMs: Record<string, number> = {
+  ns: 1e-6,
+  us: 1e-3,
+  "µs": 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
 
 /** A Go duration such as `200ms`, `1m30s` or `0s`, as milliseconds. */
-export const durationMs = z.string().regex(/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/, "must be a duration such as 200ms or 1m30s")
+export const durationMs = z.string().regex(
+  /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/,
+  "must be a duration such as 200ms or 1m30s",
+)
   .transform((text) => {
     let sum = 0;
-    for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) sum += Number(amount) * durationUnitsMs[unit];
+    for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
+      sum += Number(amount) * durationUnitsMs[unit];
+    }
     return sum;
   });
 

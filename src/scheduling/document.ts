@@ -22,7 +22,11 @@ export class YamlSource implements Source {
     try {
       this.value = document.toJS();
     } catch (error) {
-      throw new ConfigError(`${file}:1`, "", `must be well-formed YAML: ${error instanceof Error ? error.message : error}`);
+      throw new ConfigError(
+        `${file}:1`,
+        "",
+        `must be well-formed YAML: ${error instanceof Error ? error.message : error}`,
+      );
     }
   }
 

@@ -126,7 +126,9 @@ export class Scheduler {
   #run(candidates: Uint16Array, count: number, trace: Trace | undefined): Placement | Refusal {
     const decision = this.#decision;
     const index = this.#handler.choose(decision.view, this.#profileNames);
-    if (index < 0) return { refused: "unknown-profile", message: "The request names a scheduling profile that does not exist" };
+    if (index < 0) {
+      return { refused: "unknown-profile", message: "The request names a scheduling profile that does not exist" };
+    }
     const profile = this.#profiles[index];
     decision.profile = profile.name;
     trace?.begin(profile.name, profile.picker.name);
@@ -202,10 +204,15 @@ export class Scheduler {
 
 /** Whether a `Prefer` header (RFC 7240) asks for `if-available`: an answer only from an endpoint with a cached prefix. */
 function wantsCached(prefer: string | null | undefined): boolean {
-  return !!prefer && prefer.split(",").some((preference) => preference.split(";")[0].trim().toLowerCase() === "if-available");
+  return !!prefer &&
+    prefer.split(",").some((preference) => preference.split(";")[0].trim().toLowerCase() === "if-available");
 }
 
-function instance<P extends Plugin>(plugins: Map<string, Plugin>, name: string, is: (plugin: Plugin) => plugin is P): P {
+function instance<P extends Plugin>(
+  plugins: Map<string, Plugin>,
+  name: string,
+  is: (plugin: Plugin) => plugin is P,
+): P {
   const plugin = plugins.get(name);
   if (!plugin || !is(plugin)) throw new Error(`Cannot build the scheduler as its plan has no such plugin: "${name}"`);
   return plugin;

@@ -10,6 +10,7 @@ import { YamlSource } from "./document.ts";
 import { fallbacksMaxDefault, staleAfterMsDefault } from "./plan.ts";
 import { PluginSet } from "./plugin_set.ts";
 import { nearNames } from "./registry.ts";
+import type { HeaderProfileParams } from "./profiles/header_profile_handler.ts";
 import type { PluginKind, PluginSpec, ProfilePlan, SchedulingPlan } from "./types.ts";
 
 /** An llm-d configuration, taken apart for the rooms that need its parts. */
@@ -71,6 +72,9 @@ export function importEndpointPickerConfig(text: string, file: string): Imported
   return new Import(parseValue(configSchema, source.value, source, [], "EndpointPickerConfig"), source).run();
 }
 
+/** An empty key is as good as none. */
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
+
 class Import {
   readonly #raw: RawConfig;
   readonly #source: Source;
@@ -87,7 +91,6 @@ class Import {
     const specs = this.#set.all();
     this.#onlyOne(specs, "approx-prefix-cache-producer");
     this.#onlyOne(specs, "inflight-load-producer");
-    this.#onlyOne(specs, "token-producer");
     const profiles = this.#profiles(specs);
     const handler = this.#handler(specs, profiles);
     const { metrics, models } = this.#dataSources();
@@ -125,12 +128,14 @@ class Import {
         throw this.#fail(["featureGates", i], `must be one of ${known}: current value is "${name}"`);
       }
     });
-    if (flowControl != null) throw this.#fail(["flowControl"], "flow control is not supported yet");
-    if (saturationDetector != null) {
+    if (isGiven(flowControl)) throw this.#fail(["flowControl"], "flow control is not supported yet");
+    if (isGiven(saturationDetector)) {
       throw this.#fail(["saturationDetector"], "is not supported yet, it belongs to flow control");
     }
     for (const key of ["peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"] as const) {
-      if (dataLayer?.[key] != null) throw this.#fail(["dataLayer", key], "state shared by replicas is not supported yet");
+      if (isGiven(dataLayer?.[key])) {
+        throw this.#fail(["dataLayer", key], "state shared by replicas is not supported yet");
+      }
     }
   }
 
@@ -181,7 +186,10 @@ class Import {
       .filter(({ spec }) => spec.kinds.some((kind) => kind === "filter" || kind === "scorer" || kind === "picker"));
     if (uses.length > 0) return this.#profile("default", uses);
     const defaults = [["queue-scorer", 2], ["kv-cache-utilization-scorer", 2], ["prefix-cache-scorer", 3]] as const;
-    return this.#profile("default", defaults.map(([type, weight]) => ({ spec: this.#set.ensure(type), weight, path: [] })));
+    return this.#profile(
+      "default",
+      defaults.map(([type, weight]) => ({ spec: this.#set.ensure(type), weight, path: [] })),
+    );
   }
 
   #profile(name: string, uses: readonly { spec: PluginSpec; weight?: number; path: DocumentPath }[]): ProfilePlan {
@@ -206,6 +214,13 @@ class Import {
       const expected = `must hold one profile for single-profile-handler: it holds ${profiles.length}`;
       throw this.#fail(["schedulingProfiles"], expected);
     }
+    if (handler.type === "header-profile-handler" && profiles.length > 1) {
+      const { defaultProfile } = handler.params as HeaderProfileParams;
+      if (!profiles.some((profile) => profile.name === defaultProfile)) {
+        const message = `no profile is named "${defaultProfile}", requests without the header are refused`;
+        this.#warn(["plugins", specs.indexOf(handler)], `${handler.name}: ${message}`);
+      }
+    }
     return handler.name;
   }
 
@@ -216,7 +231,9 @@ class Import {
       const path = ["dataLayer", "sources", i];
       const spec = this.#refer(pluginRef, path, ["source"]);
       const wanted = spec.type === "metrics-data-source" ? "core-metrics-extractor" : "models-data-extractor";
-      if (spec.type === "metrics-data-source" ? metrics : models) throw this.#fail(path, `must be the only ${spec.type}`);
+      if (spec.type === "metrics-data-source" ? metrics : models) {
+        throw this.#fail(path, `must be the only ${spec.type}`);
+      }
       const used = extractors.map((ref, j) => {
         const at = [...path, "extractors", j];
         const found = this.#refer(ref.pluginRef, at, ["extractor"]);
@@ -260,7 +277,10 @@ class Import {
       profile.scorers.some(({ plugin }) => this.#set.named(plugin)?.type === "prefix-cache-scorer")
     );
     if (scored && !this.#set.ofType("approx-prefix-cache-producer")) {
-      this.#warn(["plugins"], "prefix-cache-scorer reads an approx-prefix-cache-producer that is not listed, its defaults apply");
+      this.#warn(
+        ["plugins"],
+        "prefix-cache-scorer reads an approx-prefix-cache-producer that is not listed, its defaults apply",
+      );
     }
     return this.#set.ensure("approx-prefix-cache-producer").params as PrefixParams;
   }

@@ -9,7 +9,9 @@ const requirement = z.strictObject({
 }).superRefine(({ operator, values }, check) => {
   const wants = operator === "In" || operator === "NotIn";
   if (wants !== values.length > 0) {
-    const message = wants ? `must be a non-empty list for operator ${operator}` : `must be absent for operator ${operator}`;
+    const message = wants
+      ? `must be a non-empty list for operator ${operator}`
+      : `must be absent for operator ${operator}`;
     check.addIssue({ code: "custom", path: ["values"], message });
   }
 });

@@ -63,7 +63,9 @@ export class PluginSet {
     const { type, name = type, parameters } = this.entries[i];
     const at = [...this.path, i];
     const plugin = registry.get(type);
-    if (!plugin) throw new ConfigError(this.source.where([...at, "type"]), keyText([...at, "type"]), unusableType(type));
+    if (!plugin) {
+      throw new ConfigError(this.source.where([...at, "type"]), keyText([...at, "type"]), unusableType(type));
+    }
     if (plugin.deprecated) {
       this.warnings.push(`${this.source.where(at)}: ${type} is deprecated, use ${plugin.deprecated}`);
     }

@@ -107,7 +107,10 @@ export function nearNames(name: string, names: readonly string[]): string[] {
   const lower = name.toLowerCase();
   const limit = Math.max(2, Math.floor(lower.length / 4));
   return names
-    .map((candidate) => ({ candidate, distance: lower.length > 3 && candidate.includes(lower) ? 1 : editDistance(lower, candidate) }))
+    .map((candidate) => ({
+      candidate,
+      distance: lower.length > 3 && candidate.includes(lower) ? 1 : editDistance(lower, candidate),
+    }))
     .filter(({ distance }) => distance <= limit)
     .sort((a, b) => a.distance - b.distance)
     .slice(0, 3)

@@ -1,6 +1,13 @@
 /** What the tests of this room share: small pools, requests and plugins. */
 import { ok } from "node:assert/strict";
-import { type EndpointMeta, endpointMeta, EndpointState, EndpointTable, type PrefixMatch, type RequestView } from "../core/mod.ts";
+import {
+  type EndpointMeta,
+  endpointMeta,
+  EndpointState,
+  EndpointTable,
+  type PrefixMatch,
+  type RequestView,
+} from "../core/mod.ts";
 import { Decision } from "./context.ts";
 import { builtIn } from "./definition.ts";
 import { PluginSet } from "./plugin_set.ts";
@@ -113,7 +120,13 @@ export function keptBy(plugin: Plugin, pool: TestPool, request?: TestRequest): n
 }
 
 /** Slots a picker takes for the given scores. */
-export function pickedBy(plugin: Plugin, pool: TestPool, context: Decision, scores: readonly number[], k: number): number[] {
+export function pickedBy(
+  plugin: Plugin,
+  pool: TestPool,
+  context: Decision,
+  scores: readonly number[],
+  k: number,
+): number[] {
   ok(isPicker(plugin));
   const out = new Uint16Array(pool.table.capacity);
   return [...out.subarray(0, plugin.pick(context, pool.slots, pool.n, Float64Array.from(scores), k, out))];

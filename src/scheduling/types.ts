@@ -1,4 +1,4 @@
-import type { EndpointTable, Prng, PrefixMatch, RequestView } from "../core/mod.ts";
+import type { EndpointTable, PrefixMatch, Prng, RequestView } from "../core/mod.ts";
 
 /**
  * Engine load of each candidate with the unknown filled in; arrays are indexed by slot.

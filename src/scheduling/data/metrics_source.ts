@@ -40,5 +40,9 @@ function httpSourceType(type: string, path: string, summary: string) {
   });
 }
 
-export const metricsDataSource = httpSourceType("metrics-data-source", "/metrics", "load from each endpoint's metrics page");
+export const metricsDataSource = httpSourceType(
+  "metrics-data-source",
+  "/metrics",
+  "load from each endpoint's metrics page",
+);
 export const modelsDataSource = httpSourceType("models-data-source", "/v1/models", "model list from each endpoint");

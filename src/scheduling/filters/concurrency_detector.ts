@@ -33,7 +33,9 @@ export const concurrencyDetector = definePlugin({
         let kept = 0;
         for (let i = 0; i < n; i++) {
           const slot = slots[i];
-          if (ctx.table.requests[slot] < requestsLimit && inflightTokens(ctx, slot, tokens) < tokensLimit) slots[kept++] = slot;
+          if (ctx.table.requests[slot] < requestsLimit && inflightTokens(ctx, slot, tokens) < tokensLimit) {
+            slots[kept++] = slot;
+          }
         }
         return kept;
       },

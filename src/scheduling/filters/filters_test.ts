@@ -12,7 +12,16 @@ interface Case {
 }
 
 const role = (value: string) => ({ labels: { "llm-d.ai/role": value } });
-const roles = ["decode", "prefill", "encode", "prefill-decode", "encode-prefill", "both", "encode-prefill-decode", "other"]
+const roles = [
+  "decode",
+  "prefill",
+  "encode",
+  "prefill-decode",
+  "encode-prefill",
+  "both",
+  "encode-prefill-decode",
+  "other",
+]
   .map(role);
 const gpu = (value: string) => ({ labels: { gpu: value } });
 const watts = (value: number) => ({ attributes: new Map([["watts", value]]) });
@@ -135,7 +144,9 @@ const cases: readonly Case[] = [
   {
     name: "wants every condition and may leave none",
     type: "utilization-filter",
-    params: { conditions: [...utilization("waiting-queue", 3).conditions, ...utilization("running-requests", 3).conditions] },
+    params: {
+      conditions: [...utilization("waiting-queue", 3).conditions, ...utilization("running-requests", 3).conditions],
+    },
     endpoints: [{ waiting: 0, running: 4 }, { waiting: 4, running: 0 }],
     kept: [],
   },
@@ -317,7 +328,11 @@ Deno.test("filters refuse parameters that contradict themselves", () => {
   const pool = testPool([{}]);
   const bad: [string, unknown, string][] = [
     ["label-selector-filter", { matchExpressions: [{ key: "a", operator: "In" }] }, ".matchExpressions[0].values"],
-    ["label-selector-filter", { matchExpressions: [{ key: "a", operator: "Exists", values: ["b"] }] }, ".matchExpressions[0].values"],
+    [
+      "label-selector-filter",
+      { matchExpressions: [{ key: "a", operator: "Exists", values: ["b"] }] },
+      ".matchExpressions[0].values",
+    ],
     ["by-label", { label: "gpu" }, ".validValues"],
     ["utilization-filter", { conditions: [] }, ".conditions"],
     ["utilization-filter", { conditions: [{ metric: "load", maxValue: 1 }] }, ".conditions[0].metric"],

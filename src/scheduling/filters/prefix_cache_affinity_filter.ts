@@ -22,7 +22,9 @@ export const prefixCacheAffinityFilter = definePlugin({
     affinityThreshold: z.number().min(0, "must be at least 0").max(1, "must be at most 1").default(0.8),
     explorationProbability: z.number().min(0, "must be at least 0").max(1, "must be at most 1").default(0),
     maxTTFTPenaltyMs: z.number().nonnegative("must be at least 0").default(18_000),
-    ttftSource: z.enum(["prefillThroughput", "latencyPredictor"], "must be prefillThroughput").default("prefillThroughput"),
+    ttftSource: z.enum(["prefillThroughput", "latencyPredictor"], "must be prefillThroughput").default(
+      "prefillThroughput",
+    ),
     peakPrefillThroughput: z.number().positive("must be greater than 0").default(15_928),
     prefixMatchInfoProducerName: prefixProducerName,
     inFlightLoadProducerName: inflightProducerName,

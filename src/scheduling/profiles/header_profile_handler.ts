@@ -8,14 +8,18 @@
 import { z } from "zod";
 import { definePlugin, headerName } from "../definition.ts";
 
+const params = z.strictObject({
+  headerName: headerName.default("epp-profile"),
+  defaultProfile: z.string().min(1, "must be a profile name").default("decode"),
+});
+
+export type HeaderProfileParams = z.output<typeof params>;
+
 export const headerProfileHandler = definePlugin({
   type: "header-profile-handler",
   kinds: ["profile-handler"],
   summary: "runs the profile a header names",
-  params: z.strictObject({
-    headerName: headerName.default("epp-profile"),
-    defaultProfile: z.string().min(1, "must be a profile name").default("decode"),
-  }),
+  params,
   create: (name, { headerName, defaultProfile }) => ({
     type: "header-profile-handler",
     name,

@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, throws } from "node:assert/strict";
 import { ConfigError } from "../../core/mod.ts";
 import { builtIn } from "../definition.ts";
 import { PluginSet } from "../plugin_set.ts";
-import { near, scoresOf, type TestEndpoint, testContext, testPlugin, testPool, type TestRequest } from "../testing.ts";
+import { near, scoresOf, testContext, type TestEndpoint, testPlugin, testPool, type TestRequest } from "../testing.ts";
 
 interface Case {
   readonly name: string;

@@ -1,0 +1,396 @@
+import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
+import { ConfigError } from "../core/mod.ts";
+import { Scheduler } from "./engine.ts";
+import { importEndpointPickerConfig } from "./import_config.ts";
+import { notYet } from "./not_yet.ts";
+import { llmdDefaultPlan } from "./plan.ts";
+import { registry } from "./registry.ts";
+import { testPool } from "./testing.ts";
+
+const head = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
+const read = (body: string) => importEndpointPickerConfig(head + body, "epp.yaml");
+
+/** The error must stand at `line` of the whole document and say `text`. */
+function refuses(body: string, line: number, key: string, text: string | RegExp): void {
+  throws(() => read(body), (error) => {
+    ok(error instanceof ConfigError, String(error));
+    equal(error.where, `epp.yaml:${line}`, error.message);
+    equal(error.key, key, error.message);
+    ok(typeof text === "string" ? error.expected.includes(text) : text.test(error.expected), error.message);
+    return true;
+  });
+}
+
+/** Every supported type, with parameters where it needs some. */
+const everything = `
+featureGates: [flowControl=false, haPopulateNonLeaderDatastore=true]
+plugins:
+  - type: openai-parser
+  - type: anthropic-parser
+  - type: vllmhttp-parser
+  - type: sglanghttp-parser
+  - type: passthrough-parser
+  - type: metrics-data-source
+    parameters: {scheme: https, path: /stats, port: 9400, insecureSkipVerify: false, caCertPath: /ca.pem, interval: 250ms}
+  - type: core-metrics-extractor
+    parameters:
+      defaultEngine: my-engine
+      engineConfigs:
+        - name: my-engine
+          queuedRequestsSpec: my_queue_depth{tier=gpu}
+          runningRequestsSpec: my_running
+          kvUsageSpec: my_kv_ratio
+          customMetrics:
+            - {attributeKey: power-watts, metricSpec: my_power_watts}
+  - type: models-data-source
+  - type: models-data-extractor
+  - type: file-discovery
+    parameters: {path: /etc/pool.yaml, watchFile: true}
+  - name: prefix
+    type: approx-prefix-cache-producer
+    parameters: {autoTune: false, blockSizeTokens: 128, maxPrefixTokensToMatch: 65536, lruCapacityPerServer: 1000}
+  - type: inflight-load-producer
+    parameters: {addEstimatedOutputTokens: true, outputRatio: 2, maxEstimatedOutputTokens: 500, prefixMatchInfoProducerName: prefix}
+  - name: tok
+    type: token-producer
+    parameters: {modelName: Qwen/Qwen3-32B}
+  - type: tokenizer
+  - name: jar
+    type: session-id-producer
+    parameters: {cookieName: sid}
+  - type: label-selector-filter
+    parameters: {matchLabels: {gpu: h100}}
+  - type: by-label-selector
+  - type: by-label
+    parameters: {label: tier, validValues: [gold], allowsNoLabel: true}
+  - type: decode-filter
+  - type: prefill-filter
+  - type: encode-filter
+  - type: session-affinity-filter
+    parameters: {strategy: session_id, sessionIdConfig: {sources: [{attribute: SessionID, producer: jar}]}}
+  - type: endpoint-attribute-filter
+    parameters:
+      attribute: power-watts
+      fallbackOnEmpty: true
+      algorithm: {type: threshold, threshold: {operator: LessThan, value: 500}}
+  - type: utilization-filter
+    parameters: {conditions: [{metric: waiting-queue, maxValue: 100}], fallbackOnEmpty: true}
+  - type: prefix-cache-affinity-filter
+    parameters: {prefixMatchInfoProducerName: prefix}
+  - type: utilization-detector
+    parameters: {metricsStalenessThreshold: 1s}
+  - type: concurrency-detector
+    parameters: {concurrencyMode: hybrid}
+  - type: topology-affinity-filter
+  - type: header-based-testing-filter
+  - type: context-length-aware
+  - type: token-work-scorer
+  - type: queue-scorer
+  - type: running-requests-size-scorer
+  - type: kv-cache-utilization-scorer
+  - type: lora-affinity-scorer
+  - type: load-aware-scorer
+    parameters: {threshold: 64}
+  - type: active-request-scorer
+  - type: token-load-scorer
+    parameters: {inFlightLoadProducerName: inflight-load-producer}
+  - type: prefix-cache-scorer
+    parameters: {prefixMatchInfoProducerName: prefix, matchLengthWeight: 0.2}
+  - type: no-hit-lru-scorer
+  - type: session-affinity-scorer
+  - type: header-label-affinity-scorer
+    parameters: {headerName: X-Tier, labelKey: tier}
+  - type: endpoint-attribute-scorer
+    parameters: {attributeKey: power-watts, algorithm: {type: linear_lower_is_better, normalization: {adaptiveRange: {}}}}
+  - type: topology-affinity-scorer
+  - type: max-score-picker
+    parameters: {maxNumOfEndpoints: 2}
+  - type: weighted-random-picker
+  - type: random-picker
+  - type: round-robin-picker
+  - type: header-profile-handler
+dataLayer:
+  sources:
+    - {pluginRef: metrics-data-source, extractors: [{pluginRef: core-metrics-extractor}]}
+    - {pluginRef: models-data-source, extractors: [{pluginRef: models-data-extractor}]}
+  discovery: {pluginRef: file-discovery}
+requestHandler:
+  parsers: [{pluginRef: openai-parser}, {pluginRef: passthrough-parser}]
+schedulingProfiles:
+  - name: decode
+    plugins:
+      - pluginRef: decode-filter
+      - pluginRef: label-selector-filter
+      - pluginRef: context-length-aware
+        weight: 0.5
+      - pluginRef: prefix-cache-scorer
+        weight: 3
+      - pluginRef: queue-scorer
+      - pluginRef: max-score-picker
+  - name: batch
+    plugins:
+      - pluginRef: active-request-scorer
+`;
+
+Deno.test("importEndpointPickerConfig() reads a configuration with every supported plugin", () => {
+  const config = read(everything);
+  const listed = [...registry.keys()].filter((type) => !everything.includes(`type: ${type}\n`));
+  deepStrictEqual(listed, ["single-profile-handler"], "there may be one profile handler only");
+  deepStrictEqual(config.plan.profiles, [
+    {
+      name: "decode",
+      filters: ["decode-filter", "label-selector-filter", "context-length-aware"],
+      scorers: [
+        { plugin: "context-length-aware", weight: 0.5 },
+        { plugin: "prefix-cache-scorer", weight: 3 },
+        { plugin: "queue-scorer", weight: 1 },
+      ],
+      picker: "max-score-picker",
+    },
+    {
+      name: "batch",
+      filters: [],
+      scorers: [{ plugin: "active-request-scorer", weight: 1 }],
+      picker: "max-score-picker",
+    },
+  ]);
+  equal(config.plan.handler, "header-profile-handler");
+  deepStrictEqual(config.prefix, { autoTune: false, blockTokens: 128, blocksMax: 512, capacityBlocks: 1000 });
+  deepStrictEqual(config.inflight, { addEstimatedOutputTokens: true, outputRatio: 2, maxEstimatedOutputTokens: 500 });
+  deepStrictEqual(config.discovery, { path: "/etc/pool.yaml", watchFile: true });
+  deepStrictEqual(config.parsers, ["openai-parser", "passthrough-parser"]);
+  deepStrictEqual({ ...config.metrics!.source }, {
+    scheme: "https",
+    path: "/stats",
+    port: 9400,
+    insecureSkipVerify: false,
+    caCertPath: "/ca.pem",
+    intervalMs: 250,
+  });
+  deepStrictEqual(config.metrics!.extractor.engineConfigs[0].customMetrics, [
+    { attributeKey: "power-watts", metricSpec: "my_power_watts" },
+  ]);
+  equal(config.models!.path, "/v1/models");
+  ok(
+    config.warnings.some((warning) =>
+      /^epp\.yaml:\d+: by-label is deprecated, use label-selector-filter$/.test(warning)
+    ),
+  );
+  ok(config.warnings.some((warning) => warning.endsWith('plugin "random-picker" is used by no profile')));
+  new Scheduler(config.plan, { table: testPool([{}]).table, seed: 1 });
+});
+
+Deno.test("importEndpointPickerConfig() reads single-profile-handler", () => {
+  equal(
+    read("plugins: [{type: single-profile-handler}, {type: queue-scorer}]\n").plan.handler,
+    "single-profile-handler",
+  );
+});
+
+Deno.test("importEndpointPickerConfig() warns of a default profile that does not exist", () => {
+  const { warnings } = read(`plugins: [{type: header-profile-handler}]
+schedulingProfiles: [{name: a}, {name: b}]
+`);
+  const message = 'header-profile-handler: no profile is named "decode", requests without the header are refused';
+  deepStrictEqual(warnings, [`epp.yaml:3: ${message}`]);
+});
+
+Deno.test("importEndpointPickerConfig() refuses every type that is not supported yet, by name and line", () => {
+  ok(notYet.size >= 40);
+  for (const [type, reason] of notYet) {
+    refuses(
+      `plugins:\n  - type: queue-scorer\n  - name: x\n    type: ${type}\n`,
+      6,
+      "plugins[1].type",
+      `"${type}" is not supported yet (waits for ${reason})`,
+    );
+    ok(!registry.has(type), type);
+  }
+});
+
+Deno.test("importEndpointPickerConfig() refuses an unknown type and names those near", () => {
+  refuses("plugins:\n  - type: quue-scorer\n", 4, "plugins[0].type", "did you mean queue-scorer");
+  refuses("plugins:\n  - type: latency-scorrer\n", 4, "plugins[0].type", "did you mean latency-scorer");
+  refuses("plugins:\n  - type: prefix-cache\n", 4, "plugins[0].type", "prefix-cache-scorer");
+  refuses("plugins:\n  - type: zzzzzzzzzz\n", 4, "plugins[0].type", /^unknown plugin type "zzzzzzzzzz"$/);
+});
+
+Deno.test("importEndpointPickerConfig() refuses unknown and wrong keys with their line", () => {
+  refuses(
+    "plugins:\n  - type: queue-scorer\n    parameters:\n      speed: 3\n",
+    6,
+    "plugins[0].parameters.speed",
+    'plugin "queue-scorer": unknown key "speed"',
+  );
+  refuses(
+    "plugins:\n  - name: mine\n    type: load-aware-scorer\n    parameters:\n      treshold: 3\n",
+    7,
+    "plugins[0].parameters.treshold",
+    'plugin "mine" (load-aware-scorer): unknown key "treshold", must be one of threshold',
+  );
+  refuses(
+    "plugins:\n  - type: load-aware-scorer\n    parameters:\n      threshold: many\n",
+    6,
+    "plugins[0].parameters.threshold",
+    'current value is "many"',
+  );
+  refuses("plugins: 3\n", 3, "plugins", "expected array");
+  refuses("plugins:\n  - type: queue-scorer\n    params: {}\n", 5, "plugins[0].params", 'unknown key "params"');
+  refuses("schedulingProfile: []\n", 3, "schedulingProfile", "schedulingProfiles");
+  refuses("a: [\n", 4, "", "well-formed YAML");
+  refuses("plugins: []\nplugins: []\n", 4, "", "well-formed YAML");
+});
+
+Deno.test("importEndpointPickerConfig() refuses another kind and version", () => {
+  const of = (text: string) => () => importEndpointPickerConfig(text, "x");
+  throws(of("apiVersion: v1\nkind: EndpointPickerConfig\n"), /x:1: apiVersion: .*must be llm-d.ai\/v1alpha1/);
+  throws(of("apiVersion: llm-d.ai/v1alpha1\nkind: Pod\n"), /x:2: kind: .*must be "EndpointPickerConfig"/);
+  throws(of(""), ConfigError);
+  throws(of("just text"), ConfigError);
+  ok(
+    importEndpointPickerConfig("apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n", "x"),
+  );
+});
+
+Deno.test("importEndpointPickerConfig() refuses what needs flow control or replicas", () => {
+  refuses("featureGates:\n  - flowControl\n", 4, "featureGates[0]", "flowControl is not supported yet");
+  refuses("featureGates: [flowControl=true]\n", 3, "featureGates[0]", "flowControl is not supported yet");
+  refuses("featureGates: [flowControl=yes]\n", 3, "featureGates[0]", "flowControl=yes");
+  refuses("featureGates: [warp]\n", 3, "featureGates[0]", "must be one of flowControl");
+  refuses("plugins: []\nflowControl:\n  maxRequests: 3\n", 4, "flowControl", "flow control is not supported yet");
+  refuses("saturationDetector:\n  pluginRef: utilization-detector\n", 3, "saturationDetector", "not supported yet");
+  refuses(
+    "dataLayer:\n  injectDefaults: true\n  crossReplicaSyncInterval: 200ms\n",
+    5,
+    "dataLayer.crossReplicaSyncInterval",
+    "not supported yet",
+  );
+  refuses(
+    "plugins:\n  - type: token-producer\n    parameters:\n      vllm: {url: 'http://localhost:8000'}\n",
+    6,
+    "plugins[0].parameters.vllm",
+    "not supported yet",
+  );
+});
+
+Deno.test("importEndpointPickerConfig() refuses references that lead nowhere or to the wrong kind", () => {
+  const plugins = "plugins: [{type: queue-scorer}, {type: openai-parser}, {type: max-score-picker}]\n";
+  const profile = (refs: string) => `${plugins}schedulingProfiles:\n  - name: a\n    plugins:\n${refs}`;
+  refuses(
+    profile("      - pluginRef: queue-scorre\n"),
+    7,
+    "schedulingProfiles[0].plugins[0].pluginRef",
+    "did you mean queue-scorer",
+  );
+  refuses(
+    profile("      - pluginRef: openai-parser\n"),
+    7,
+    "schedulingProfiles[0].plugins[0].pluginRef",
+    '"openai-parser" is a parser',
+  );
+  refuses(
+    profile("      - pluginRef: max-score-picker\n      - pluginRef: max-score-picker\n"),
+    8,
+    "schedulingProfiles[0].plugins[1]",
+    "must be the only picker",
+  );
+  refuses(
+    `${plugins}dataLayer:\n  discovery: {pluginRef: queue-scorer}\n`,
+    5,
+    "dataLayer.discovery.pluginRef",
+    "must be a discovery",
+  );
+  refuses(
+    `${plugins}requestHandler:\n  parsers:\n    - pluginRef: queue-scorer\n`,
+    6,
+    "requestHandler.parsers[0].pluginRef",
+    "must be a parser",
+  );
+  refuses(
+    "plugins:\n  - type: prefix-cache-scorer\n    parameters: {prefixMatchInfoProducerName: exact}\n",
+    5,
+    "plugins[0].parameters.prefixMatchInfoProducerName",
+    "must be the name of a configured approx-prefix-cache-producer",
+  );
+});
+
+Deno.test("importEndpointPickerConfig() refuses doubles", () => {
+  refuses("plugins:\n  - type: queue-scorer\n  - type: queue-scorer\n", 5, "plugins[1]", "must be unique");
+  refuses(
+    "plugins:\n  - type: single-profile-handler\n  - type: header-profile-handler\n",
+    5,
+    "plugins[1]",
+    "must be the only profile handler",
+  );
+  refuses(
+    "plugins:\n  - type: approx-prefix-cache-producer\n  - {type: approx-prefix-cache-producer, name: b}\n",
+    5,
+    "plugins[1]",
+    "must be the only plugin of type",
+  );
+  const two =
+    "plugins: [{type: queue-scorer}]\nschedulingProfiles:\n  - name: a\n    plugins: [{pluginRef: queue-scorer}]\n";
+  refuses(`${two}  - name: a\n    plugins: []\n`, 7, "schedulingProfiles[1].name", "must be unique");
+  refuses(
+    `${two}  - name: b\n    plugins: []\n`,
+    4,
+    "schedulingProfiles",
+    "must hold one profile for single-profile-handler",
+  );
+});
+
+Deno.test("importEndpointPickerConfig() fills in llm-d's implicit default", () => {
+  const config = read("");
+  deepStrictEqual(config.plan.profiles, llmdDefaultPlan().profiles);
+  deepStrictEqual(config.prefix, { autoTune: true, blockTokens: 64, blocksMax: 2048, capacityBlocks: 31_250 });
+  equal(config.metrics!.source.path, "/metrics");
+  equal(config.metrics!.extractor.engineLabelKey, "llm-d.ai/engine-type");
+  equal(config.models, undefined);
+  equal(config.discovery, undefined);
+  equal(config.parsers, undefined);
+});
+
+Deno.test("importEndpointPickerConfig() collects a default profile in listed order when none is given", () => {
+  const { plan, warnings } = read(`plugins:
+  - type: prefill-filter
+  - type: queue-scorer
+  - type: decode-filter
+  - type: utilization-detector
+  - type: prefix-cache-scorer
+`);
+  deepStrictEqual(plan.profiles, [{
+    name: "default",
+    filters: ["prefill-filter", "decode-filter", "utilization-detector"],
+    scorers: [{ plugin: "queue-scorer", weight: 1 }, { plugin: "prefix-cache-scorer", weight: 1 }],
+    picker: "max-score-picker",
+  }]);
+  ok(warnings.some((warning) => warning.includes("approx-prefix-cache-producer that is not listed")));
+});
+
+Deno.test("importEndpointPickerConfig() turns metrics off when the configuration does", () => {
+  equal(read("dataLayer: {injectDefaults: false}\n").metrics, undefined);
+});
+
+Deno.test("importEndpointPickerConfig() reads JSON and YAML aliases", () => {
+  const json = JSON.stringify({
+    apiVersion: "llm-d.ai/v1alpha1",
+    kind: "EndpointPickerConfig",
+    plugins: [{ type: "queue-scorer" }],
+  });
+  equal(importEndpointPickerConfig(json, "x.json").plan.profiles[0].scorers.length, 1);
+  const { plan } = read(
+    "plugins:\n  - {type: load-aware-scorer, name: a, parameters: &p {threshold: 9}}\n  - {type: load-aware-scorer, name: b, parameters: *p}\n",
+  );
+  deepStrictEqual(plan.plugins.slice(0, 2).map((spec) => spec.params), [{ threshold: 9 }, { threshold: 9 }]);
+});
+
+Deno.test("importEndpointPickerConfig() warns of a weight that has no effect", () => {
+  const { warnings } = read(`plugins: [{type: decode-filter}]
+schedulingProfiles:
+  - name: a
+    plugins:
+      - pluginRef: decode-filter
+        weight: 2
+`);
+  deepStrictEqual(warnings, ['epp.yaml:8: weight has no effect, "decode-filter" is no scorer']);
+});
