@@ -43,6 +43,7 @@ export interface ScrapeStatus {
   readonly scrapes: number;
   readonly errors: number;
   readonly intervalMs: number;
+  /** Of the last scrape, when that failed. */
   readonly lastError?: string;
 }
 
@@ -164,6 +165,7 @@ export class LoadScraper {
       const sample = await this.#fetchSample(slot, running.signal);
       if (this.#targets[slot] !== target) return;
       this.#store(slot, sample, startedAtMs);
+      target.lastError = undefined;
     } catch (error) {
       if (this.#targets[slot] !== target) return;
       failure = error ?? new Error("The scrape failed");

@@ -1,0 +1,309 @@
+/** Which models the pool serves, and which endpoints serve each. */
+import { type Clock, EndpointState, type EndpointTable, type Prng, type ServedModel, type Timer } from "../core/mod.ts";
+import { type FetchText, HttpStatusError } from "./http.ts";
+
+export interface ModelOptions {
+  /** @default {"/v1/models"} */
+  readonly path: string;
+  /** Between looks at a ready endpoint. @default {30000} */
+  readonly intervalMs: number;
+  /** First wait after a failed look, doubling up to `intervalMs`. @default {1000} */
+  readonly retryMs: number;
+  /** @default {2000} */
+  readonly deadlineMs: number;
+  /** @default {4 MiB} */
+  readonly bodyBytesMax: number;
+  /** Further models of an endpoint are left out. @default {1024} */
+  readonly modelsPerEndpointMax: number;
+  /** Further models of the merged list are left out. @default {4096} */
+  readonly modelsMax: number;
+  /** `refreshModels()` looks at the endpoints at most this often. @default {1000} */
+  readonly refreshIntervalMs: number;
+}
+
+export const modelDefaults: ModelOptions = {
+  path: "/v1/models",
+  intervalMs: 30_000,
+  retryMs: 1000,
+  deadlineMs: 2000,
+  bodyBytesMax: 4 << 20,
+  modelsPerEndpointMax: 1024,
+  modelsMax: 4096,
+  refreshIntervalMs: 1000,
+};
+
+/** Endpoints looked at together by one refresh. */
+const refreshesTogether = 32;
+/** Longer names are no model names. */
+const idCharsMax = 512;
+
+/** Ready endpoints that serve a model. The array belongs to the directory and holds while the table's version stands. */
+export interface Candidates {
+  readonly slots: Uint16Array;
+  readonly count: number;
+}
+
+/** One entry of the merged list. */
+export interface ModelEntry extends ServedModel {
+  /** Ready endpoints that serve it. */
+  readonly endpoints: number;
+}
+
+const nobody: Candidates = { slots: new Uint16Array(0), count: 0 };
+
+interface Subject {
+  readonly slot: number;
+  readonly configured: readonly string[];
+  reported: readonly ServedModel[];
+  timer?: Timer;
+  /** The look under way: a second caller waits for the first one's. */
+  looking?: Promise<void>;
+  abort?: AbortController;
+  retryMs: number;
+  lastError?: string;
+}
+
+export interface ModelParts {
+  readonly table: EndpointTable;
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly fetchText: FetchText;
+  readonly options?: Partial<ModelOptions>;
+}
+
+/**
+ * An endpoint serves the models it reports at `/v1/models` and those its configuration names. One of which neither is known
+ * (not asked yet, or the path answers 404) serves nothing while any other endpoint's models are known, since a guess would
+ * send requests to the wrong model; in a pool where nothing is known of any endpoint, each is taken to serve every model.
+ */
+export class ModelDirectory {
+  readonly options: ModelOptions;
+  readonly #parts: ModelParts;
+  readonly #subjects: (Subject | undefined)[] = [];
+  #refreshing?: Promise<void>;
+  #refreshedAtMs = -Infinity;
+
+  #indexVersion = -1;
+  #informed = false;
+  #ready: Candidates = nobody;
+  readonly #byModel = new Map<string, Candidates>();
+  readonly #known = new Set<string>();
+  #merged: readonly ModelEntry[] = [];
+
+  constructor(parts: ModelParts) {
+    this.#parts = parts;
+    this.options = { ...modelDefaults, ...parts.options };
+  }
+
+  /** Takes a slot in, with the models its configuration names; what it reported before stays. */
+  track(slot: number, configured: readonly string[] = []): void {
+    const reported = this.#subjects[slot]?.reported ?? [];
+    this.untrack(slot);
+    const subject: Subject = { slot, configured, reported, retryMs: this.options.retryMs };
+    this.#subjects[slot] = subject;
+    this.#store(subject, reported);
+    if (this.#parts.table.state[slot] === EndpointState.Ready) void this.#look(subject);
+  }
+
+  untrack(slot: number): void {
+    const subject = this.#subjects[slot];
+    if (!subject) return;
+    this.#subjects[slot] = undefined;
+    subject.timer?.cancel();
+    subject.abort?.abort(new Error("The model list is no longer wanted"));
+  }
+
+  stop(): void {
+    for (let slot = 0; slot < this.#subjects.length; slot++) this.untrack(slot);
+  }
+
+  /** An endpoint became ready: it may be another server than before. */
+  onReady(slot: number): void {
+    const subject = this.#subjects[slot];
+    if (subject) void this.#look(subject);
+  }
+
+  /**
+   * Looks at every ready endpoint now, as when a model is asked for that none is known to serve. Resolves when all have
+   * answered or failed; at once when the last refresh began less than `refreshIntervalMs` ago and has ended.
+   */
+  refreshModels(): Promise<void> {
+    if (this.#refreshing) return this.#refreshing;
+    const now = this.#parts.clock.now();
+    if (now - this.#refreshedAtMs < this.options.refreshIntervalMs) return Promise.resolve();
+    this.#refreshedAtMs = now;
+    return this.#refreshing = this.#refresh().finally(() => this.#refreshing = undefined);
+  }
+
+  /** Ready endpoints for a model; all of them for the empty name, as of requests that name none. */
+  candidates(model: string): Candidates {
+    this.#index();
+    if (model === "") return this.#ready;
+    return this.#byModel.get(model) ?? (this.#informed ? nobody : this.#ready);
+  }
+
+  /** Whether the pool has the model, on endpoints ready or not: tells "no such model" from "no endpoint now". */
+  hasModel(model: string): boolean {
+    this.#index();
+    return model === "" || !this.#informed || this.#known.has(model);
+  }
+
+  /** Models of the ready endpoints, by id, each once. */
+  models(): readonly ModelEntry[] {
+    this.#index();
+    return this.#merged;
+  }
+
+  lastError(slot: number): string | undefined {
+    return this.#subjects[slot]?.lastError;
+  }
+
+  async #refresh(): Promise<void> {
+    const { table } = this.#parts;
+    const waiting = this.#subjects.filter((s) => s !== undefined && table.state[s.slot] === EndpointState.Ready);
+    const worker = async () => {
+      for (let next; (next = waiting.pop());) await this.#look(next);
+    };
+    await Promise.all(Array.from({ length: Math.min(refreshesTogether, waiting.length) }, worker));
+  }
+
+  #look(subject: Subject): Promise<void> {
+    return subject.looking ??= this.#ask(subject).finally(() => subject.looking = undefined);
+  }
+
+  async #ask(subject: Subject): Promise<void> {
+    const { table, clock, fetchText } = this.#parts;
+    const { path, deadlineMs, bodyBytesMax } = this.options;
+    const abort = subject.abort = new AbortController();
+    subject.timer?.cancel();
+    const current = () => this.#subjects[subject.slot] === subject;
+    const deadline = clock.after(
+      deadlineMs,
+      () => abort.abort(new Error(`No model list within ${deadlineMs} ms`)),
+      { background: true },
+    );
+    try {
+      const body = await fetchText(table.meta(subject.slot), path, { signal: abort.signal, bytesMax: bodyBytesMax });
+      if (!current()) return;
+      this.#store(subject, parseModels(body, this.options.modelsPerEndpointMax));
+      subject.lastError = undefined;
+      subject.retryMs = this.options.retryMs;
+      this.#again(subject, this.options.intervalMs);
+    } catch (error) {
+      if (!current()) return;
+      subject.lastError = error instanceof Error ? error.message : String(error);
+      // A server without the path will not have it soon.
+      const absent = error instanceof HttpStatusError && [404, 405, 501].includes(error.status);
+      this.#again(subject, absent ? this.options.intervalMs : subject.retryMs);
+      subject.retryMs = Math.min(this.options.intervalMs, subject.retryMs * 2);
+    } finally {
+      deadline.cancel();
+    }
+  }
+
+  #again(subject: Subject, waitMs: number): void {
+    const { clock, prng, table } = this.#parts;
+    subject.timer = clock.after(waitMs * (0.9 + 0.2 * prng.float()), () => {
+      // Not while it is out: becoming ready starts the next look.
+      if (table.state[subject.slot] === EndpointState.Ready) void this.#look(subject);
+    }, { background: true });
+  }
+
+  #store(subject: Subject, reported: readonly ServedModel[]): void {
+    const { table } = this.#parts;
+    subject.reported = reported;
+    const meta = table.meta(subject.slot);
+    const ids = new Set(reported.map(({ id }) => id));
+    const models = [...reported, ...subject.configured.filter((id) => !ids.has(id)).map((id) => ({ id }))];
+    if (sameModels(meta.models, models)) return;
+    meta.models = models;
+    table.touch();
+  }
+
+  /** Rebuilds what is derived from the table when the table changed. */
+  #index(): void {
+    const { table } = this.#parts;
+    if (this.#indexVersion === table.version) return;
+    this.#indexVersion = table.version;
+    const ready: number[] = [], slotsOf = new Map<string, number[]>(), entries = new Map<string, ServedModel>();
+    this.#known.clear();
+    this.#byModel.clear();
+    for (const slot of table.slots()) {
+      const state = table.state[slot];
+      if (state === EndpointState.Draining) continue;
+      const { models } = table.meta(slot);
+      for (const { id } of models) this.#known.add(id);
+      if (state !== EndpointState.Ready) continue;
+      ready.push(slot);
+      for (const model of models) {
+        const slots = slotsOf.get(model.id);
+        if (slots) slots.push(slot);
+        else slotsOf.set(model.id, [slot]);
+        entries.set(model.id, mergeModel(entries.get(model.id), model));
+      }
+    }
+    this.#informed = this.#known.size > 0;
+    this.#ready = toCandidates(ready);
+    for (const [id, slots] of slotsOf) this.#byModel.set(id, toCandidates(slots));
+    this.#merged = [...entries.values()].sort((a, b) => a.id < b.id ? -1 : 1).slice(0, this.options.modelsMax)
+      .map((model) => ({ ...model, endpoints: slotsOf.get(model.id)!.length }));
+  }
+}
+
+function toCandidates(slots: number[]): Candidates {
+  return { slots: Uint16Array.from(slots), count: slots.length };
+}
+
+/** What endpoints say of one model: the shortest context any of them has, the first word on everything else. */
+function mergeModel(before: ServedModel | undefined, next: ServedModel): ServedModel {
+  if (!before) return next;
+  const lengths = [before.maxModelLen, next.maxModelLen].filter((n) => n !== undefined);
+  return {
+    id: next.id,
+    parent: before.parent ?? next.parent,
+    created: before.created ?? next.created,
+    ownedBy: before.ownedBy ?? next.ownedBy,
+    maxModelLen: lengths.length > 0 ? Math.min(...lengths) : undefined,
+  };
+}
+
+function sameModels(a: readonly ServedModel[], b: readonly ServedModel[]): boolean {
+  return a.length === b.length && a.every((model, i) => {
+    const other = b[i];
+    return model.id === other.id && model.parent === other.parent && model.maxModelLen === other.maxModelLen &&
+      model.created === other.created && model.ownedBy === other.ownedBy;
+  });
+}
+
+/**
+ * Reads an OpenAI model list, with vLLM's `parent` and `max_model_len`. Entries without an id and repeated ones are left out.
+ *
+ * @throws {Error} If the body is no such list.
+ */
+export function parseModels(body: Uint8Array, modelsMax: number): ServedModel[] {
+  const parsed: unknown = JSON.parse(new TextDecoder().decode(body));
+  const data = isRecord(parsed) ? parsed.data : undefined;
+  if (!Array.isArray(data)) throw new Error("The model list must be an object with a list named data");
+  const models = new Map<string, ServedModel>();
+  for (const entry of data) {
+    if (models.size === modelsMax) break;
+    if (!isRecord(entry) || !isName(entry.id) || models.has(entry.id)) continue;
+    const { id, parent, max_model_len: length, created, owned_by: owner } = entry;
+    models.set(id, {
+      id,
+      parent: isName(parent) ? parent : undefined,
+      maxModelLen: typeof length === "number" && length > 0 ? length : undefined,
+      created: typeof created === "number" ? created : undefined,
+      ownedBy: isName(owner) ? owner : undefined,
+    });
+  }
+  return [...models.values()];
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && value.length <= idCharsMax;
+}
