@@ -310,7 +310,7 @@ Deno.test("importEndpointPickerConfig() refuses references that lead nowhere or 
     "plugins:\n  - type: prefix-cache-scorer\n    parameters: {prefixMatchInfoProducerName: exact}\n",
     5,
     "plugins[0].parameters.prefixMatchInfoProducerName",
-    "must be the name of a configured approx-prefix-cache-producer",
+    'plugin "prefix-cache-scorer": must be the name of a configured approx-prefix-cache-producer',
   );
 });
 

@@ -52,7 +52,7 @@ export class PluginSet {
     const present = this.ofType(type);
     if (present) return present;
     const name = this.named(type) ? `${type}-default` : type;
-    const added = registry.get(type)!.load(name, {}, this.source, this.path, this.#context(this.path));
+    const added = registry.get(type)!.load(name, {}, this.source, this.path, this.#context(name, this.path));
     this.#added.push(added);
     return added;
   }
@@ -70,20 +70,20 @@ export class PluginSet {
       this.warnings.push(`${this.source.where(at)}: ${type} is deprecated, use ${plugin.deprecated}`);
     }
     const path = [...at, "parameters"];
-    return this.#specs[i] = plugin.load(name, parameters, this.source, path, this.#context(path));
+    return this.#specs[i] = plugin.load(name, parameters, this.source, path, this.#context(name, path));
   }
 
-  #context(path: DocumentPath) {
+  #context(plugin: string, path: DocumentPath) {
     return {
       find: (type: string, key: string, name: string | undefined) => {
         if (name === undefined) return this.ofType(type);
         const spec = this.named(name);
         if (spec?.type === type) return spec;
         const at = [...path, key];
-        const expected = `must be the name of a configured ${type}: current value is "${name}"`;
+        const expected = `plugin "${plugin}": must be the name of a configured ${type}: current value is "${name}"`;
         throw new ConfigError(this.source.where(at), keyText(at), expected);
       },
-      warn: (message: string) => void this.warnings.push(`${this.source.where(path)}: ${message}`),
+      warn: (message: string) => void this.warnings.push(`${this.source.where(path)}: ${plugin}: ${message}`),
     };
   }
 }
