@@ -1,0 +1,86 @@
+/** The router's decision joined as `serve` joins it, over a fixed list of endpoints and any clock; nothing is dialled. */
+import { type Clock, endpointMeta, EndpointState, EndpointTable } from "../../src/core/mod.ts";
+import { prefixDefaults } from "../../src/config/defaults.ts";
+import { Hotpath } from "../../src/hotpath/mod.ts";
+import { ApproximateIndex } from "../../src/kv/mod.ts";
+import { DirectDispatch } from "../../src/pipeline/dispatch.ts";
+import type { PipelineParts } from "../../src/pipeline/parts.ts";
+import { planFromPolicy, type Policy, Scheduler } from "../../src/scheduling/mod.ts";
+import { Metrics } from "../../src/telemetry/mod.ts";
+import { UpstreamClient } from "../../src/upstream/mod.ts";
+
+/** What a bench router is made of. */
+export interface BenchRouterOptions {
+  readonly clock: Clock;
+  readonly endpoints: number;
+  readonly policy: Policy;
+  readonly seed: number;
+  readonly prefixTreeBytes: number;
+  readonly bodyBytesMax: number;
+  /** KV cache of every endpoint, as its engine would report it. */
+  readonly cacheBlocks: number;
+  readonly cacheBlockTokens: number;
+  /** A request was sent to a slot. */
+  readonly onPoke?: (slot: number) => void;
+}
+
+/** Everything between a request's bytes and the place it gets. */
+export interface BenchRouter {
+  readonly parts: PipelineParts;
+  readonly table: EndpointTable;
+  readonly index: ApproximateIndex;
+  readonly dispatch: DirectDispatch;
+}
+
+/** Output tokens reserved for a request that names no limit. */
+const outputTokensAssumed = 256;
+
+const nothing = () => {};
+
+export async function benchRouter(options: BenchRouterOptions): Promise<BenchRouter> {
+  const { clock, endpoints, policy, seed } = options;
+  const { prefixTreeBytes, bodyBytesMax } = options;
+  const hotpath = await Hotpath.load(
+    { endpoints, prefixTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
+    seed,
+  );
+  const { capacity, buffer, byteOffset } = hotpath.endpointTable;
+  const table = new EndpointTable(capacity, buffer, byteOffset);
+  const index = new ApproximateIndex(hotpath.prefixTree, { blockTokens: prefixDefaults.blockTokens });
+  for (let i = 0; i < endpoints; i++) {
+    const models = [{ id: "bench" }];
+    const slot = table.add(endpointMeta({ host: "127.0.0.1", port: 10_000 + i, models }), EndpointState.Ready);
+    table.cacheBlocks[slot] = options.cacheBlocks;
+    table.cacheBlockTokens[slot] = options.cacheBlockTokens;
+    index.setCapacity(slot, options.cacheBlocks, options.cacheBlockTokens);
+  }
+  const scheduler = new Scheduler(planFromPolicy(policy), { table, seed });
+  const candidates = { slots: Uint16Array.from({ length: endpoints }, (_, slot) => slot), count: endpoints };
+  const parts: PipelineParts = {
+    clock,
+    table,
+    hotpath,
+    index,
+    pool: {
+      candidates: () => candidates,
+      serves: () => true,
+      refreshModels: () => Promise.resolve(),
+      report: nothing,
+      poke: options.onPoke ?? nothing,
+    },
+    upstream: new UpstreamClient({ clock }),
+    metrics: new Metrics({ version: "bench" }),
+    ended: nothing,
+    scheduler,
+    models: { rewrite: (model) => ({ model }) },
+    options: {
+      attemptsMax: 1,
+      usage: "client",
+      blockTokens: prefixDefaults.blockTokens,
+      prefixEnabled: prefixDefaults.enabled,
+      objectives: new Map(),
+      outputTokensAssumed,
+    },
+  };
+  return { parts, table, index, dispatch: new DirectDispatch(parts) };
+}

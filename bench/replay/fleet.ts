@@ -1,0 +1,229 @@
+/** One policy over one trace: the router's decision against simulated engines, all on one virtual clock. */
+import { type RequestView, VirtualClock } from "../../src/core/mod.ts";
+import { poolLoadDefaults, prefixDefaults } from "../../src/config/defaults.ts";
+import type { Policy } from "../../src/scheduling/mod.ts";
+import { createFleet, type SimEndpoint } from "../../src/sim/sim_endpoint.ts";
+import { defaultEngine } from "../../src/sim/engine_types.ts";
+import { promptFromTrace } from "../../src/sim/prompt.ts";
+import { type BenchRouter, benchRouter } from "../lib/router.ts";
+import { mean, quantile, round } from "../lib/stats.ts";
+import { routerHashes, type TraceRequest } from "./trace.ts";
+
+export interface ReplayOptions {
+  readonly endpoints: number;
+  /** Arrival times are divided by it. */
+  readonly speed: number;
+  readonly seed: number;
+  /** A request is good when its first token comes within this. */
+  readonly goodTtftMs: number;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+/** How a policy did; times are milliseconds of the virtual clock. */
+export interface PolicyResult {
+  /** Prompt tokens the engines found in cache, of all prompt tokens. */
+  readonly hit_rate: number;
+  readonly ttft_ms_mean: number;
+  readonly ttft_ms_p50: number;
+  readonly ttft_ms_p90: number;
+  readonly ttft_ms_p99: number;
+  readonly e2e_ms_p50: number;
+  readonly e2e_ms_p99: number;
+  /** Share of requests whose first token came in time. */
+  readonly goodput: number;
+  /** Prompt tokens computed at the endpoint that computed most, over the mean. */
+  readonly balance: number;
+  /** Share of requests no endpoint had room for; they count as not good and are in no other column. */
+  readonly refused: number;
+}
+
+/** Prompt tokens the trees' memory is sized for, a slot: far beyond the capacity of the engines. */
+const prefixTreeBytes = 256 << 20;
+
+const noHeaders = { get: () => undefined };
+
+function viewOf(request: TraceRequest, id: number, nowMs: number): RequestView {
+  const { blockTokens, tokensMax } = prefixDefaults;
+  const hashes = routerHashes(request, blockTokens).slice(0, tokensMax / blockTokens);
+  return {
+    id: String(id),
+    api: "chat",
+    receivedAtMs: nowMs,
+    model: "bench",
+    requestedModel: "bench",
+    stream: true,
+    promptTokens: request.inputTokens,
+    bodyBytes: request.inputTokens * 4,
+    blocks: { hashes, blockTokens },
+    fairnessId: "default-flow",
+    objective: "",
+    priority: 0,
+    slo: {},
+    mediaParts: 0,
+    headers: noHeaders,
+  };
+}
+
+/** Samples each engine as the pool's scraper does: often while there is work, ever more seldom while there is none. */
+class VirtualScraper {
+  readonly #busy: boolean[] = [];
+  readonly #intervalMs: number[] = [];
+
+  constructor(
+    readonly clock: VirtualClock,
+    readonly fleet: readonly SimEndpoint[],
+    readonly table: BenchRouter["table"],
+  ) {
+    const { busyIntervalMs } = poolLoadDefaults;
+    // Spread over an interval, so that the samples are of different ages as in life.
+    for (let slot = 0; slot < fleet.length; slot++) {
+      this.#intervalMs[slot] = busyIntervalMs;
+      clock.after(busyIntervalMs * slot / fleet.length, () => this.#scrape(slot));
+    }
+  }
+
+  /** Work was sent to `slot`. */
+  poke(slot: number): void {
+    if (this.#busy[slot]) return;
+    this.#busy[slot] = true;
+    this.#schedule(slot);
+  }
+
+  readonly #timers: { cancel(): void }[] = [];
+
+  #schedule(slot: number): void {
+    const { busyIntervalMs, idleIntervalMs } = poolLoadDefaults;
+    this.#intervalMs[slot] = this.#busy[slot] ? busyIntervalMs : Math.min(idleIntervalMs, this.#intervalMs[slot] * 2);
+    this.#timers[slot]?.cancel();
+    this.#timers[slot] = this.clock.after(this.#intervalMs[slot], () => this.#scrape(slot));
+  }
+
+  #scrape(slot: number): void {
+    const { table } = this;
+    const { waiting, running, kvUsage } = this.fleet[slot].metrics();
+    table.waiting[slot] = waiting;
+    table.running[slot] = running;
+    table.kvUsage[slot] = kvUsage;
+    table.sampleAtMs[slot] = this.clock.now();
+    this.#busy[slot] = waiting + running > 0 || table.requests[slot] > 0;
+    this.#schedule(slot);
+  }
+}
+
+/** Replays the whole trace and waits until the last answer is complete. */
+export async function replayPolicy(
+  trace: readonly TraceRequest[],
+  policy: Policy,
+  options: ReplayOptions,
+): Promise<PolicyResult> {
+  const clock = new VirtualClock();
+  const fleet = createFleet(clock, options.endpoints, defaultEngine);
+  let scraper: VirtualScraper | undefined;
+  const router = await benchRouter({
+    clock,
+    endpoints: options.endpoints,
+    policy,
+    seed: options.seed,
+    prefixTreeBytes,
+    bodyBytesMax: 1 << 16,
+    cacheBlocks: defaultEngine.cacheBlocks,
+    cacheBlockTokens: defaultEngine.blockSize,
+    onPoke: (slot) => scraper?.poke(slot),
+  });
+  scraper = new VirtualScraper(clock, fleet, router.table);
+  const tally = new Tally(fleet.length, options.goodTtftMs);
+  for (let i = 0; i < trace.length; i++) {
+    while (clock.step(trace[i].atMs / options.speed));
+    clock.advance(trace[i].atMs / options.speed - clock.now());
+    send(trace[i], i, router, fleet, clock.now(), tally);
+    if (i % 100 === 99) options.onProgress(i + 1, trace.length);
+  }
+  while (tally.open > 0 && clock.step());
+  return tally.result(trace);
+}
+
+/** Places one request and submits it; where a queue is full, the next choice is tried. */
+function send(
+  request: TraceRequest,
+  id: number,
+  router: BenchRouter,
+  fleet: readonly SimEndpoint[],
+  nowMs: number,
+  tally: Tally,
+): void {
+  const view = viewOf(request, id, nowMs);
+  const prompt = promptFromTrace(request.hashIds, request.inputTokens, { blockSize: defaultEngine.blockSize });
+  const tried: number[] = [];
+  while (tried.length < fleet.length) {
+    const placed = router.dispatch.place(view, tried);
+    const { slot } = placed.placement;
+    const handle = fleet[slot].submit({ prompt, outputTokens: request.outputTokens }, {
+      onFirstToken(atMs) {
+        placed.reservation.firstByte();
+        tally.firstToken(atMs - nowMs);
+      },
+      onFinish({ finishedMs, cachedTokens }) {
+        placed.ticket?.confirm();
+        placed.reservation.release();
+        tally.finish(slot, finishedMs - nowMs, request.inputTokens, cachedTokens);
+      },
+    });
+    if (handle) return tally.begin();
+    placed.ticket?.withdraw();
+    placed.reservation.release();
+    tried.push(slot);
+  }
+  tally.refuse();
+}
+
+/** Counts what came of the requests. */
+class Tally {
+  open = 0;
+  readonly #ttftMs: number[] = [];
+  readonly #e2eMs: number[] = [];
+  readonly #computed: Float64Array;
+  #promptTokens = 0;
+  #cachedTokens = 0;
+  #refused = 0;
+
+  constructor(endpoints: number, readonly goodTtftMs: number) {
+    this.#computed = new Float64Array(endpoints);
+  }
+
+  begin(): void {
+    this.open++;
+  }
+
+  refuse(): void {
+    this.#refused++;
+  }
+
+  firstToken(ms: number): void {
+    this.#ttftMs.push(ms);
+  }
+
+  finish(slot: number, ms: number, promptTokens: number, cachedTokens: number): void {
+    this.open--;
+    this.#e2eMs.push(ms);
+    this.#promptTokens += promptTokens;
+    this.#cachedTokens += cachedTokens;
+    this.#computed[slot] += promptTokens - cachedTokens;
+  }
+
+  result(trace: readonly TraceRequest[]): PolicyResult {
+    const ttft = Float64Array.from(this.#ttftMs).sort();
+    const e2e = Float64Array.from(this.#e2eMs).sort();
+    return {
+      hit_rate: round(this.#cachedTokens / this.#promptTokens, 4),
+      ttft_ms_mean: round(mean(ttft), 1),
+      ttft_ms_p50: round(quantile(ttft, 0.5), 1),
+      ttft_ms_p90: round(quantile(ttft, 0.9), 1),
+      ttft_ms_p99: round(quantile(ttft, 0.99), 1),
+      e2e_ms_p50: round(quantile(e2e, 0.5), 1),
+      e2e_ms_p99: round(quantile(e2e, 0.99), 1),
+      goodput: round(ttft.filter((ms) => ms <= this.goodTtftMs).length / trace.length, 4),
+      balance: round(Math.max(...this.#computed) / mean(this.#computed), 3),
+      refused: round(this.#refused / trace.length, 4),
+    };
+  }
+}
