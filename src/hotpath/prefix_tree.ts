@@ -10,6 +10,7 @@ export interface PrefixTreeStats {
   readonly nodes: number;
   /** Shares of runs, summed over slots. */
   readonly holders: number;
+  /** Bytes of cells in use, and of all cells; the rest of the region is a table of fixed size. */
   readonly bytesUsed: number;
   readonly bytesMax: number;
   /** Blocks given up as the memory was full. */
@@ -18,7 +19,7 @@ export interface PrefixTreeStats {
   readonly trimmedBlocks: number;
 }
 
-/** Bytes of a cell with its link; the rest of the region is a table of fixed size. */
+/** Bytes of a cell with its link. */
 const cellBytes = 68;
 
 /**
@@ -44,7 +45,7 @@ export class PrefixTree {
     this.#base = layout.prefixTree.offset;
     this.#hashes = new BigUint64Array(memory.buffer, layout.hashes.offset, layout.hashes.bytes / 8);
     this.#matches = new Int32Array(memory.buffer, layout.matches.offset, slots);
-    this.#stats = new Float64Array(memory.buffer, layout.matches.offset, 8);
+    this.#stats = new Float64Array(memory.buffer, layout.hashes.offset, 8);
     this.blocksMax = this.#hashes.length;
   }
 
@@ -59,7 +60,7 @@ export class PrefixTree {
     }
   }
 
-  /** Leading blocks of the path each slot holds, by slot; valid until the next call of any method here. */
+  /** Leading blocks of the path each slot holds, by slot; valid until the next call. */
   match(path: BigUint64Array): Int32Array {
     const blocks = this.#load(path);
     this.#kernels.treeMatch(this.#base, this.#hashes.byteOffset, blocks, this.#matches.byteOffset, this.slots);

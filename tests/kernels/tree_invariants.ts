@@ -2,15 +2,14 @@
 // Reads a prefix tree's memory as wasm/tree/layout.ts draws it and checks every invariant: a witness of its own.
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 
-const headerBytes = 256;
 const slotBytes = 32;
 const holderBit = 0x8000_0000;
 const header = {
   seq: 0, magic: 1, allNewest: 2, allOldest: 3, slots: 6, cells: 7, mask: 8, entries: 9, slotsAt: 11, tableAt: 12,
-  nextAt: 13, cellsAt: 14, bump: 15, freeHead: 16, freeCount: 17, nodes: 19, holders: 20, blocks: 21, pairs: 22,
+  nextAt: 13, cellsAt: 14, bump: 15, freeHead: 16, freeCount: 17, nodes: 18, holders: 19, blocks: 20, pairs: 22,
 };
 const node = { parent: 4, depth: 5, length: 6, skip: 7, chunk: 8, newest: 9, oldest: 10, holderCount: 11, full: 12 };
-const holder = { node: 0, slot: 1, count: 2, confirmed: 3, kids: 4, nodeNewer: 6, slotNewer: 8, allNewer: 10 };
+const holder = { node: 0, slot: 1, count: 2, confirmed: 3, kids: 4, nodeNewer: 5, slotNewer: 7, allNewer: 9 };
 
 /** Throws where the tree at `base` breaks a rule of its layout. */
 export function checkTree(buffer: ArrayBufferLike, base: number): void {

@@ -1,6 +1,7 @@
-import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
-import { Hotpath, type PrefixTree, PrefixTreeTwin } from "../../src/hotpath/mod.ts";
+import { Hotpath, type PrefixTree } from "../../src/hotpath/mod.ts";
+import { PrefixTreeTwin } from "../../src/hotpath/prefix_tree_twin.ts";
 import { checkTree } from "./tree_invariants.ts";
 
 const slots = 5;
@@ -22,80 +23,6 @@ function path(text: string): BigUint64Array {
     return chain ^= chain >> 29n;
   });
 }
-
-const held = (tree: PrefixTree, text: string) => [...tree.match(path(text))];
-
-Deno.test("match() counts each slot's leading blocks", () => {
-  const tree = emptyTree();
-  for (let slot = 0; slot < slots; slot++) tree.setCapacity(slot, 1000);
-  tree.insert(0, path("system prompt, then a question"), true);
-  tree.insert(1, path("system prompt, then another"), true);
-  tree.insert(2, path("system"), true);
-  tree.insert(3, path("unrelated"), true);
-  deepStrictEqual(held(tree, "system prompt, then a question"), [30, 21, 6, 0, 0]);
-  deepStrictEqual(held(tree, "system prompt"), [13, 13, 6, 0, 0]);
-  deepStrictEqual(held(tree, "u"), [0, 0, 0, 1, 0]);
-  deepStrictEqual(held(tree, ""), [0, 0, 0, 0, 0]);
-  check();
-});
-
-Deno.test("insert() drops a slot's least recently inserted tails beyond its capacity", () => {
-  const tree = emptyTree();
-  tree.setCapacity(0, 12);
-  tree.insert(0, path("abcdef"), true);
-  tree.insert(0, path("abcxyz"), true);
-  equal(tree.slotBlocks(0), 9);
-  tree.insert(0, path("abcdef"), true);
-  // Six new blocks: three of the oldest tail, xyz, go first, deepest first; abcdef is newer.
-  tree.insert(0, path("123456"), true);
-  equal(tree.slotBlocks(0), 12);
-  deepStrictEqual([held(tree, "abcxyz")[0], held(tree, "abcdef")[0], held(tree, "123456")[0]], [3, 6, 6]);
-  tree.insert(0, path("12Z"), true);
-  deepStrictEqual([held(tree, "abcdef")[0], held(tree, "123456")[0], held(tree, "12Z")[0]], [5, 6, 3]);
-  equal(tree.stats().trimmedBlocks, 4);
-  check();
-});
-
-Deno.test("insert() keeps the leading part of a path longer than the slot's capacity", () => {
-  const tree = emptyTree();
-  tree.setCapacity(0, 4);
-  equal(tree.insert(0, path("abcdefgh"), true), 4);
-  equal(held(tree, "abcdefgh")[0], 4);
-  equal(tree.insert(1, path("abcdefgh"), true), 0, "a slot starts with no capacity");
-  equal(tree.insert(slots, path("abc"), true), 0, "an unknown slot holds nothing");
-});
-
-Deno.test("withdraw() removes what is neither confirmed nor on the way to other blocks", () => {
-  const tree = emptyTree();
-  tree.setCapacity(0, 100);
-  tree.insert(0, path("abcd"), true);
-  tree.insert(0, path("abcdefgh"), false);
-  tree.insert(0, path("abcdefxy"), false);
-  equal(tree.withdraw(0, path("abcdefgh"), 0), 2, "ef leads to xy");
-  equal(held(tree, "abcdefgh")[0], 6);
-  equal(tree.withdraw(0, path("abcdefxy"), 7), 1);
-  equal(tree.withdraw(0, path("abcdefxy"), 0), 3);
-  equal(held(tree, "abcdefxy")[0], 4, "abcd is confirmed");
-  equal(tree.withdraw(0, path("abcd"), 0), 0);
-  check();
-});
-
-Deno.test("clearSlot() of every slot leaves an empty tree", () => {
-  const tree = emptyTree();
-  for (let slot = 0; slot < slots; slot++) {
-    tree.setCapacity(slot, 1000);
-    for (const text of ["shared start " + slot, "shared other", "own" + slot]) tree.insert(slot, path(text), true);
-  }
-  ok(tree.stats().nodes > slots);
-  for (let slot = 0; slot < slots; slot++) tree.clearSlot(slot);
-  const { evictedBlocks: _, trimmedBlocks: __, bytesMax: ___, ...rest } = tree.stats();
-  deepStrictEqual(rest, { blocks: 0, pairs: 0, nodes: 0, holders: 0, bytesUsed: 0 });
-  check();
-});
-
-Deno.test("init() refuses a region too small for a tree", () => {
-  throws(() => emptyTree(4096), /must be at least/);
-});
 
 type Op =
   | { kind: "insert"; slot: number; text: string; confirmed: boolean }

@@ -34,7 +34,6 @@ export function nextHolder(t: Tree, cell: u32): u32 {
 function renew(t: Tree, cell: u32): void {
   const holder = holderAt(t, cell);
   const list = slotList(slotAt(t, holder.slot));
-  holder.stamp = t.stamp;
   if (t.allNewest == cell) return;
   unlink(t, list, slotLink, cell);
   link(t, list, slotLink, cell, 0);
@@ -48,7 +47,6 @@ function addHolder(t: Tree, node: u32, slot: u32, below: u32): u32 {
   const holder = holderAt(t, cell);
   holder.node = node;
   holder.slot = slot;
-  holder.stamp = t.stamp;
   const run = nodeAt(t, node);
   link(t, nodeList(run), nodeLink, cell, 0);
   run.holderCount++;
@@ -157,7 +155,6 @@ export function splitNode(t: Tree, node: u32, k: u32): u32 {
       upper.count = k;
       upper.confirmed = min(k, holder.confirmed);
       upper.kids = 1;
-      upper.stamp = holder.stamp;
       holder.count -= k;
       holder.confirmed -= upper.confirmed;
       head.full++;

@@ -7,8 +7,12 @@ import { holdPath, missingHolders, nextHolder, shrink, splitNode, touchPath } fr
 import { addNode, walk } from "./run";
 import { findHolder, findNode } from "./table";
 
-/** Retries of a reader that the writer disturbs; then it answers that nothing matches. */
-const attemptsMax: u32 = 256;
+/**
+ * How long a reader puts up with a writer before it answers that nothing matches: looks at a write under way, a few
+ * nanoseconds each where a write takes microseconds, and matches that a write spoilt.
+ */
+const looksMax: u32 = 1 << 15;
+const spoiltMax: u32 = 64;
 
 @inline
 function cursorOf(t: Tree): Cursor {
@@ -96,10 +100,10 @@ export function treeClearSlot(base: usize, slot: u32): void {
   endWrite(t);
 }
 
-/** Drops the oldest share of all; false when only what the insert under way touched is left. */
+/** Drops the oldest share of all; false when there is none. */
 function evictOldest(t: Tree): bool {
   const cell = t.allOldest;
-  if (!cell || holderAt(t, cell).stamp == t.stamp) return false;
+  if (!cell) return false;
   t.evicted += holderAt(t, cell).count;
   shrink(t, cell, 0);
   return true;
@@ -130,6 +134,7 @@ function makeRoom(t: Tree, slot: u32, hashes: usize, n: u32): u32 {
     if (mustSplit(t, slot, n, position)) entries += 2 + nodeAt(t, cursor.node).holderCount;
     const cells: u32 = entries + ((n - position + chunkBlocks - 1) >> chunkShift);
     if (cells <= freeCells(t) && t.entries + entries <= t.entriesMax) return n;
+    // The path itself comes last, when nothing else is left to give up.
     if (!touched) touchPath(t, slot, cursor.node);
     touched = true;
     if (!evictOldest(t)) n >>= 1;
@@ -148,7 +153,6 @@ export function treeInsert(base: usize, slot: u32, hashes: usize, n: u32, confir
   const owner = slotAt(t, slot);
   n = min(n, owner.capacity);
   beginWrite(t);
-  t.stamp++;
   n = makeRoom(t, slot, hashes, n);
   if (n) {
     const cursor = cursorOf(t);
@@ -241,14 +245,18 @@ function collect(t: Tree, cursor: Cursor, out: usize, slots: u32): void {
 export function treeMatch(base: usize, hashes: usize, n: u32, out: usize, slots: u32): i32 {
   const t = changetype<Tree>(base);
   const cursor = changetype<Cursor>(out + (<usize>slots << 2));
-  for (let attempt: u32 = 0; attempt < attemptsMax; attempt++) {
+  for (let looks: u32 = 0, spoilt: u32 = 0; looks < looksMax && spoilt < spoiltMax;) {
     const seq = atomic.load<u32>(base);
-    if (seq & 1) continue;
+    if (seq & 1) {
+      looks++;
+      continue;
+    }
     memory.fill(out, 0, <usize>slots << 2);
     const position = walk(t, hashes, n, cursor);
     collect(t, cursor, out, slots);
     fence(changetype<usize>(cursor));
     if (atomic.load<u32>(base) == seq) return position;
+    spoilt++;
   }
   memory.fill(out, 0, <usize>slots << 2);
   return -1;

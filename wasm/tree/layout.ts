@@ -74,8 +74,6 @@ export class Tree {
   bump: u32;
   freeHead: u32;
   freeCount: u32;
-  /** Number of the insert under way: holders that carry it are not evicted by it. */
-  stamp: u32;
   nodes: u32;
   holders: u32;
   /** Blocks held by anyone. */
@@ -123,7 +121,6 @@ export class Holder {
   confirmed: u32;
   /** The slot's shares of child nodes. */
   kids: u32;
-  stamp: u32;
   nodeNewer: u32;
   nodeOlder: u32;
   slotNewer: u32;

@@ -1,0 +1,2 @@
+/** Which blocks each endpoint holds. */
+export * from "./approximate_index.ts";
