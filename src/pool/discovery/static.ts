@@ -19,6 +19,7 @@ export function parseEndpointUrl(text: string, where: string, key: string): Disc
   if (url.search || url.hash) fail("must not hold a query or fragment");
   if (url.pathname !== "/") fail("must not hold a path: an endpoint is scheme, host and port");
   const host = normalHost(url.hostname) ?? fail("must hold a host name or address");
+  if (url.port === "0") fail("must hold a port from 1 to 65535");
   const scheme = url.protocol === "https:" ? "https" : "http";
   return { scheme, host, port: url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port), labels: {} };
 }
