@@ -58,4 +58,9 @@ export class BoundedLabels {
     this.#seen.add(name);
     return name;
   }
+
+  /** The label of a name that is not to be learnt: names never seen read `other`. */
+  peek(name: string): string {
+    return this.#seen.has(name) ? name : "other";
+  }
 }

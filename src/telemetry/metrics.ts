@@ -1,0 +1,224 @@
+import type { Registry } from "prom-client";
+import { BoundedLabels, type Clock, sleep } from "../core/mod.ts";
+import { catalogue, type MetricName } from "./catalogue.ts";
+import { exposedNames, exposeStore } from "./exposition.ts";
+import { type CollectedSample, fillGauges } from "./gauges.ts";
+import type { RequestLabels, RequestRecord } from "./record.ts";
+import { RequestSeries } from "./request_series.ts";
+import { MetricStore } from "./store.ts";
+
+/** Why an attempt was given up before the first byte. */
+export type RetryReason = "connect" | "reset" | "status" | "timeout" | "protocol";
+/** Where a request was when its client left. */
+export type DisconnectPhase = "body" | "placing" | "first-byte" | "streaming";
+/** What is read of an endpoint. */
+export type PollSource = "metrics" | "health" | "models" | "dns" | "file";
+
+export interface EndpointName {
+  readonly name: string;
+  readonly namespace: string;
+}
+
+export interface MetricsOptions {
+  readonly version: string;
+  readonly commit?: string;
+  readonly buildRef?: string;
+  /** Model names that always keep their own label: those of rewrite rules and aliases. */
+  readonly pinnedModels?: Iterable<string>;
+}
+
+// llm-d's bounds: 1,000 names each, then `other`.
+const modelNamesMax = 1000;
+const fairnessIdsMax = 1000;
+// One label set has about 250 samples under each of two names: 1,000 sets are a scrape of half a million lines.
+const requestLabelSetsMax = 1000;
+// A label is a name, not a text: longer ones are cut.
+const labelCharsMax = 200;
+
+// Longer than a small scrape takes, shorter than anyone notices.
+const renderSliceMs = 5;
+
+const prefixPlugin = ["approx-prefix-cache-producer", "approx-prefix-cache-producer"] as const;
+// llm-d counts a token as four bytes.
+const bytesPerToken = 4;
+
+/**
+ * Records what happens and writes it out. Recording is a few nanoseconds a value: it adds to arrays found beforehand;
+ * all text is made in `render`.
+ */
+export class Metrics {
+  readonly #store = new MetricStore();
+  readonly #registry: Registry;
+  readonly #names = exposedNames();
+  readonly #models: BoundedLabels;
+  readonly #fairnessIds = new BoundedLabels(fairnessIdsMax, ["default-flow"]);
+  readonly #requests = new Map<string, RequestSeries>();
+  readonly #overflow = new Map<string, RequestSeries>();
+  readonly #pinned: ReadonlySet<string>;
+  readonly #sources: (() => CollectedSample)[] = [];
+  readonly #decision;
+  readonly #processing;
+  readonly #lag;
+  readonly #hitRatio;
+  readonly #hitBytes;
+
+  constructor({ version, commit = "", buildRef = "", pinnedModels = [] }: MetricsOptions) {
+    this.#pinned = new Set(pinnedModels);
+    this.#models = new BoundedLabels(modelNamesMax, this.#pinned);
+    this.#registry = exposeStore(this.#store);
+    this.#store.series("info", version, commit, buildRef).set(1);
+    this.#decision = this.#store.series("scheduler_e2e_duration_seconds");
+    this.#processing = this.#store.series("request_processing_duration_seconds");
+    this.#lag = this.#store.series("event_loop_lag_seconds");
+    this.#hitRatio = this.#store.series("prefix_indexer_hit_ratio", ...prefixPlugin);
+    this.#hitBytes = this.#store.series("prefix_indexer_hit_bytes", ...prefixPlugin);
+  }
+
+  /** `content-type` of `render`'s text. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /**
+   * A request was placed: it counts as running until `requestEnded` is called with the series returned here. Keep them
+   * for `itl`.
+   */
+  requestStarted(labels: RequestLabels): RequestSeries {
+    const series = this.#series(
+      this.#models.label(clip(labels.model)),
+      this.#models.label(clip(labels.targetModel)),
+      this.#fairnessIds.label(clip(labels.fairnessId)),
+      labels.priority,
+    );
+    series.started();
+    return series;
+  }
+
+  /**
+   * A request ended. Without `series` it was refused before it was placed: names that only refused requests carry get
+   * no label of their own, so that no client can use up the labels.
+   */
+  requestEnded(record: RequestRecord, series?: RequestSeries): void {
+    series?.stopped();
+    const ended = series ?? this.#series(
+      this.#models.peek(clip(record.model)),
+      this.#models.peek(clip(record.targetModel)),
+      this.#fairnessIds.peek(clip(record.fairnessId)),
+      record.priority,
+    );
+    ended.ended(record);
+    this.#store.series("request_outcome_total", record.api, record.outcome).add(1);
+    if (record.processingMs !== undefined) this.#processing.observe(record.processingMs / 1000);
+    const { endpoint } = record;
+    if (endpoint) {
+      this.#store.series("endpoint_request_total", endpoint.name, endpoint.namespace, record.outcome).add(1);
+    }
+  }
+
+  #series(model: string, targetModel: string, fairness: string, priority: number): RequestSeries {
+    const key = `${model}\0${targetModel}\0${fairness}\0${priority}`;
+    const known = this.#requests.get(key);
+    if (known) return known;
+    // Beyond the limit only the configured models are still told apart.
+    const full = this.#requests.size >= requestLabelSetsMax;
+    const labels = full
+      ? [
+        this.#pinned.has(model) ? model : "other",
+        this.#pinned.has(targetModel) ? targetModel : "other",
+        "other",
+        "other",
+      ] as const
+      : [model, targetModel, fairness, String(priority)] as const;
+    const shared = full ? this.#overflow.get(labels.join("\0")) : undefined;
+    if (shared) return shared;
+    const series = new RequestSeries(this.#store, labels);
+    (full ? this.#overflow : this.#requests).set(labels.join("\0"), series);
+    return series;
+  }
+
+  /** A decision was made, in `durationMs`; without an endpoint it failed. */
+  decision(durationMs: number, targetModel: string, endpoint?: EndpointName & { readonly port: number }): void {
+    this.#decision.observe(durationMs / 1000);
+    const name = clip(targetModel);
+    const model = endpoint ? this.#models.label(name) : this.#models.peek(name);
+    this.#store.series(
+      "scheduler_attempts_total",
+      endpoint ? "success" : "failure",
+      model,
+      endpoint?.name ?? "",
+      endpoint?.namespace ?? "",
+      endpoint ? String(endpoint.port) : "",
+    ).add(1);
+  }
+
+  /** The chosen endpoint is believed to hold the first `matchedTokens` of a prompt. */
+  prefixMatched(matchedTokens: number, promptTokens: number): void {
+    this.#hitRatio.observe(promptTokens > 0 ? Math.min(1, matchedTokens / promptTokens) : 0);
+    this.#hitBytes.observe(matchedTokens * bytesPerToken);
+  }
+
+  /** A rule or alias replaced the model. */
+  modelRewritten(rule: string, model: string, targetModel: string): void {
+    const labels = [clip(rule), this.#models.label(clip(model)), this.#models.label(clip(targetModel))] as const;
+    this.#store.series("model_rewrite_decisions_total", ...labels).add(1);
+  }
+
+  upstreamRetried(reason: RetryReason): void {
+    this.#store.series("upstream_retries_total", reason).add(1);
+  }
+
+  clientDisconnected(phase: DisconnectPhase): void {
+    this.#store.series("client_disconnects_total", phase).add(1);
+  }
+
+  endpointEjected(endpoint: EndpointName, reason: "health" | "failures"): void {
+    this.#store.series("endpoint_ejections_total", endpoint.name, endpoint.namespace, reason).add(1);
+  }
+
+  /** An endpoint's metrics, health or models were read, or failed to be. */
+  polled(source: PollSource, durationMs: number, ok: boolean): void {
+    this.#store.series("datalayer_poll_duration_seconds", source).observe(durationMs / 1000);
+    if (!ok) this.#store.series("datalayer_poll_errors_total", source).add(1);
+  }
+
+  configReloaded(ok: boolean): void {
+    this.#store.series("config_reloads_total", ok ? "success" : "failure").add(1);
+  }
+
+  /** A timer fired this much after its due time. */
+  eventLoopLag(lagMs: number): void {
+    this.#lag.observe(lagMs / 1000);
+  }
+
+  /** Forgets the counters of an endpoint that is gone for good, so that churn does not use up the labels. */
+  forgetEndpoint(name: string): void {
+    for (const family of Object.keys(catalogue) as MetricName[]) {
+      this.#store.family(family).forget("endpoint_name", name);
+    }
+  }
+
+  /** Asks `source` for gauges at every `render`; later sources win where two give the same part. */
+  onCollect(source: () => CollectedSample): void {
+    this.#sources.push(source);
+  }
+
+  /** Every metric in the Prometheus text format. A long text is made in pieces, so that requests are not held up. */
+  async render(clock: Clock): Promise<string> {
+    let sample: CollectedSample = {};
+    for (const source of this.#sources) sample = { ...sample, ...source() };
+    fillGauges(this.#store, sample);
+    const parts: string[] = [];
+    let pausedAtMs = clock.now();
+    for (const name of this.#names) {
+      parts.push(await this.#registry.getSingleMetricAsString(name));
+      if (clock.now() - pausedAtMs < renderSliceMs) continue;
+      await sleep(clock, 0);
+      pausedAtMs = clock.now();
+    }
+    return parts.join("\n") + "\n";
+  }
+}
+
+function clip(label: string): string {
+  return label.length > labelCharsMax ? label.slice(0, labelCharsMax) : label;
+}

@@ -1,0 +1,80 @@
+import type { RequestRecord } from "./record.ts";
+
+/** One sample of a Prometheus text, labels by name. */
+export interface ParsedSample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+export interface ParsedText {
+  readonly help: ReadonlyMap<string, string>;
+  readonly type: ReadonlyMap<string, string>;
+  readonly samples: readonly ParsedSample[];
+}
+
+/** Reads the Prometheus text format strictly; throws on a line that is none. For tests. */
+export function parsePrometheus(text: string): ParsedText {
+  const help = new Map<string, string>();
+  const type = new Map<string, string>();
+  const samples: ParsedSample[] = [];
+  for (const line of text.split("\n")) {
+    if (line === "") continue;
+    const comment = /^# (HELP|TYPE) ([a-zA-Z_:][\w:]*) (.+)$/.exec(line);
+    if (comment) {
+      const target = comment[1] === "HELP" ? help : type;
+      if (target.has(comment[2])) throw new Error(`${comment[1]} of ${comment[2]} appears twice`);
+      target.set(comment[2], comment[3]);
+      continue;
+    }
+    const sample = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/.exec(line);
+    if (!sample) throw new Error(`Cannot read the line ${line}`);
+    const value = sample[3] === "+Inf" ? Infinity : Number(sample[3]);
+    samples.push({ name: sample[1], labels: parseLabels(sample[2] ?? ""), value });
+  }
+  return { help, type, samples };
+}
+
+function parseLabels(text: string): Record<string, string> {
+  const labels: Record<string, string> = {};
+  const pair = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"(,|$)/y;
+  while (pair.lastIndex < text.length) {
+    const at = pair.lastIndex;
+    const match = pair.exec(text);
+    if (!match) throw new Error(`Cannot read the labels ${text.slice(at)}`);
+    labels[match[1]] = match[2].replace(/\\(.)/g, (_, c) => c === "n" ? "\n" : c);
+  }
+  return labels;
+}
+
+/** A completed, streamed chat request; `part` replaces what a test is about. */
+export function requestRecord(part: Partial<RequestRecord> = {}): RequestRecord {
+  return {
+    id: "req-1",
+    api: "chat",
+    method: "POST",
+    path: "/v1/chat/completions",
+    model: "llama",
+    targetModel: "llama",
+    fairnessId: "default-flow",
+    priority: 0,
+    stream: true,
+    outcome: "completed",
+    status: 200,
+    durationMs: 2100,
+    ttftMs: 100,
+    processingMs: 1.5,
+    decisionMs: 0.2,
+    requestBytes: 3000,
+    responseBytes: 9000,
+    promptTokens: 800,
+    cachedTokens: 640,
+    outputTokens: 101,
+    finishReason: "stop",
+    endpoint: { name: "a", namespace: "default" },
+    profile: "default",
+    matchedTokens: 640,
+    attempts: 1,
+    ...part,
+  };
+}
