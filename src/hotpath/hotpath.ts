@@ -3,6 +3,7 @@ import { BlockHasher, type PromptIdentity, tokenBytes } from "./hash.ts";
 import { type MemorySizes } from "./layout.ts";
 import { type HotpathInstance, instantiate } from "./load.ts";
 import { PrefixTree } from "./prefix_tree.ts";
+import { Scanner } from "./scan.ts";
 
 /** Where the endpoint table lies: the arguments of its constructor. */
 export interface EndpointTableRegion {
@@ -16,6 +17,7 @@ export class Hotpath {
   readonly instance: HotpathInstance;
   readonly endpointTable: EndpointTableRegion;
   readonly prefixTree: PrefixTree;
+  readonly scanner: Scanner;
   readonly #hasher: BlockHasher;
 
   /**
@@ -37,10 +39,14 @@ export class Hotpath {
       byteOffset: instance.layout.endpointTable.offset,
     };
     this.prefixTree = new PrefixTree(instance, sizes.endpoints);
+    this.scanner = new Scanner(instance);
     this.#hasher = new BlockHasher(instance, seed, sizes.prefixTokensMax * tokenBytes);
   }
 
-  /** One chained hash a block of the canonical prompt bytes, the last, partial block included. */
+  /**
+   * One chained hash a block of the canonical prompt bytes, the last, partial block included. What `scanner.canonicalise()`
+   * gave is hashed where it lies.
+   */
   hashPrompt(canonical: Uint8Array, identity: PromptIdentity): BigUint64Array {
     return this.#hasher.hashPrompt(canonical, identity);
   }

@@ -34,3 +34,16 @@ Deno.test("instantiate() makes a memory that other isolates can map", async () =
   ok(memory.buffer instanceof SharedArrayBuffer);
   equal(memory.buffer.byteLength, layout.pages * 65_536);
 });
+
+Deno.test("a scanned body's canonical prompt is hashed where it lies as it would be elsewhere", async () => {
+  const hotpath = await Hotpath.load(sizes, 1);
+  const body = JSON.stringify({ model: "m", messages: [{ role: "user", content: "a question ".repeat(30) }] });
+  const scan = hotpath.scanner.scan(new TextEncoder().encode(body), "chat");
+  ok(scan.ok);
+  const canonical = hotpath.scanner.canonicalise();
+  const copy = new Uint8Array(canonical);
+  const identity = { model: "m", salt: "", blockTokens: 16 };
+  const hashes = hotpath.hashPrompt(canonical, identity);
+  ok(hashes.length >= 5);
+  deepStrictEqual(hotpath.hashPrompt(copy, identity), hashes);
+});

@@ -1,8 +1,9 @@
-/** Typed door to the kernels: memory layout, loading, one instance an isolate, and the kernels' TypeScript twins. */
+/** Typed door to the kernels: memory layout, loading, one instance an isolate. Their TypeScript twins are for tests. */
+export * from "./body_edits.ts";
 export * from "./hash.ts";
-export * from "./hash_twin.ts";
 export * from "./hotpath.ts";
 export * from "./layout.ts";
 export * from "./load.ts";
 export * from "./prefix_tree.ts";
-export * from "./prefix_tree_twin.ts";
+export * from "./scan.ts";
+export * from "./scan_result.ts";
