@@ -56,6 +56,8 @@ export class DnsDiscovery implements Discovery {
   #timer?: Timer;
   #running?: AbortController;
   #stopped = false;
+  /** Address families that had records. */
+  readonly #families = new Set<"A" | "AAAA">();
   #last = "";
   #lastError = "";
 
@@ -128,13 +130,20 @@ export class DnsDiscovery implements Discovery {
     return [...byId].sort(([a], [b]) => a < b ? -1 : 1).map(([, found]) => found);
   }
 
-  /** Both families; one may have no records, but a family whose lookup failed otherwise makes the whole answer unsure. */
+  /**
+   * Both families; one may have no records. Deno reports a server failure as `NotFound` like an empty answer, so a family
+   * that had records and lost them all makes the whole answer unsure.
+   */
   async #addresses(name: string, signal: AbortSignal): Promise<string[]> {
-    const family = (kind: "A" | "AAAA") =>
-      this.#resolver.addresses(name, kind, signal).catch((error) => {
+    const family = async (kind: "A" | "AAAA") => {
+      const found = await this.#resolver.addresses(name, kind, signal).catch((error) => {
         if (error instanceof Deno.errors.NotFound) return [];
         throw error;
       });
+      if (found.length > 0) this.#families.add(kind);
+      else if (this.#families.has(kind)) throw new Error(`no ${kind} records where there were some`);
+      return found;
+    };
     return (await Promise.all([family("A"), family("AAAA")])).flat();
   }
 

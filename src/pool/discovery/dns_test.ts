@@ -77,13 +77,15 @@ Deno.test("DnsDiscovery keeps the old list when a lookup fails, is empty or is u
   resolver.a = [];
   await nextLook(clock);
   await nextLook(clock);
+  resolver.aaaa = ["2001:db8::1"];
+  await nextLook(clock);
   resolver.a = ["10.0.0.2"];
   resolver.aaaa = new Error("timed out");
   await nextLook(clock);
   source.stop();
   deepStrictEqual(heard.lists, [["10.0.0.1:8000"]]);
   const errors = heard.errors.map((e) => e.replace("Cannot look up dns vllm.svc, keeping the old list: ", ""));
-  deepStrictEqual(errors, ["server failure", "the answer is empty", "timed out"]);
+  deepStrictEqual(errors, ["server failure", "no A records where there were some", "timed out"]);
 });
 
 Deno.test("DnsDiscovery reads service records, with the service prefix it was given or the usual one", async () => {
