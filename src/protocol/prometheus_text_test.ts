@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { seriesLabelsMax, parseSelector, PrometheusScanner, type ScanResult } from "./prometheus_text.ts";
+import { parseSelector, PrometheusScanner, type ScanResult, seriesLabelsMax } from "./prometheus_text.ts";
 
 const encoder = new TextEncoder();
 
