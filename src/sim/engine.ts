@@ -7,7 +7,7 @@ import {
   type EngineOptions,
   type EngineRequest,
 } from "./engine_types.ts";
-import { decodes, lengthOf, newSequence, noBlocks, type Sequence } from "./sequence.ts";
+import { decodes, lengthOf, newSequence, noBlocks, remove, type Sequence } from "./sequence.ts";
 
 /** One step, or a run of equal decode steps, being computed. `stepsLeft` counts the current step. */
 interface Flight {
@@ -392,10 +392,4 @@ export class Engine {
     sequence.blocks = noBlocks;
     this.#live.delete(sequence.request);
   }
-}
-
-function remove<T>(list: T[], item: T): boolean {
-  const at = list.indexOf(item);
-  if (at >= 0) list.splice(at, 1);
-  return at >= 0;
 }

@@ -52,3 +52,10 @@ export function newSequence(request: EngineRequest, arrivedMs: number): Sequence
     preemptions: 0,
   };
 }
+
+/** Takes `item` out of `list`; false when it is not there. */
+export function remove<T>(list: T[], item: T): boolean {
+  const at = list.indexOf(item);
+  if (at >= 0) list.splice(at, 1);
+  return at >= 0;
+}

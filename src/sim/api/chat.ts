@@ -1,0 +1,110 @@
+import type { Context } from "hono";
+import { z } from "zod";
+import type { ModelServer } from "../model_server.ts";
+import { detokenize, tokenizeChat } from "../tokenizer.ts";
+import {
+  type AnswerJob,
+  answerJobs,
+  type Call,
+  completeJobs,
+  modelFields,
+  readCall,
+  streamJobs,
+  tokenLimit,
+  usageOf,
+} from "./call.ts";
+
+/** Messages of a chat in any OpenAI form; contents are looked at by the tokenizer alone. */
+export const chatMessages = z.array(z.looseObject({ role: z.string(), content: z.unknown().optional() })).min(1);
+
+/** Fields of a chat that make its prompt. */
+export const chatPrompt = { messages: chatMessages, tools: z.array(z.unknown()).nullish() };
+
+/** Fields of streaming requests in OpenAI's form. */
+export const streamFields = {
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  n: z.int().min(1).max(128).nullish(),
+  ignore_eos: z.boolean().nullish(),
+  max_tokens: tokenLimit,
+};
+
+const schema = z.looseObject({ ...modelFields, ...chatPrompt, ...streamFields, max_completion_tokens: tokenLimit });
+
+/** Message contents and tool calls as the tokenizer takes them. */
+export function turnsOf(messages: z.infer<typeof chatMessages>): { role: string; content: unknown }[] {
+  return messages.map(({ role, content, tool_calls }) => ({
+    role,
+    content: Array.isArray(tool_calls) && tool_calls.length > 0
+      ? [content ?? "", JSON.stringify(tool_calls)].flat()
+      : content,
+  }));
+}
+
+/** `POST /v1/chat/completions` */
+export async function chat(server: ModelServer, c: Context): Promise<Response> {
+  const call = await readCall(server, c, schema);
+  const { messages, tools, max_completion_tokens, max_tokens, n, ignore_eos, stream } = call.body;
+  const jobs = answerJobs(call, [tokenizeChat(turnsOf(messages), tools)], {
+    tokensMax: max_completion_tokens ?? max_tokens,
+    param: typeof max_completion_tokens === "number" ? "max_completion_tokens" : "max_tokens",
+    n,
+    ignoreEos: ignore_eos,
+  });
+  return stream ? streamed(call, jobs) : c.json(await whole(call, jobs));
+}
+
+async function whole(call: Call<z.infer<typeof schema>>, jobs: AnswerJob[]): Promise<Record<string, unknown>> {
+  const times = await completeJobs(call, jobs);
+  return {
+    id: `chatcmpl-${call.id}`,
+    object: "chat.completion",
+    created: call.createdS,
+    model: call.model,
+    choices: jobs.map(({ answer }, index) => ({
+      index,
+      message: {
+        role: "assistant",
+        content: detokenize(answer.ids),
+        refusal: null,
+        annotations: null,
+        audio: null,
+        function_call: null,
+        tool_calls: [],
+        reasoning_content: null,
+      },
+      logprobs: null,
+      finish_reason: answer.finishReason,
+      stop_reason: null,
+    })),
+    service_tier: null,
+    system_fingerprint: null,
+    usage: usageOf(jobs, times, jobs.length),
+    prompt_logprobs: null,
+    kv_transfer_params: null,
+  };
+}
+
+/** Beginning of every chunk of a stream, up to its choices. */
+export function chunkHead(id: string, object: string, createdS: number, model: string): string {
+  return `data: {"id":"${id}","object":"${object}","created":${createdS},"model":${JSON.stringify(model)},"choices":[`;
+}
+
+function streamed(call: Call<z.infer<typeof schema>>, jobs: AnswerJob[]): Response {
+  const head = chunkHead(`chatcmpl-${call.id}`, "chat.completion.chunk", call.createdS, call.model);
+  const open = '"logprobs":null,"finish_reason":null}]}\n\n';
+  return streamJobs(call, jobs, {
+    token(job, index) {
+      const { ids, finishReason } = jobs[job].answer;
+      const start = `${head}{"index":${job},"delta":`;
+      const role = index === 0 ? `${start}{"role":"assistant","content":""},${open}` : "";
+      const text = JSON.stringify(detokenize(ids.subarray(index, index + 1)));
+      const last = `"logprobs":null,"finish_reason":"${finishReason}","stop_reason":null}]}\n\n`;
+      return `${role}${start}{"content":${text}},${index === ids.length - 1 ? last : open}`;
+    },
+    end(times) {
+      if (!call.body.stream_options?.include_usage) return "data: [DONE]\n\n";
+      return `${head}],"usage":${JSON.stringify(usageOf(jobs, times, jobs.length))}}\n\ndata: [DONE]\n\n`;
+    },
+  });
+}

@@ -1,0 +1,54 @@
+import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
+import { simFlags } from "./flags.ts";
+import { noFaults } from "./faults.ts";
+import { resolveSimOptions, type SimOptions } from "./options.ts";
+
+function read(...texts: [string, string][]): Partial<SimOptions> {
+  let options: Partial<SimOptions> = {};
+  for (const [name, text] of texts) {
+    const flag = simFlags.find((each) => each.flag.split(" ")[0] === name);
+    ok(flag, name);
+    options = { ...options, ...flag.parse(text, options) };
+  }
+  return options;
+}
+
+Deno.test("simFlags read every kind of value", () => {
+  deepStrictEqual(
+    read(
+      ["--port", "0"],
+      ["--served-model-name", "a, b"],
+      ["--lora-modules", "sql=/adapters/sql,chat"],
+      ["--decode-base-ms", "10"],
+      ["--prefill-tps", "4000"],
+      ["--dialect", "sglang"],
+      ["--faults", '{"status-rate":0.5}'],
+      ["--allow-fault-header", ""],
+    ),
+    {
+      port: 0,
+      servedModelNames: ["a", "b"],
+      loraModules: [{ name: "sql", path: "/adapters/sql" }, { name: "chat", path: "chat" }],
+      cost: { ...resolveSimOptions().cost, stepBaseMs: 10, prefillTokensPerS: 4000 },
+      dialect: "sglang",
+      faults: { ...noFaults, statusRate: 0.5 },
+      allowFaultHeader: true,
+    },
+  );
+});
+
+Deno.test("simFlags refuse what means nothing, naming the flag", () => {
+  throws(() => read(["--port", "many"]), /--port: must be a number: current value is "many"/);
+  throws(() => read(["--seed", " "]), /--seed/);
+  throws(() => read(["--dialect", "tgi"]), /--dialect: must be one of vllm, sglang/);
+  throws(() => read(["--lora-modules", "=x"]), /must be NAME=PATH/);
+  throws(() => read(["--faults", "{"]), /--faults: must be JSON/);
+  throws(() => read(["--faults", '{"color":1}']), /color: must be one of refuse/);
+});
+
+Deno.test("simFlags have distinct names and a fallback that is a working value where it is a number", () => {
+  equal(new Set(simFlags.map(({ flag }) => flag.split(" ")[0])).size, simFlags.length);
+  for (const { flag, fallback, parse } of simFlags) {
+    if (flag.endsWith("<n>")) resolveSimOptions(parse(fallback, {}));
+  }
+});

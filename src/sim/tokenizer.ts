@@ -1,0 +1,114 @@
+/**
+ * The simulator's tokenizer: each piece of text is cut in runs of 4 UTF-8 bytes, and a run is its own token id, read as a
+ * little-endian number; a shorter last run is filled with zero bytes. So ids turn back into text without a vocabulary,
+ * lengths resemble those of real tokenizers on English (about 4 bytes a token), and a common beginning of two texts gives
+ * common tokens. Not kept: zero bytes at the end of a piece.
+ *
+ * Chat messages are pieces of their own between special tokens, so that an answer sent back as history gives the ids the
+ * engine generated.
+ */
+export const specialTokens = { messageStart: 1, messageEnd: 2 } as const;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Tokens an image or other non-text part counts for. */
+const mediaTokens = 576;
+
+/** Collects token ids. */
+class TokenWriter {
+  #ids = new Uint32Array(256);
+  #length = 0;
+
+  push(id: number): void {
+    this.#reserve(1);
+    this.#ids[this.#length++] = id;
+  }
+
+  text(text: string): void {
+    const bytes = encoder.encode(text);
+    this.#reserve(Math.ceil(bytes.length / 4));
+    for (let i = 0; i < bytes.length; i += 4) {
+      this.#ids[this.#length++] = (bytes[i] | (bytes[i + 1] ?? 0) << 8 | (bytes[i + 2] ?? 0) << 16 |
+        (bytes[i + 3] ?? 0) << 24) >>> 0;
+    }
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#ids.length) return;
+    const larger = new Uint32Array(Math.max(this.#length + count, this.#ids.length * 2));
+    larger.set(this.#ids.subarray(0, this.#length));
+    this.#ids = larger;
+  }
+
+  done(): Uint32Array {
+    return this.#ids.slice(0, this.#length);
+  }
+}
+
+/** Token ids of plain text. */
+export function tokenize(text: string): Uint32Array {
+  const writer = new TokenWriter();
+  writer.text(text);
+  return writer.done();
+}
+
+/** Text of token ids; special tokens give nothing. */
+export function detokenize(ids: ArrayLike<number>): string {
+  const bytes = new Uint8Array(ids.length * 4);
+  let length = 0;
+  for (let i = 0; i < ids.length; i++) {
+    if (ids[i] === specialTokens.messageStart || ids[i] === specialTokens.messageEnd) continue;
+    let end = length;
+    for (let shift = 0; shift < 32; shift += 8) {
+      bytes[length + shift / 8] = (ids[i] >>> shift) & 0xff;
+      if (bytes[length + shift / 8] !== 0) end = length + shift / 8 + 1;
+    }
+    length = end;
+  }
+  return decoder.decode(bytes.subarray(0, length));
+}
+
+/** One message of a chat, in whatever dialect: content is text, or parts of which those with `text` count as text. */
+export interface ChatTurn {
+  readonly role: string;
+  readonly content: unknown;
+}
+
+/** Token ids of a chat: tools, then each message between special tokens, then the opening of the answer. */
+export function tokenizeChat(turns: readonly ChatTurn[], tools?: unknown): Uint32Array {
+  const writer = new TokenWriter();
+  if (tools !== undefined && tools !== null) writer.text(JSON.stringify(tools));
+  for (const { role, content } of turns) {
+    writer.push(specialTokens.messageStart);
+    writer.text(role);
+    writeContent(writer, content);
+    writer.push(specialTokens.messageEnd);
+  }
+  writer.push(specialTokens.messageStart);
+  writer.text("assistant");
+  return writer.done();
+}
+
+function writeContent(writer: TokenWriter, content: unknown): void {
+  if (typeof content === "string") return writer.text(content);
+  if (!Array.isArray(content)) {
+    if (content !== undefined && content !== null) writer.text(JSON.stringify(content));
+    return;
+  }
+  for (const part of content) {
+    if (typeof part === "string") writer.text(part);
+    else if (typeof part?.text === "string") writer.text(part.text);
+    else writeMedia(writer, JSON.stringify(part) ?? "");
+  }
+}
+
+/** Ids that stand for a part which is not text: the same part gives the same ids, another one others. */
+function writeMedia(writer: TokenWriter, text: string): void {
+  let state = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) state = Math.imul(state ^ text.charCodeAt(i), 0x01000193);
+  for (let i = 0; i < mediaTokens; i++) {
+    state = Math.imul(state ^ i, 0x01000193);
+    writer.push(state >>> 0);
+  }
+}
