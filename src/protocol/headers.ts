@@ -71,16 +71,17 @@ function connectionListed(headers: Headers): Set<string> | undefined {
 }
 
 /**
- * Client headers that go on to the model server, as `name: value` lines. `accept-encoding` is dropped so that the
- * answer comes uncompressed and its usage can be read.
+ * Client headers that go on to the model server, as `name: value` lines, and `own` in place of the client's of the same
+ * name. `accept-encoding` is dropped so that the answer comes uncompressed and its usage can be read.
  */
-export function forwardedHeaders(headers: Headers): string {
+export function forwardedHeaders(headers: Headers, own: Readonly<Record<string, string>> = {}): string {
   const listed = connectionListed(headers);
   let lines = "";
   headers.forEach((value, name) => {
-    if (notForwarded.has(name) || listed?.has(name)) return;
+    if (notForwarded.has(name) || name in own || listed?.has(name)) return;
     lines += `${name}: ${value}\r\n`;
   });
+  for (const name in own) lines += `${name}: ${own[name]}\r\n`;
   return lines;
 }
 

@@ -61,6 +61,14 @@ Deno.test("forwardedHeaders() keeps what is the client's and drops hop-by-hop, c
   equal(lines, "authorization: Bearer k\r\ncontent-type: application/json\r\nx-custom: yes\r\n");
 });
 
+Deno.test("forwardedHeaders() puts the router's own headers in place of the client's", () => {
+  const headers = new Headers({ "x-request-id": "theirs", "traceparent": "old", "accept": "*/*" });
+  equal(
+    forwardedHeaders(headers, { "x-request-id": "ours" }),
+    "accept: */*\r\ntraceparent: old\r\nx-request-id: ours\r\n",
+  );
+});
+
 Deno.test("returnedHeaders() drops framing and router-owned headers and keeps several cookies", () => {
   const headers = new Headers([
     ["set-cookie", "a=1"],

@@ -72,6 +72,19 @@ export function importEndpointPickerConfig(text: string, file: string): Imported
   return new Import(parseValue(configSchema, source.value, source, [], "EndpointPickerConfig"), source).run();
 }
 
+/**
+ * The same for plugins and profiles that stand in another document, at keys of these names; `where` gives the place of a
+ * path that begins with them.
+ */
+export function importScheduling(
+  parts: { readonly plugins: readonly unknown[]; readonly schedulingProfiles: readonly unknown[] },
+  where: (path: DocumentPath) => string,
+): ImportedConfig {
+  const document = { apiVersion: "llm-d.ai/v1alpha1", kind: "EndpointPickerConfig", ...parts };
+  const source: Source = { where };
+  return new Import(parseValue(configSchema, document, source, [], "scheduling"), source).run();
+}
+
 /** An empty key is as good as none. */
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
 

@@ -8,7 +8,7 @@ export type { InflightLoadParams } from "./data/inflight_load_producer.ts";
 export type { HttpSourceParams } from "./data/metrics_source.ts";
 export { Scheduler } from "./engine.ts";
 export type { SchedulerOptions } from "./engine.ts";
-export { importEndpointPickerConfig } from "./import_config.ts";
+export { importEndpointPickerConfig, importScheduling } from "./import_config.ts";
 export type { ImportedConfig } from "./import_config.ts";
 export { notYet } from "./not_yet.ts";
 export { defaultPlan, llmdDefaultPlan, onePlan, planFromPolicy, policies } from "./plan.ts";

@@ -5,6 +5,7 @@ import { type ByteStream, Http1Connection, Http1Error, type ResponseHead } from 
 /** Where to connect; an `EndpointMeta` is one. */
 export interface UpstreamTarget {
   readonly scheme: "http" | "https";
+  /** IPv6 in brackets. */
   readonly host: string;
   readonly port: number;
 }
@@ -132,14 +133,14 @@ export class UpstreamClient {
   async dial(target: UpstreamTarget, signal: AbortSignal): Promise<Http1Connection> {
     if (this.options.dial) return new Http1Connection(await this.options.dial(target, signal));
     if (target.scheme === "https") return new Http1Connection(await this.#dialTls(target, signal));
-    const connection = await Deno.connect({ hostname: target.host, port: target.port, signal });
+    const connection = await Deno.connect({ hostname: bareHost(target), port: target.port, signal });
     connection.setNoDelay(true);
     return new Http1Connection(connection);
   }
 
   async #dialTls(target: UpstreamTarget, signal: AbortSignal): Promise<Deno.TlsConn> {
     const connection = await Deno.connectTls({
-      hostname: target.host,
+      hostname: bareHost(target),
       port: target.port,
       caCerts: this.options.caCerts ? [...this.options.caCerts] : undefined,
       alpnProtocols: ["http/1.1"],
@@ -183,6 +184,10 @@ export class UpstreamClient {
       if (list.length === 0) this.#idle.delete(key);
     }
   }
+}
+
+function bareHost({ host }: UpstreamTarget): string {
+  return host.startsWith("[") ? host.slice(1, -1) : host;
 }
 
 function keyOf(target: UpstreamTarget): string {
@@ -303,9 +308,8 @@ export class Exchange {
   }
 
   #headText(request: UpstreamRequest): string {
-    const host = this.#target.host.includes(":") ? `[${this.#target.host}]` : this.#target.host;
     const length = request.body ? `content-length: ${request.body.length}\r\n` : "";
-    return `${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}:${this.#target.port}\r\n${request.headerLines}${length}\r\n`;
+    return `${request.method} ${request.path} HTTP/1.1\r\nhost: ${this.#target.host}:${this.#target.port}\r\n${request.headerLines}${length}\r\n`;
   }
 
   #fail(error: unknown): UpstreamFailure {

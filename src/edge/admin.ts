@@ -1,0 +1,88 @@
+import { Hono } from "hono";
+import { type Clock, RouterError } from "../core/mod.ts";
+import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
+import type { Pipeline } from "../pipeline/mod.ts";
+import { readBody } from "./body.ts";
+
+/** What the operators' app is joined from. */
+export interface AdminParts {
+  readonly pipeline: Pipeline;
+  readonly clock: Clock;
+  readonly metrics: () => Promise<string>;
+  /** Whether requests would be served, and why not. */
+  readonly readiness: () => {
+    readonly ready: boolean;
+    readonly reason: string;
+    readonly endpoints: { readonly ready: number; readonly total: number };
+  };
+  readonly endpoints: () => unknown;
+  readonly config: () => unknown;
+  readonly bodyBytesMax: () => number;
+}
+
+/** The app operators and probes talk to, on its own port. */
+export function adminApp(parts: AdminParts): Hono {
+  const app = new Hono({ strict: false });
+  app.get("/livez", (c) => c.text("ok\n"));
+  app.get("/readyz", (c) => {
+    const state = parts.readiness();
+    return c.json(state, state.ready ? 200 : 503);
+  });
+  app.get(
+    "/metrics",
+    async () =>
+      new Response(await parts.metrics(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
+  );
+  app.get("/debug/endpoints", (c) => c.json(parts.endpoints() as object));
+  app.get("/debug/config", (c) => c.json(parts.config() as object));
+  app.post("/debug/decide", (c) => decide(c.req.raw, parts));
+  app.notFound((c) =>
+    errorResponse(new RouterError("not-found", `No such page: ${c.req.path}`), "openai", crypto.randomUUID())
+  );
+  app.onError((error) => errorResponse(RouterError.from(error), "openai", crypto.randomUUID()));
+  return app;
+}
+
+/**
+ * Explains the decision for the request in the body, which is written as a client would send it. `?path=` says to which
+ * API, `/v1/chat/completions` when absent. Headers count as a request's.
+ */
+async function decide(request: Request, parts: AdminParts): Promise<Response> {
+  const id = crypto.randomUUID();
+  const path = new URL(request.url).searchParams.get("path") ?? "/v1/chat/completions";
+  try {
+    const body = await readBody(request, parts.bodyBytesMax());
+    const report = parts.pipeline.explain({
+      id,
+      api: apiPaths[path] ?? "passthrough",
+      method: "POST",
+      path,
+      headers: request.headers,
+      body,
+      errorShape: errorShape(path),
+      signal: request.signal,
+      receivedAtMs: parts.clock.now(),
+    });
+    const { view, ...rest } = report;
+    return Response.json({
+      request: {
+        api: view.api,
+        model: view.model,
+        requestedModel: view.requestedModel,
+        stream: view.stream,
+        promptTokens: view.promptTokens,
+        promptBlocks: view.blocks.hashes.length,
+        blockTokens: view.blocks.blockTokens,
+        maxOutputTokens: view.maxOutputTokens,
+        mediaParts: view.mediaParts,
+        fairnessId: view.fairnessId,
+        objective: view.objective,
+        priority: view.priority,
+        slo: view.slo,
+      },
+      ...rest,
+    });
+  } catch (error) {
+    return errorResponse(RouterError.from(error), errorShape(path), id);
+  }
+}

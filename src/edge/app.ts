@@ -1,0 +1,85 @@
+import { Hono } from "hono";
+import { type Api, type Clock, RouterError } from "../core/mod.ts";
+import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
+import type { Pipeline } from "../pipeline/mod.ts";
+import { readBody } from "./body.ts";
+import { type ListedModel, modelList, modelObject } from "./models.ts";
+
+/** What the client-facing app is joined from. */
+export interface EdgeParts {
+  readonly pipeline: Pipeline;
+  readonly clock: Clock;
+  /** Every model a client may ask for: the pool's, adapters, and aliases. */
+  readonly models: () => readonly ListedModel[];
+  readonly bodyBytesMax: () => number;
+}
+
+/** Client ids longer than this, or with bytes that cannot stand in a header or a log line, are replaced. */
+const requestId = /^[\x21-\x7e]{1,128}$/;
+
+/** The app clients talk to: the known APIs, the list of models, and everything else passed to a scheduled endpoint. */
+export function edgeApp(parts: EdgeParts): Hono {
+  const app = new Hono({ strict: false });
+  app.get("/v1/models", (c) => c.json(modelList(parts.models())));
+  // Model names contain slashes, so the name is whatever follows.
+  app.get("/v1/models/*", (c) => {
+    const id = decodeURIComponent(new URL(c.req.url).pathname.slice("/v1/models/".length));
+    const model = parts.models().find((model) => model.id === id);
+    if (model) return c.json(modelObject(model));
+    const error = new RouterError("model-not-found", `The model \`${id}\` does not exist`, {
+      param: "model",
+      code: "model_not_found",
+    });
+    return errorResponse(error, "openai", idOf(c.req.raw));
+  });
+  for (const [path, api] of Object.entries(apiPaths)) {
+    app.post(path, (c) => route(c.req.raw, api, parts));
+    app.all(path, (c) => {
+      const error = new RouterError("bad-request", `Cannot ${c.req.method} ${path}: it takes POST`, {
+        code: "method_not_allowed",
+      });
+      const response = errorResponse(error, errorShape(path), idOf(c.req.raw));
+      return new Response(response.body, { status: 405, headers: [...response.headers, ["allow", "POST"]] });
+    });
+  }
+  app.all("*", (c) => route(c.req.raw, "passthrough", parts));
+  app.onError((error, c) =>
+    errorResponse(RouterError.from(error), errorShape(new URL(c.req.url).pathname), idOf(c.req.raw))
+  );
+  return app;
+}
+
+function idOf(request: Request): string {
+  const given = request.headers.get("x-request-id");
+  return given !== null && requestId.test(given) ? given : crypto.randomUUID();
+}
+
+/** The path and query as the client wrote them; `Request.url` is absolute. */
+function pathOf(url: string): string {
+  const from = url.indexOf("/", url.indexOf("//") + 2);
+  return from < 0 ? "/" : url.slice(from);
+}
+
+async function route(request: Request, api: Api, parts: EdgeParts): Promise<Response> {
+  const receivedAtMs = parts.clock.now();
+  const id = idOf(request);
+  const path = pathOf(request.url);
+  const shape = errorShape(path.split("?", 1)[0]);
+  let body: Uint8Array | undefined;
+  try {
+    body = await readBody(request, parts.bodyBytesMax());
+  } catch (error) {
+    return errorResponse(RouterError.from(error), shape, id);
+  }
+  return await parts.pipeline.handle({
+    id,
+    api,
+    method: request.method,
+    path,
+    headers: request.headers,
+    body,
+    errorShape: shape,
+    signal: request.signal,
+    receivedAtMs,
+  });
+}

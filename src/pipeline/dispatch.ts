@@ -1,0 +1,81 @@
+import { cachedTokens, type Placement, type Refusal, Reservation, RouterError, uncachedTokens } from "../core/mod.ts";
+import type { RequestView } from "../core/mod.ts";
+import type { PipelineParts, PrefixTicket } from "./parts.ts";
+
+/** A choice made and paid for: the endpoint's load already counts the request. */
+export interface Placed {
+  readonly placement: Placement;
+  readonly reservation: Reservation;
+  readonly ticket: PrefixTicket | undefined;
+  readonly cachedTokens: number;
+}
+
+/**
+ * Decides where a request goes and when. `tried` holds slots that failed it already.
+ * Throws `RouterError` when there is no endpoint to give.
+ */
+export interface Dispatch {
+  place(view: RequestView, tried: readonly number[]): Placed | Promise<Placed>;
+}
+
+/** Places at once, in the caller's isolate: match, decide, reserve and speculate are one step that nothing interrupts. */
+export class DirectDispatch implements Dispatch {
+  readonly #parts: PipelineParts;
+  readonly #slots: Uint16Array;
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts;
+    this.#slots = new Uint16Array(parts.table.capacity);
+  }
+
+  place(view: RequestView, tried: readonly number[]): Placed {
+    const { table, index, scheduler, pool, clock, metrics, options } = this.#parts;
+    const startMs = clock.now();
+    const candidates = pool.candidates(view.model);
+    let count = 0;
+    for (let i = 0; i < candidates.count; i++) {
+      if (!tried.includes(candidates.slots[i])) this.#slots[count++] = candidates.slots[i];
+    }
+    if (count === 0) throw noEndpoints(view);
+    const match = index.match(view.blocks);
+    const decision = scheduler.decide(view, match, this.#slots, count, startMs);
+    if ("refused" in decision) {
+      metrics.decision(clock.now() - startMs, view.model);
+      throw refusalError(decision);
+    }
+    const { slot } = decision;
+    const outputTokens = view.maxOutputTokens ?? options.outputTokensAssumed;
+    const reservation = new Reservation(table, slot, {
+      prefillTokens: uncachedTokens(view, match, slot),
+      decodeTokens: view.promptTokens + Math.min(outputTokens, options.outputTokensAssumed),
+    });
+    const cached = cachedTokens(view, match, slot);
+    const ticket = view.blocks.hashes.length > 0 ? index.speculate(slot, view.blocks, startMs) : undefined;
+    pool.poke(slot);
+    if (tried.length > 0) scheduler.moved(view, decision, slot, startMs);
+    metrics.decision(clock.now() - startMs, view.model, table.meta(slot));
+    metrics.prefixMatched(cached, view.promptTokens);
+    return { placement: decision, reservation, ticket, cachedTokens: cached };
+  }
+}
+
+export function noEndpoints(view: RequestView): RouterError {
+  const model = view.model === "" ? "" : ` for model \`${view.model}\``;
+  return new RouterError("rejected-no-endpoints", `No endpoint is ready${model}`);
+}
+
+/** What a client is told when the scheduler has nothing to offer. */
+export function refusalError(refusal: Refusal): RouterError {
+  switch (refusal.refused) {
+    case "no-endpoints":
+      return new RouterError("rejected-no-endpoints", refusal.message);
+    case "no-such-model":
+      return new RouterError("model-not-found", refusal.message, { param: "model" });
+    case "filtered":
+      return new RouterError("rejected-saturated", refusal.message);
+    case "unknown-profile":
+      return new RouterError("bad-request", refusal.message);
+    case "not-cached":
+      return new RouterError("not-cached", refusal.message);
+  }
+}

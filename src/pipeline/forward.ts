@@ -1,0 +1,225 @@
+import { RouterError } from "../core/mod.ts";
+import {
+  type BodyEdit,
+  BodyObserver,
+  forwardedHeaders,
+  ModelNameRestorer,
+  returnedHeaders,
+  UsageEventRemoval,
+} from "../protocol/mod.ts";
+import type { RetryReason } from "../telemetry/mod.ts";
+import { type FailureKind, UpstreamFailure, type UpstreamRequest } from "../upstream/mod.ts";
+import type { RequestLife } from "./life.ts";
+import type { Placed } from "./dispatch.ts";
+import type { PipelineParts } from "./parts.ts";
+import type { Prepared } from "./view.ts";
+
+// Read whole before anything is answered: a server lost in the middle of such a body costs the client nothing.
+const wholeBodyBytesMax = 1 << 20;
+
+/** An attempt that failed with nothing sent to the client yet. */
+export class AttemptFailed extends Error {
+  constructor(readonly reason: RetryReason, readonly failure: RouterError) {
+    super(failure.message, { cause: failure.cause });
+  }
+}
+
+/** Statuses that say the server, not the request, is the trouble. */
+const retryableStatuses = new Set([502, 503, 504]);
+
+/**
+ * Sends the request to the placed endpoint and answers once the first body bytes are there.
+ * Throws `AttemptFailed` when another endpoint may be tried. `lastTry` passes a retryable status on as it is.
+ */
+export async function attempt(
+  life: RequestLife,
+  prepared: Prepared,
+  placed: Placed,
+  parts: PipelineParts,
+  lastTry: boolean,
+): Promise<Response> {
+  const meta = parts.table.meta(placed.placement.slot);
+  const exchange = parts.upstream.send(meta, upstreamRequest(life, prepared));
+  life.exchange = exchange;
+  try {
+    const head = await exchange.head;
+    if (retryableStatuses.has(head.status) && !lastTry) {
+      throw new AttemptFailed(
+        "status",
+        new RouterError("upstream-error", `The model server answered ${head.status}`),
+      );
+    }
+    parts.pool.report(placed.placement.slot, head.status < 500);
+    life.status = head.status;
+    const sse = /^text\/event-stream\b/i.test(head.headers.get("content-type") ?? "");
+    life.observer = new BodyObserver(sse);
+    const edits = head.status < 400 ? bodyEdits(life, prepared, sse) : [];
+    const headers = returnedHeaders(head.headers);
+    headers.set("x-request-id", life.inbound.id);
+    for (
+      const [name, value] of parts.scheduler.responseHeaders(prepared.view, placed.placement, placed.placement.slot)
+    ) {
+      headers.append(name, value);
+    }
+    const first = await readFirst(
+      life,
+      !sse && Number(head.headers.get("content-length") ?? Infinity) <= wholeBodyBytesMax,
+    );
+    const init = { status: head.status, headers };
+    if (first.done) {
+      life.end("completed");
+      const body = applyEdits(edits, first.bytes, true);
+      return new Response(bodyless(life.inbound.method, head.status) ? null : body, init);
+    }
+    life.answering = true;
+    return new Response(streamBody(life, first.bytes, edits, sse), init);
+  } catch (error) {
+    throw attemptError(error);
+  }
+}
+
+function upstreamRequest(life: RequestLife, prepared: Prepared): UpstreamRequest {
+  const { inbound } = life;
+  return {
+    method: inbound.method,
+    path: inbound.path,
+    headerLines: forwardedHeaders(inbound.headers, { "x-request-id": inbound.id, ...life.trace.headers }),
+    body: prepared.body,
+  };
+}
+
+function bodyless(method: string, status: number): boolean {
+  return method === "HEAD" || status === 204 || status === 304;
+}
+
+function bodyEdits(life: RequestLife, prepared: Prepared, sse: boolean): BodyEdit[] {
+  const edits: BodyEdit[] = [];
+  if (prepared.removesUsage && sse) {
+    const removal = new UsageEventRemoval();
+    life.removedUsage = () => removal.removed;
+    edits.push(removal);
+  }
+  const { model, requestedModel } = prepared.view;
+  if (model !== requestedModel && requestedModel !== "") edits.push(new ModelNameRestorer(model, requestedModel));
+  return edits;
+}
+
+function applyEdits(edits: readonly BodyEdit[], bytes: Uint8Array, last: boolean): Uint8Array<ArrayBuffer> {
+  let out = bytes;
+  for (const edit of edits) {
+    out = edit.push(out);
+    if (!last) continue;
+    const rest = edit.end();
+    if (rest.length > 0) out = concat([out, rest]);
+  }
+  return out as Uint8Array<ArrayBuffer>;
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** The body's first bytes, or all of a small body. */
+async function readFirst(life: RequestLife, whole: boolean): Promise<{ bytes: Uint8Array; done: boolean }> {
+  const parts: Uint8Array[] = [];
+  for (;;) {
+    const bytes = await life.exchange!.read();
+    if (bytes === null) return { bytes: parts.length === 1 ? parts[0] : concat(parts), done: true };
+    life.sawChunk(bytes);
+    parts.push(bytes);
+    if (!whole) return { bytes, done: false };
+  }
+}
+
+/**
+ * The rest of the body, read from the server only as the client takes it: nothing is buffered here beyond one read.
+ */
+function streamBody(
+  life: RequestLife,
+  first: Uint8Array,
+  edits: readonly BodyEdit[],
+  sse: boolean,
+): ReadableStream<Uint8Array> {
+  let pending: Uint8Array | undefined = first;
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        for (;;) {
+          const bytes: Uint8Array | null = pending ?? await life.exchange!.read();
+          if (bytes === null) {
+            const rest = applyEdits(edits, new Uint8Array(), true);
+            if (rest.length > 0) controller.enqueue(rest);
+            controller.close();
+            return life.end("completed");
+          }
+          if (bytes !== pending) life.sawChunk(bytes);
+          pending = undefined;
+          const out = edits.length > 0 ? applyEdits(edits, bytes, false) : bytes;
+          if (out.length > 0) return controller.enqueue(out);
+        }
+      } catch (error) {
+        breakOff(life, controller, error, sse);
+      }
+    },
+    cancel() {
+      life.end("client-disconnect");
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** The server was lost in the middle of an answer: a stream is told so in its own format, another body is cut off. */
+function breakOff(
+  life: RequestLife,
+  controller: ReadableStreamDefaultController<Uint8Array>,
+  error: unknown,
+  sse: boolean,
+): void {
+  const failure = upstreamError(error);
+  const message = "The model server ended the response early";
+  const detail = new RouterError(
+    failure.outcome === "upstream-timeout" ? "upstream-timeout" : "upstream-aborted",
+    message,
+    { cause: error },
+  );
+  if (life.ended) return controller.error(detail);
+  life.failedMidStream();
+  life.end(detail.outcome, detail);
+  if (!sse) return controller.error(detail);
+  const body = life.inbound.errorShape === "anthropic"
+    ? `event: error\ndata: ${JSON.stringify({ type: "error", error: { type: "api_error", message } })}`
+    : `data: ${JSON.stringify({ error: { message, type: "server_error", param: null, code: "upstream_aborted" } })}`;
+  // An empty line first: the last event may have been cut in the middle.
+  controller.enqueue(new TextEncoder().encode(`\n\n${body}\n\n`));
+  controller.close();
+}
+
+function attemptError(error: unknown): unknown {
+  if (error instanceof AttemptFailed || error instanceof RouterError) return error;
+  if (!(error instanceof UpstreamFailure)) return error;
+  if (error.kind === "cancelled") return new RouterError("client-disconnect", "The client closed the request");
+  return new AttemptFailed(retryReasons[error.kind], upstreamError(error));
+}
+
+const retryReasons: Readonly<Record<Exclude<FailureKind, "cancelled">, RetryReason>> = {
+  "connect": "connect",
+  "connect-timeout": "timeout",
+  "first-byte-timeout": "timeout",
+  "idle-timeout": "timeout",
+  "reset": "reset",
+  "protocol": "protocol",
+};
+
+function upstreamError(error: unknown): RouterError {
+  if (error instanceof UpstreamFailure && error.kind.endsWith("timeout")) {
+    return new RouterError("upstream-timeout", "The model server did not answer in time", { cause: error });
+  }
+  return new RouterError("upstream-error", "The model server could not be reached or ended the request early", {
+    cause: error,
+  });
+}

@@ -1,0 +1,99 @@
+import type {
+  Clock,
+  EndpointMeta,
+  EndpointTable,
+  Explanation,
+  Placement,
+  PrefixMatch,
+  PromptBlocks,
+  Refusal,
+  RequestView,
+} from "../core/mod.ts";
+import type { Hotpath } from "../hotpath/mod.ts";
+import type { UpstreamClient } from "../upstream/mod.ts";
+import type { Metrics, RequestRecord, Tracing } from "../telemetry/mod.ts";
+
+/** The slots that may serve a model; the array is the pool's and valid until the table changes. */
+export interface Candidates {
+  readonly slots: Uint16Array;
+  readonly count: number;
+}
+
+/** What the pipeline asks of the pool. */
+export interface PoolView {
+  /** Ready endpoints that serve `model`; all ready ones for "". */
+  candidates(model: string): Candidates;
+  /** Whether any endpoint, ready or not, serves or might serve `model`. */
+  hasModel(model: string): boolean;
+  /** Asks the endpoints for their models again; rate-limited. */
+  refreshModels(): Promise<void>;
+  /** How an attempt went. */
+  report(slot: number, ok: boolean): void;
+  /** Work was sent to `slot`: its load is worth sampling again soon. */
+  poke(slot: number): void;
+}
+
+/** A routed request's blocks in the prefix index, until it is known whether the endpoint computed them. */
+export interface PrefixTicket {
+  confirm(): void;
+  withdraw(): void;
+}
+
+/** What the pipeline asks of the prefix index. */
+export interface PrefixIndex {
+  /** Valid until the next call. */
+  match(blocks: PromptBlocks): PrefixMatch;
+  speculate(slot: number, blocks: PromptBlocks, nowMs: number): PrefixTicket;
+}
+
+/** What the pipeline asks of the scheduler. */
+export interface Decider {
+  decide(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): Placement | Refusal;
+  explain(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): {
+    readonly result: Placement | Refusal;
+    readonly explanation: Explanation | undefined;
+  };
+  /** A request failed at its first choice and went to `slot` instead. */
+  moved(view: RequestView, placement: Placement, slot: number, nowMs: number): void;
+  /** Headers for the client when `slot` answers. */
+  responseHeaders(view: RequestView, placement: Placement, slot: number): readonly (readonly [string, string])[];
+}
+
+/** Which model serves a request. */
+export interface ModelRules {
+  rewrite(
+    requestedModel: string,
+    hints: { header?: string; sessionKey?: string },
+  ): { readonly model: string; readonly rule?: string };
+}
+
+export interface PipelineOptions {
+  /** Endpoints tried before a failure is the client's. */
+  readonly attemptsMax: number;
+  /** `always`: the engine is asked for a stream's usage, and the answer taken out again where the client did not ask. */
+  readonly usage: "client" | "always";
+  readonly blockTokens: number;
+  /** False: no prompt is hashed and every match is empty. */
+  readonly prefixEnabled: boolean;
+  /** Objective name to priority. */
+  readonly objectives: ReadonlyMap<string, number>;
+  /** Output tokens reserved for a request that names no limit. */
+  readonly outputTokensAssumed: number;
+}
+
+/** What one pipeline is joined from. What is not readonly is replaced as a whole when configuration is read again. */
+export interface PipelineParts {
+  readonly clock: Clock;
+  readonly table: EndpointTable;
+  readonly hotpath: Hotpath;
+  readonly index: PrefixIndex;
+  readonly pool: PoolView;
+  readonly upstream: UpstreamClient;
+  readonly metrics: Metrics;
+  tracing: Tracing;
+  /** Told of every request that ended: the access log. */
+  readonly ended: (record: RequestRecord) => void;
+  scheduler: Decider;
+  models: ModelRules;
+  options: PipelineOptions;
+}

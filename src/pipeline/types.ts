@@ -1,0 +1,18 @@
+import type { Api } from "../core/mod.ts";
+import type { ErrorShape } from "../protocol/mod.ts";
+
+/** One request as the edge hands it over: the body read and bounded, nothing else done. */
+export interface Inbound {
+  readonly id: string;
+  readonly api: Api;
+  readonly method: string;
+  /** Path with query, as it goes to the model server. */
+  readonly path: string;
+  readonly headers: Headers;
+  /** Absent when the request has none. */
+  readonly body?: Uint8Array;
+  readonly errorShape: ErrorShape;
+  /** Aborts when the client goes. */
+  readonly signal: AbortSignal;
+  readonly receivedAtMs: number;
+}

@@ -1,0 +1,110 @@
+import { type PromptBlocks, type RequestView, RouterError, type Slo } from "../core/mod.ts";
+import { type BodyEditSpan, includeUsageEdit, modelEdit, type ScanResult, spliceBody } from "../hotpath/mod.ts";
+import { controlHeader, controlHeaders, hasStreamOptions } from "../protocol/mod.ts";
+import type { PipelineParts } from "./parts.ts";
+import type { Inbound } from "./types.ts";
+
+/** A request ready to be placed: what is known of it, and the bytes that go on. */
+export interface Prepared {
+  readonly view: RequestView;
+  readonly body: Uint8Array | undefined;
+  /** The usage event in the answer is ours to take out again. */
+  readonly removesUsage: boolean;
+  /** Name of the rewrite rule that chose the model. */
+  readonly rule?: string;
+}
+
+type Scanned = Extract<ScanResult, { ok: true }>;
+
+const noBlocks = new BigUint64Array(0);
+
+/**
+ * Reads a request once: scan, rewrite, hash, headers. Throws `RouterError` for what no endpoint should see.
+ * Runs without a pause, since the scan's results lie in the isolate's one scratch region.
+ */
+export function prepare(inbound: Inbound, parts: PipelineParts): Prepared {
+  const { options, models } = parts;
+  const scan = scanBody(inbound, parts);
+  const requestedModel = scan?.model ?? "";
+  const header = controlHeader(inbound.headers, controlHeaders.modelRewrite);
+  const session = inbound.headers.get("x-session-id") ?? inbound.headers.get("x-session-token") ?? scan?.user;
+  const { model, rule } = models.rewrite(requestedModel, { header, sessionKey: session ?? undefined });
+
+  const edits: BodyEditSpan[] = [];
+  if (scan && model !== requestedModel) edits.push(modelEdit(scan, model));
+  const removesUsage = scan !== undefined && options.usage === "always" && scan.stream &&
+    hasStreamOptions(inbound.api) &&
+    scan.includeUsage !== true;
+  if (removesUsage) edits.push(includeUsageEdit(scan));
+
+  const objective = controlHeader(inbound.headers, controlHeaders.objective) ?? "";
+  const view: RequestView = {
+    id: inbound.id,
+    api: inbound.api,
+    receivedAtMs: inbound.receivedAtMs,
+    model,
+    requestedModel,
+    stream: scan?.stream ?? false,
+    maxOutputTokens: scan?.maxOutputTokens,
+    promptTokens: scan?.promptTokens ?? 0,
+    bodyBytes: inbound.body?.length ?? 0,
+    blocks: promptBlocks(scan, model, parts),
+    fairnessId: controlHeader(inbound.headers, controlHeaders.fairnessId) ?? "default-flow",
+    objective,
+    priority: options.objectives.get(objective) ?? 0,
+    slo: readSlo(inbound.headers),
+    mediaParts: scan?.mediaParts ?? 0,
+    headers: inbound.headers,
+    subset: readSubset(inbound.headers),
+  };
+  const body = inbound.body && edits.length > 0 ? spliceBody(inbound.body, edits) : inbound.body;
+  return { view, body, removesUsage, rule };
+}
+
+/** Scans a JSON body; undefined when the request has none to scan. */
+function scanBody(inbound: Inbound, parts: PipelineParts): Scanned | undefined {
+  if (inbound.api === "passthrough") {
+    const json = /^application\/(?:[\w.-]+\+)?json\b/i.test(inbound.headers.get("content-type") ?? "");
+    if (!inbound.body || inbound.body.length === 0 || !json) return undefined;
+  } else if (!inbound.body || inbound.body.length === 0) {
+    throw new RouterError("bad-request", "Cannot read the request: its body is empty, a JSON object was expected");
+  }
+  const scan = parts.hotpath.scanner.scan(inbound.body, inbound.api);
+  if (!scan.ok) throw new RouterError("bad-request", scan.message, { param: scan.param });
+  return scan;
+}
+
+function promptBlocks(scan: Scanned | undefined, model: string, parts: PipelineParts): PromptBlocks {
+  const { blockTokens, prefixEnabled } = parts.options;
+  if (!scan || !prefixEnabled || scan.promptTokens === 0) return { hashes: noBlocks, blockTokens };
+  const hashes = parts.hotpath.hashPrompt(parts.hotpath.scanner.canonicalise(), {
+    model: scan.adapter ?? model,
+    salt: scan.salt ?? "",
+    blockTokens,
+  });
+  return { hashes, blockTokens };
+}
+
+function readSlo(headers: Headers): Slo {
+  const read = (names: readonly string[]): number | undefined => {
+    const text = controlHeader(headers, names);
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    if (!Number.isFinite(value) || value <= 0) {
+      throw new RouterError(
+        "bad-request",
+        `Cannot use header ${names[0]}: it must be a positive number of milliseconds`,
+        { param: names[0] },
+      );
+    }
+    return value;
+  };
+  return { ttftMs: read(controlHeaders.sloTtftMs), tpotMs: read(controlHeaders.sloTpotMs) };
+}
+
+/** The endpoints a proxy in front restricts the choice to; a header that is there but empty leaves none. */
+function readSubset(headers: Headers): readonly string[] | undefined {
+  const text = headers.get(controlHeaders.subset[0]);
+  if (text === null) return undefined;
+  return text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
+}
