@@ -40,7 +40,7 @@ import {
   onString,
   openRankFrame,
 } from "./prompt";
-import { elementRule, memberOf, objectRule, rulePromptItem, ruleSkip, ruleToken, ruleTop } from "./rules";
+import { elementRule, memberOf, objectRule, ruleNote, rulePromptItem, ruleSkip, ruleToken, ruleTop } from "./rules";
 import { isDigit, scanLiteral, scanNumber, scanString, skipSpace } from "./text";
 import { unescape } from "./unescape";
 
@@ -201,7 +201,7 @@ function beginMember(s: State, member: u32, p: usize): usize {
   frame.valueStart = <u32>(p - s.body);
   s.rule = frame.rule;
   if (s.depth == 1) beginTopField(s);
-  else beginField(s, frame);
+  else if (s.rule != ruleNote) beginField(s, frame);
   return p;
 }
 
