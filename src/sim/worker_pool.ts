@@ -28,15 +28,15 @@ export interface WorkerServers {
  */
 export async function startWorkerServer(options: Partial<SimOptions>): Promise<WorkerServer> {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  let ended = false;
+  const ended = Promise.withResolvers<WorkerReply>();
   // One command at a time: replies carry no number.
   let turn: Promise<unknown> = Promise.resolve();
   const end = () => {
-    ended = true;
     worker.terminate();
+    ended.resolve({ kind: "done" });
   };
   const ask = (command: WorkerCommand) => {
-    const reply = turn.then(() => ended ? doneReply : exchange(worker, command));
+    const reply = turn.then(() => Promise.race([ended.promise, exchange(worker, command)]));
     turn = reply.catch(() => {});
     return reply;
   };
@@ -60,10 +60,9 @@ export async function startWorkerServer(options: Partial<SimOptions>): Promise<W
   }
 }
 
-const doneReply: WorkerReply = { kind: "done" };
-
+/** Sends one command and waits for its reply. Errors of the worker between exchanges go to the program. */
 function exchange(worker: Worker, command: WorkerCommand): Promise<WorkerReply> {
-  return new Promise((resolve, reject) => {
+  return new Promise<WorkerReply>((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => {
       if (data.kind === "failed") reject(new Error(`A simulated server failed: ${data.message}`));
       else resolve(data);
@@ -73,6 +72,9 @@ function exchange(worker: Worker, command: WorkerCommand): Promise<WorkerReply> 
       reject(new Error(`A simulated server failed: ${event.message}`));
     };
     worker.postMessage(command);
+  }).finally(() => {
+    worker.onmessage = null;
+    worker.onerror = null;
   });
 }
 

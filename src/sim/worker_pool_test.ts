@@ -22,7 +22,10 @@ Deno.test("startWorkerServers() runs servers of distinct names that give the sam
 Deno.test("kill() closes the port at once, and a new server can take it", async () => {
   const server = await startWorkerServer({ port: 0, speed: 20 });
   equal((await complete(server.url)).pod, server.podName);
+  const changing = server.changeFaults({ "slow-factor": 2 });
   server.kill();
+  await changing;
+  await server.stop();
   for (let i = 0; i < 100; i++) {
     try {
       const again = await startWorkerServer({ port: server.port, name: "again" });
