@@ -1,29 +1,35 @@
 /** The command line. The only place that reads arguments, sets exit codes and hears signals. */
 import { Command, CommanderError } from "commander";
-import { checkConfig, type ProcessHost, serve, simulate, simulatorFlags, version } from "./commands/mod.ts";
+import {
+  checkConfig,
+  exitMisconfigured,
+  type ProcessHost,
+  serve,
+  simFlags,
+  simulate,
+  version,
+} from "./commands/mod.ts";
+
+const encoder = new TextEncoder();
 
 const host: ProcessHost = {
   env: Deno.env.toObject(),
-  out: (text) => void Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`)),
-  err: (text) => void Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`)),
+  out: (line) => void Deno.stdout.writeSync(encoder.encode(`${line}\n`)),
+  err: (line) => void Deno.stderr.writeSync(encoder.encode(`${line}\n`)),
   errIsTerminal: Deno.stderr.isTerminal(),
   onSignal: (signal, listener) => Deno.addSignalListener(signal, listener),
 };
+
+let exitCode = 0;
 
 const program = new Command("warmpath")
   .description("Routes OpenAI-compatible requests to the model server that will answer soonest.")
   .version(version)
   .exitOverride();
 
-/** Commander exits by itself after help and usage errors; 2 is the code for a mistake of the caller. */
-let exitCode = 0;
-
 program.command("serve", { isDefault: true })
   .description("Route requests over a pool of model servers; with neither config nor endpoints, over a simulated one.")
-  .option(
-    "--config <file>",
-    "YAML or JSON configuration, Warmpath's own or an llm-d EndpointPickerConfig (WARMPATH_CONFIG)",
-  )
+  .option("--config <file>", "YAML or JSON file, Warmpath's own or an llm-d EndpointPickerConfig (WARMPATH_CONFIG)")
   .option("--endpoints <urls>", "comma-separated URLs of model servers (WARMPATH_ENDPOINTS)")
   .option("--port <port>", "port for clients, 8000 by default (WARMPATH_PORT)")
   .option("--admin-port <port>", "port for metrics, probes and debug pages, 9090 by default (WARMPATH_ADMIN_PORT)")
@@ -36,13 +42,21 @@ program.command("check")
   .action(async (file) => void (exitCode = await checkConfig(file, host)));
 
 const sim = program.command("sim").description("Run a simulated model server that behaves like vLLM.");
-for (const { flag, about } of simulatorFlags) sim.option(flag, about);
-sim.action(async (flags) => void (exitCode = await simulate(flags, host)));
+let simOptions = {};
+for (const { flag, help, fallback, parse } of simFlags) {
+  sim.option(flag, `${help} (default: ${fallback})`);
+  const name = flag.split(" ")[0].slice(2);
+  sim.on(`option:${name}`, (text) => void (simOptions = { ...simOptions, ...parse(text ?? "", simOptions) }));
+}
+sim.action(async () => void (exitCode = await simulate(simOptions, host)));
 
 try {
   await program.parseAsync(Deno.args, { from: "user" });
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
-  exitCode = error.exitCode === 0 ? 0 : 2;
+  if (error instanceof CommanderError) exitCode = error.exitCode === 0 ? 0 : exitMisconfigured;
+  else if (error instanceof Error && error.name === "ConfigError") {
+    host.err(error.message);
+    exitCode = exitMisconfigured;
+  } else throw error;
 }
 Deno.exit(exitCode);

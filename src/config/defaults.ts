@@ -61,10 +61,10 @@ export const poolEjectionDefaults = {
   enabled: true,
   // In a row, so that a share of client-made failures never empties the pool.
   failures: 5,
-  // Doubles with every further ejection.
-  timeMs: 5_000,
-  // About the time a model server needs to load a small model again.
-  timeMaxMs: 60_000,
+  // Long enough to skip a hiccup; doubles with every further ejection.
+  timeMs: 1_000,
+  // A server that failed this often is asked twice a minute.
+  timeMaxMs: 30_000,
   // When half of the pool fails, the cause is more likely shared than theirs.
   shareMax: 0.5,
 } as const;

@@ -30,6 +30,8 @@ export interface HealthOptions {
    * refusing everything. Active checks are not held back: an endpoint that says it is down is down. @default {1}
    */
   readonly readyMin: number;
+  /** Nor do they take out more than this share of the pool: when most fail, the cause is rarely theirs. @default {0.5} */
+  readonly ejectShareMax: number;
 }
 
 export const healthDefaults: HealthOptions = {
@@ -44,6 +46,7 @@ export const healthDefaults: HealthOptions = {
   ejectMaxMs: 30_000,
   ejectForgetMs: 60_000,
   readyMin: 1,
+  ejectShareMax: 0.5,
 };
 
 /** How an endpoint's health is known. */
@@ -143,7 +146,7 @@ export class Health {
     const failures = Atomics.add(table.failures, slot, 1) + 1;
     if (failures < this.options.ejectAfter || table.state[slot] !== EndpointState.Ready) return;
     const subject = this.#subjects[slot];
-    if (subject && this.#readyCount() > this.options.readyMin) this.#eject(subject, failures);
+    if (subject && this.#mayLose()) this.#eject(subject, failures);
   }
 
   status(slot: number): HealthStatus | undefined {
@@ -154,11 +157,17 @@ export class Health {
     return { check, up, down, ejections, ejectedForMs, lastError };
   }
 
-  #readyCount(): number {
+  /** Whether the pool can do with one ready endpoint less. */
+  #mayLose(): boolean {
     const { table } = this.#parts;
-    let count = 0;
-    for (let slot = 0; slot < table.high; slot++) if (table.state[slot] === EndpointState.Ready) count++;
-    return count;
+    let ready = 0, total = 0;
+    for (let slot = 0; slot < table.high; slot++) {
+      const state = table.state[slot];
+      if (state === EndpointState.Ready) ready++;
+      if (state === EndpointState.Ready || state === EndpointState.Unhealthy) total++;
+    }
+    const { readyMin, ejectShareMax } = this.options;
+    return ready > Math.max(readyMin, Math.ceil(total * (1 - ejectShareMax)));
   }
 
   #eject(subject: Subject, failures: number): void {

@@ -224,7 +224,7 @@ export class Pool {
 
   #watch(slot: number, member: Member): void {
     this.#models.track(slot, member.found.models);
-    this.#scraper.track(slot);
+    this.#scraper.track(slot, member.found.metrics);
     this.#health.track(slot, member.check);
   }
 
@@ -249,6 +249,7 @@ export class Pool {
       return;
     }
     this.#models.track(slot, found.models);
+    if (!same(before?.found.metrics, found.metrics)) this.#scraper.track(slot, found.metrics);
     if (before && before.found.scheme === found.scheme && same(before.check, member.check)) return;
     if (before) this.#probes.forget(old, before.check);
     this.#health.track(slot, member.check);

@@ -67,7 +67,8 @@ interface IdleConnection {
 }
 
 export class UpstreamClient {
-  readonly options: UpstreamOptions;
+  /** Replaced as a whole when configuration is read again. */
+  options: UpstreamOptions;
   readonly #clock: Clock;
   readonly #idle = new Map<string, IdleConnection[]>();
   readonly #active = new Set<Exchange>();

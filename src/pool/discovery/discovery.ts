@@ -26,6 +26,8 @@ export interface DiscoveredEndpoint {
   readonly models?: readonly string[];
   /** Overrides the pool's health check. */
   readonly health?: HealthCheck;
+  /** Overrides where the pool reads load. */
+  readonly metrics?: { readonly port?: number; readonly path?: string };
 }
 
 /** Where endpoints come from. A source delivers whole lists: what is missing from a list is gone. */

@@ -47,8 +47,12 @@ export interface ScrapeStatus {
   readonly lastError?: string;
 }
 
+/** Where one endpoint's metrics are, if not where the options say. */
+export type MetricsPlace = Partial<Pick<ScrapeOptions, "path" | "port">>;
+
 interface Target {
   readonly slot: number;
+  readonly from: MetricsPlace;
   timer?: Timer;
   /** Present while a scrape runs: there is never a second one. */
   running?: AbortController;
@@ -90,10 +94,11 @@ export class LoadScraper {
   }
 
   /** Starts scraping a slot, at once. */
-  track(slot: number): void {
+  track(slot: number, from: MetricsPlace = {}): void {
     this.untrack(slot);
     const target: Target = {
       slot,
+      from,
       intervalMs: this.options.busyIntervalMs,
       busy: false,
       failing: false,
@@ -162,7 +167,7 @@ export class LoadScraper {
     );
     let failure: unknown;
     try {
-      const sample = await this.#fetchSample(slot, running.signal);
+      const sample = await this.#fetchSample(target, running.signal);
       if (this.#targets[slot] !== target) return;
       this.#store(slot, sample, startedAtMs);
       target.lastError = undefined;
@@ -180,9 +185,9 @@ export class LoadScraper {
     this.#plan(target, failure !== undefined);
   }
 
-  async #fetchSample(slot: number, signal: AbortSignal): Promise<LoadSample> {
+  async #fetchSample({ slot, from }: Target, signal: AbortSignal): Promise<LoadSample> {
     const meta = this.#parts.table.meta(slot);
-    const { path, port, pageBytesMax } = this.options;
+    const { path, port, pageBytesMax } = { ...this.options, ...from };
     const at = port === undefined ? meta : { scheme: meta.scheme, host: meta.host, port };
     const page = await this.#parts.fetchText(at, path, { signal, bytesMax: pageBytesMax });
     const dialect = this.#parts.dialects.of(meta.labels, meta.engine);

@@ -1,0 +1,7 @@
+/** Composition roots: they join the rooms, start, drain and stop. */
+export { checkConfig } from "./check.ts";
+export { exitMisconfigured, type ProcessHost, version } from "./process.ts";
+export { Router } from "./router.ts";
+export { serve } from "./serve.ts";
+export { simulate } from "./simulate.ts";
+export { type SimFlag, simFlags } from "../sim/mod.ts";

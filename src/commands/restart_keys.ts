@@ -1,0 +1,27 @@
+import type { Config } from "../config/mod.ts";
+
+/** Settings that sockets, memory and timers were made from: a running router keeps the old values. */
+const fixed: readonly { readonly key: string; readonly of: (config: Config) => unknown }[] = [
+  { key: "server.host", of: (config) => config.server.host },
+  { key: "server.port", of: (config) => config.server.port },
+  { key: "admin", of: (config) => config.admin },
+  { key: "workers", of: (config) => config.workers },
+  { key: "memory", of: (config) => config.memory },
+  { key: "pool.capacity", of: (config) => config.pool.capacity },
+  { key: "pool.health", of: (config) => config.pool.health },
+  { key: "pool.load", of: (config) => config.pool.load },
+  { key: "pool.ejection", of: (config) => config.pool.ejection },
+  { key: "pool.modelsInterval", of: (config) => config.pool.modelsIntervalMs },
+  { key: "prefix.blockTokens", of: (config) => config.prefix.blockTokens },
+  { key: "prefix.tokensMax", of: (config) => config.prefix.tokensMax },
+  { key: "prefix.lruCapacityPerServer", of: (config) => config.prefix.lruCapacityPerServer },
+  { key: "upstream.tls", of: (config) => config.upstream.tls },
+  { key: "scheduling.seed", of: (config) => config.scheduling.seed },
+];
+
+/** The keys that differ and need a restart to take effect. A larger body limit does too: memory was laid out for the old. */
+export function restartKeys(before: Config, after: Config): string[] {
+  const keys = fixed.filter(({ of }) => JSON.stringify(of(before)) !== JSON.stringify(of(after))).map(({ key }) => key);
+  if (after.server.bodyBytesMax > before.server.bodyBytesMax) keys.push("server.bodyBytesMax");
+  return keys;
+}

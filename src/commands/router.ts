@@ -1,0 +1,337 @@
+/** The router as one object: every room joined, started, reloaded, drained and stopped. */
+import { type Clock, endpointStateNames, EndpointTable, Prng, randomSeed, systemClock } from "../core/mod.ts";
+import { type Config, ModelRewriter } from "../config/mod.ts";
+import { Hotpath } from "../hotpath/mod.ts";
+import { AccessLog, type CollectedSample, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
+import { UpstreamClient, type UpstreamOptions } from "../upstream/mod.ts";
+import { Scheduler } from "../scheduling/mod.ts";
+import { Pool, type PoolObserver } from "../pool/mod.ts";
+import { ApproximateIndex } from "../kv/mod.ts";
+import { Pipeline, type PipelineOptions, type PipelineParts } from "../pipeline/mod.ts";
+import { adminApp, edgeApp, type ListedModel } from "../edge/mod.ts";
+import { discoveries, healthCheck } from "./discovery.ts";
+import { type ProcessHost, version } from "./process.ts";
+import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
+import { restartKeys } from "./restart_keys.ts";
+
+/** Output tokens reserved where a request names no limit or a higher one: the mean of a long chat answer. */
+const outputTokensAssumed = 512;
+
+type Server = Deno.HttpServer<Deno.NetAddr>;
+
+export class Router {
+  readonly log: Logger;
+  readonly pool: Pool;
+  readonly table: EndpointTable;
+  readonly pipeline: Pipeline;
+  readonly metrics: Metrics;
+  readonly index: ApproximateIndex;
+  readonly #clock: Clock = systemClock;
+  readonly #parts: PipelineParts;
+  readonly #upstream: UpstreamClient;
+  readonly #seed: number;
+  readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
+  readonly #stopLag: () => void;
+  readonly #abort = new AbortController();
+  #config: Config;
+  #rewriter: ModelRewriter;
+  #edge: Server | undefined;
+  #admin: Server | undefined;
+  #stopping = false;
+
+  /**
+   * Builds the router, opens its ports, and waits for the first list of endpoints.
+   * Throws ConfigError for what the configuration asks that cannot be done.
+   */
+  static async start(config: Config, host: Pick<ProcessHost, "out" | "err" | "errIsTerminal">): Promise<Router> {
+    const setup = schedulingSetup(config);
+    const caCerts = await readCa(config);
+    const hotpath = await Hotpath.load({
+      endpoints: config.pool.capacity,
+      prefixTreeBytes: config.memory.prefixTreeBytes,
+      bodyBytesMax: config.server.bodyBytesMax,
+      prefixTokensMax: setup.prefix.tokensMax,
+    }, BigInt(randomSeed()) << 32n | BigInt(randomSeed()));
+    const router = new Router(config, setup, hotpath, caCerts, host);
+    try {
+      router.#listen();
+      await router.pool.start();
+    } catch (error) {
+      await router.stop(0);
+      throw error;
+    }
+    return router;
+  }
+
+  private constructor(
+    config: Config,
+    setup: SchedulingSetup,
+    hotpath: Hotpath,
+    caCerts: string[] | undefined,
+    host: Pick<ProcessHost, "out" | "err" | "errIsTerminal">,
+  ) {
+    this.#config = config;
+    this.#seed = config.scheduling.seed ?? randomSeed();
+    const clock = this.#clock;
+    this.log = new Logger({
+      write: (line) => host.err(line.trimEnd()),
+      clock,
+      level: config.observe.logLevel,
+      format: host.errIsTerminal ? "text" : "json",
+    });
+    this.#warn(config, setup);
+    const { capacity, buffer, byteOffset } = hotpath.endpointTable;
+    this.table = new EndpointTable(capacity, buffer, byteOffset);
+    this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
+    this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
+    this.index = new ApproximateIndex(hotpath.prefixTree, {
+      blockTokens: setup.prefix.blockTokens,
+      capacityBlocks: setup.prefix.lruCapacityPerServer,
+    });
+    this.pool = this.#buildPool(setup, caCerts);
+    this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts });
+    const accessLog = new AccessLog({ write: (line) => host.out(line.trimEnd()), clock });
+    this.#parts = {
+      clock,
+      table: this.table,
+      hotpath,
+      index: this.index,
+      pool: this.pool,
+      upstream: this.#upstream,
+      metrics: this.metrics,
+      tracing: new Tracing({ ...config.tracing, rng: new Prng(randomSeed()) }),
+      ended: (record) => {
+        if (this.#config.observe.accessLog) accessLog.write(record);
+      },
+      scheduler: this.#buildScheduler(setup),
+      models: this.#rewriter,
+      options: pipelineOptions(config, setup),
+    };
+    this.pipeline = new Pipeline(this.#parts);
+    this.metrics.onCollect(() => this.#collect());
+    this.#stopLag = watchLoopLag(clock, (lagMs) => this.metrics.eventLoopLag(lagMs));
+  }
+
+  get port(): number {
+    return this.#edge!.addr.port;
+  }
+
+  get adminPort(): number {
+    return this.#admin!.addr.port;
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  /**
+   * Takes over a new configuration: endpoints, scheduling, models, limits and timeouts change, requests under way go on.
+   * Throws ConfigError and changes nothing when the new one cannot be used.
+   */
+  async reload(config: Config): Promise<void> {
+    const setup = schedulingSetup(config);
+    const scheduler = this.#buildScheduler(setup);
+    await this.pool.setDiscovery([...discoveries(config, this.#clock), ...setup.discovery]);
+    const kept = restartKeys(this.#config, config);
+    if (kept.length > 0) this.log.warn("Some changes take effect at the next start only", { keys: kept });
+    this.#warn(config, setup);
+    this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
+    this.#parts.scheduler = scheduler;
+    this.#parts.models = this.#rewriter;
+    // The index was built for one block size: hashes of another would never match.
+    const { blockTokens } = this.#parts.options;
+    this.#parts.options = { ...pipelineOptions(config, setup), blockTokens };
+    this.#parts.tracing = new Tracing({ ...config.tracing, rng: new Prng(randomSeed()) });
+    this.#upstream.options = { ...this.#upstream.options, ...upstreamOptions(config) };
+    this.log.setLevel(config.observe.logLevel);
+    this.#config = config;
+  }
+
+  /** Turns readiness off, lets running requests end for at most `drainTimeoutMs`, then closes everything. */
+  async stop(drainTimeoutMs: number): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    let drained = true;
+    if (drainTimeoutMs > 0) {
+      const late = Promise.withResolvers<boolean>();
+      const timer = this.#clock.after(drainTimeoutMs, () => late.resolve(false));
+      drained = await Promise.race([this.pipeline.drain().then(() => true), late.promise]);
+      timer.cancel();
+    }
+    if (!drained) {
+      this.log.warn("Requests are cut off as the drain timeout is over", { requests: this.pipeline.active });
+    }
+    // The last bytes of an answer may still be on their way out when its request has ended.
+    const closing = this.#edge?.shutdown();
+    if (drained && drainTimeoutMs > 0) await Promise.race([closing, this.#pause(1_000)]);
+    this.#abort.abort();
+    this.#upstream.close();
+    this.pool.stop();
+    this.#stopLag();
+    await Promise.all([this.#edge?.finished, this.#admin?.finished]);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#clock.after(ms, resolve, { background: true }));
+  }
+
+  #listen(): void {
+    const { server, admin } = this.#config;
+    const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
+    const edge = edgeApp({ pipeline: this.pipeline, clock: this.#clock, models: () => this.#models(), bodyBytesMax });
+    const pages = adminApp({
+      pipeline: this.pipeline,
+      clock: this.#clock,
+      metrics: () => this.metrics.render(this.#clock),
+      readiness: () => this.#readiness(),
+      endpoints: () => this.pool.snapshot(),
+      config: () => this.#config,
+      bodyBytesMax,
+    });
+    const { signal } = this.#abort;
+    const quiet = { onListen() {}, signal };
+    this.#edge = Deno.serve({ ...quiet, hostname: server.host, port: server.port }, (request) => edge.fetch(request));
+    this.#admin = Deno.serve({ ...quiet, hostname: admin.host, port: admin.port }, (request) => pages.fetch(request));
+  }
+
+  #readiness() {
+    const endpoints = this.pool.readiness();
+    const reason = this.#stopping ? "the router is shutting down" : endpoints.ready === 0 ? "no endpoint is ready" : "";
+    return { ready: reason === "", reason, endpoints };
+  }
+
+  /** The pool's models, and the names that stand for one of them. */
+  #models(): ListedModel[] {
+    const own = this.pool.models();
+    const listed: ListedModel[] = [...own];
+    for (const name of this.#rewriter.names) {
+      const target = this.#rewriter.targets(name).find((model) => this.pool.hasModel(model));
+      if (target !== undefined && !own.some((model) => model.id === name)) listed.push({ id: name, parent: target });
+    }
+    return listed;
+  }
+
+  #buildScheduler(setup: SchedulingSetup): Scheduler {
+    return new Scheduler(setup.plan, { table: this.table, seed: this.#seed, sessionKey: this.#sessionKey });
+  }
+
+  #buildPool(setup: SchedulingSetup, caCerts: string[] | undefined): Pool {
+    const { health, load, ejection, modelsIntervalMs } = this.#config.pool;
+    return new Pool({
+      table: this.table,
+      clock: this.#clock,
+      discovery: [...discoveries(this.#config, this.#clock), ...setup.discovery],
+      options: {
+        engines: setup.pool.engines,
+        scrape: {
+          path: load.path,
+          busyIntervalMs: load.busyIntervalMs,
+          idleIntervalMs: load.idleIntervalMs,
+          deadlineMs: load.deadlineMs,
+          ...setup.pool.scrape,
+        },
+        health: {
+          check: healthCheck({ ...health, kind: "http" }),
+          intervalMs: health.intervalMs,
+          timeoutMs: health.timeoutMs,
+          upThreshold: health.successes,
+          downThreshold: health.failures,
+          ejectAfter: ejection.enabled ? ejection.failures : Infinity,
+          ejectBaseMs: ejection.timeMs,
+          ejectMaxMs: ejection.timeMaxMs,
+          ejectShareMax: ejection.shareMax,
+        },
+        models: { intervalMs: modelsIntervalMs },
+        http: { caCerts },
+      },
+      events: {
+        onGeometry: (slot, blocks, tokens) => this.index.setCapacity(slot, blocks, tokens),
+        onSlotFreed: (slot) => this.index.clear(slot),
+      },
+      observer: this.#poolObserver(),
+    });
+  }
+
+  #poolObserver(): PoolObserver {
+    const named = (id: string) => {
+      const meta = this.table.peek(this.table.slotOf(id));
+      return { name: meta?.name ?? id, namespace: meta?.namespace ?? "default" };
+    };
+    return {
+      scraped: (_slot, durationMs, error) => this.metrics.polled("metrics", durationMs, error === undefined),
+      stateChanged: (id, from, to, reason) => {
+        this.log.info("Endpoint changed state", {
+          endpoint: id,
+          from: endpointStateNames[from],
+          to: endpointStateNames[to],
+          reason,
+        });
+      },
+      ejected: (id, backoffMs) => {
+        this.metrics.endpointEjected(named(id), "failures");
+        this.log.warn("Endpoint ejected as its requests fail", { endpoint: id, backoffMs });
+      },
+      problem: (message, cause) => this.log.error(message, { cause: cause instanceof Error ? cause.message : cause }),
+    };
+  }
+
+  #collect(): CollectedSample {
+    const { table } = this;
+    const now = this.#clock.now();
+    const { staleAfterMs } = this.#config.pool.load;
+    const endpoints = Array.from(table.slots(), (slot) => {
+      const { name, namespace } = table.meta(slot);
+      const sampleAgeMs = table.sampleAgeMs(slot, now);
+      return {
+        name,
+        namespace,
+        state: endpointStateNames[table.state[slot]],
+        waiting: table.waiting[slot],
+        running: table.running[slot],
+        kvUsageRatio: table.kvUsage[slot],
+        sampleAgeMs,
+        fresh: sampleAgeMs <= staleAfterMs,
+        requests: Atomics.load(table.requests, slot),
+        prefillTokens: Atomics.load(table.prefillTokens, slot),
+        decodeTokens: Atomics.load(table.decodeTokens, slot),
+      };
+    });
+    const { rss, heapUsed, external } = Deno.memoryUsage();
+    return {
+      pool: { name: "default", endpoints },
+      prefix: { blocks: this.index.stats().blocks },
+      process: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
+    };
+  }
+
+  #warn(config: Config, setup: SchedulingSetup): void {
+    for (const warning of [...config.warnings, ...setup.warnings]) this.log.warn(warning);
+  }
+}
+
+async function readCa(config: Config): Promise<string[] | undefined> {
+  const { caFile } = config.upstream.tls;
+  return caFile === undefined ? undefined : [await Deno.readTextFile(caFile)];
+}
+
+function upstreamOptions({ upstream }: Config): Partial<UpstreamOptions> {
+  const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, idleConnectionsMax, idleConnectionTimeoutMs } = upstream;
+  return {
+    connectTimeoutMs,
+    firstByteTimeoutMs,
+    idleTimeoutMs,
+    idleConnectionsMax,
+    keepAliveMs: idleConnectionTimeoutMs,
+  };
+}
+
+function pipelineOptions(config: Config, { prefix }: SchedulingSetup): PipelineOptions {
+  return {
+    attemptsMax: config.upstream.attemptsMax,
+    usage: config.observe.usage,
+    blockTokens: prefix.blockTokens,
+    prefixEnabled: prefix.enabled,
+    objectives: new Map(config.objectives.map(({ name, priority }) => [name, priority])),
+    outputTokensAssumed,
+  };
+}

@@ -1,0 +1,76 @@
+/** From configuration to a scheduling plan, whichever way it was written. */
+import { ConfigError } from "../core/mod.ts";
+import type { Config, PrefixConfig } from "../config/mod.ts";
+import type { Discovery, PoolOptions } from "../pool/mod.ts";
+import { FileDiscovery } from "../pool/mod.ts";
+import { systemClock } from "../core/mod.ts";
+import {
+  type ImportedConfig,
+  importEndpointPickerConfig,
+  importScheduling,
+  planFromPolicy,
+  type SchedulingPlan,
+} from "../scheduling/mod.ts";
+
+/** What the scheduling section decides, for the rooms that need it. */
+export interface SchedulingSetup {
+  readonly plan: SchedulingPlan;
+  readonly prefix: PrefixConfig;
+  /** Engines and metric sources an EndpointPickerConfig describes. */
+  readonly pool: Pick<PoolOptions, "engines" | "scrape">;
+  readonly discovery: readonly Discovery[];
+  readonly warnings: readonly string[];
+}
+
+/** Reads the plan. Throws ConfigError for what an EndpointPickerConfig or plugin list asks that cannot be done. */
+export function schedulingSetup(config: Config): SchedulingSetup {
+  const { scheduling, prefix, pool } = config;
+  if (scheduling.from === "policy") {
+    const plan = { ...planFromPolicy(scheduling.policy), staleAfterMs: pool.load.staleAfterMs };
+    return { plan, prefix, pool: {}, discovery: [], warnings: [] };
+  }
+  const imported = scheduling.from === "plugins"
+    ? importScheduling(scheduling, scheduling.where)
+    : importEndpointPickerConfig(scheduling.source.text, scheduling.source.fileName);
+  return {
+    plan: { ...imported.plan, staleAfterMs: pool.load.staleAfterMs },
+    prefix: importedPrefix(imported, prefix),
+    pool: importedPool(imported),
+    discovery: imported.discovery
+      ? [new FileDiscovery(imported.discovery.path, systemClock, { watch: imported.discovery.watchFile })]
+      : [],
+    warnings: imported.warnings,
+  };
+}
+
+function importedPrefix({ prefix }: ImportedConfig, own: PrefixConfig): PrefixConfig {
+  const tokensMax = prefix.blocksMax === undefined ? own.tokensMax : prefix.blocksMax * prefix.blockTokens;
+  return {
+    enabled: own.enabled && tokensMax > 0,
+    blockTokens: prefix.blockTokens,
+    tokensMax,
+    lruCapacityPerServer: prefix.capacityBlocks,
+  };
+}
+
+function importedPool({ metrics }: ImportedConfig): Pick<PoolOptions, "engines" | "scrape"> {
+  if (!metrics) return {};
+  const { source, extractor } = metrics;
+  for (const key of ["caCertPath", "clientCertPath", "clientKeyPath"] as const) {
+    if (source[key] !== undefined) {
+      throw new ConfigError(
+        "metrics-data-source",
+        key,
+        "must be absent: certificates of metric sources are not supported yet",
+      );
+    }
+  }
+  return {
+    engines: extractor,
+    scrape: {
+      path: source.path,
+      port: source.port,
+      ...(source.intervalMs === undefined ? {} : { busyIntervalMs: Math.max(50, source.intervalMs) }),
+    },
+  };
+}

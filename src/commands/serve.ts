@@ -1,0 +1,95 @@
+import { ConfigError, systemClock } from "../core/mod.ts";
+import {
+  type Config,
+  type Flags,
+  mergeOverrides,
+  type Overrides,
+  overridesFromEnv,
+  overridesFromFlags,
+} from "../config/mod.ts";
+import { startWorkerServers, type WorkerServers } from "../sim/mod.ts";
+import { exitMisconfigured, type ProcessHost } from "./process.ts";
+import { fileStamp, readConfig, Reloader } from "./reload.ts";
+import { Router } from "./router.ts";
+
+/** Runs the router until a signal ends it. Returns the exit code. */
+export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
+  let demo: WorkerServers | undefined;
+  try {
+    const overrides = mergeOverrides(overridesFromFlags(flags), overridesFromEnv(host.env));
+    const seen = overrides.configPath === undefined ? "" : await fileStamp(overrides.configPath);
+    let config = await readConfig(overrides);
+    let effective: Overrides = overrides;
+    if (isDemo(config)) {
+      demo = await startWorkerServers(3);
+      effective = {
+        ...overrides,
+        endpoints: demo.servers.map(({ port }) => ({ scheme: "http", host: "127.0.0.1", port })),
+      };
+      config = await readConfig(effective);
+    }
+    const router = await Router.start(config, host);
+    const reloader = new Reloader(router, effective, systemClock, seen);
+    announce(router, demo, host);
+    await untilSignal(host, reloader);
+    reloader.stop();
+    router.log.info("Shutting down: running requests may finish", { requests: router.pipeline.active });
+    await router.stop(router.config.server.drainTimeoutMs);
+    return 0;
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      host.err(error.message);
+      return exitMisconfigured;
+    }
+    if (
+      error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied ||
+      error instanceof Deno.errors.AddrNotAvailable
+    ) {
+      host.err(`Cannot listen: ${error.message}. Choose other ports with --port and --admin-port`);
+      return exitMisconfigured;
+    }
+    throw error;
+  } finally {
+    await demo?.stop();
+  }
+}
+
+/** Nothing was said of where model servers are. */
+function isDemo({ endpoints, discovery, scheduling }: Config): boolean {
+  const own = endpoints.length === 0 && discovery.file === undefined && discovery.dns.length === 0;
+  return own && scheduling.from !== "endpoint-picker-config";
+}
+
+function announce(router: Router, demo: WorkerServers | undefined, host: ProcessHost): void {
+  const { server, admin } = router.config;
+  const shown = (hostname: string) => hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname;
+  const url = `http://${shown(server.host)}:${router.port}`;
+  if (demo) {
+    host.err("");
+    host.err(
+      "  DEMO POOL: no endpoints are configured, so three SIMULATED model servers answer. Their words mean nothing.",
+    );
+    host.err(`  ${demo.urls.join("  ")}`);
+    host.err("  Route to real servers with --endpoints http://host:port,… or --config FILE. Try it:");
+    host.err("");
+    host.err(`  curl -N ${url}/v1/chat/completions -H 'content-type: application/json' \\`);
+    host.err(
+      `    -d '{"model":"sim/model-8b","stream":true,"max_tokens":16,"messages":[{"role":"user","content":"Hello"}]}'`,
+    );
+    host.err("");
+  }
+  router.log.info("Serving", {
+    url,
+    admin: `http://${shown(admin.host)}:${router.adminPort}`,
+    endpoints: router.pool.readiness().total,
+  });
+}
+
+/** Resolves at SIGTERM or SIGINT; SIGHUP reloads. A second signal to end does not wait for requests. */
+function untilSignal(host: ProcessHost, reloader: Reloader): Promise<void> {
+  return new Promise((resolve) => {
+    host.onSignal("SIGTERM", resolve);
+    host.onSignal("SIGINT", resolve);
+    host.onSignal("SIGHUP", () => void reloader.reload());
+  });
+}
