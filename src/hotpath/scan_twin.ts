@@ -1,8 +1,8 @@
 import type { Api } from "../core/mod.ts";
-import { type JsonNode, LocatedJson } from "./located_json.ts";
+import { type JsonNode, LocatedJson } from "./json_twin.ts";
 import { depthMax } from "./scan_layout.ts";
 import type { RequestScan, ScanFailure } from "./scan_result.ts";
-import { PromptTwin } from "./scan_twin_prompt.ts";
+import { PromptTwin } from "./scan_prompt_twin.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

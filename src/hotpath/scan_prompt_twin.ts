@@ -1,5 +1,5 @@
 import { xxh64Twin } from "./hash_twin.ts";
-import { type JsonNode, type LocatedJson, noMembers } from "./located_json.ts";
+import { type JsonNode, type LocatedJson, noMembers } from "./json_twin.ts";
 
 const encoder = new TextEncoder();
 
