@@ -40,7 +40,7 @@ import {
   UsageError,
 } from "./lib/bench.ts";
 import { round } from "./lib/stats.ts";
-import { type PolicyResult, replayPolicy } from "./replay/fleet.ts";
+import { type PolicyResult, replayPlan } from "./replay/fleet.ts";
 import { type ShapeName, shapes, shapeTrace } from "./replay/shapes.ts";
 import { lruHitRate, readTrace, type TraceRequest } from "./replay/trace.ts";
 
@@ -63,7 +63,7 @@ export const replay: Bench = {
     const trace = loadTrace(flags, smoke, seed);
     const results: Record<string, PolicyResult> = {};
     for (const policy of chosenPolicies(flags)) {
-      results[policy] = await replayPolicy(trace, policy, {
+      results[policy] = await replayPlan(trace, planFromPolicy(policy), {
         endpoints,
         speed,
         seed,

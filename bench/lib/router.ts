@@ -5,7 +5,7 @@ import { Hotpath } from "../../src/hotpath/mod.ts";
 import { ApproximateIndex } from "../../src/kv/mod.ts";
 import { DirectDispatch } from "../../src/pipeline/dispatch.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
-import { planFromPolicy, type Policy, Scheduler } from "../../src/scheduling/mod.ts";
+import { Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { Metrics } from "../../src/telemetry/mod.ts";
 import { UpstreamClient } from "../../src/upstream/mod.ts";
 
@@ -13,7 +13,7 @@ import { UpstreamClient } from "../../src/upstream/mod.ts";
 export interface BenchRouterOptions {
   readonly clock: Clock;
   readonly endpoints: number;
-  readonly policy: Policy;
+  readonly plan: SchedulingPlan;
   readonly seed: number;
   readonly prefixTreeBytes: number;
   readonly bodyBytesMax: number;
@@ -38,7 +38,7 @@ const outputTokensAssumed = 256;
 const nothing = () => {};
 
 export async function benchRouter(options: BenchRouterOptions): Promise<BenchRouter> {
-  const { clock, endpoints, policy, seed } = options;
+  const { clock, endpoints, plan, seed } = options;
   const { prefixTreeBytes, bodyBytesMax } = options;
   const hotpath = await Hotpath.load(
     { endpoints, prefixTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
@@ -54,7 +54,7 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     table.cacheBlockTokens[slot] = options.cacheBlockTokens;
     index.setCapacity(slot, options.cacheBlocks, options.cacheBlockTokens);
   }
-  const scheduler = new Scheduler(planFromPolicy(policy), { table, seed });
+  const scheduler = new Scheduler(plan, { table, seed });
   const candidates = { slots: Uint16Array.from({ length: endpoints }, (_, slot) => slot), count: endpoints };
   const parts: PipelineParts = {
     clock,

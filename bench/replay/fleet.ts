@@ -1,7 +1,7 @@
 /** One policy over one trace: the router's decision against simulated engines, all on one virtual clock. */
 import { type RequestView, VirtualClock } from "../../src/core/mod.ts";
 import { poolLoadDefaults, prefixDefaults } from "../../src/config/defaults.ts";
-import type { Policy } from "../../src/scheduling/mod.ts";
+import type { SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint } from "../../src/sim/sim_endpoint.ts";
 import { defaultEngine } from "../../src/sim/engine_types.ts";
 import { promptFromTrace } from "../../src/sim/prompt.ts";
@@ -111,9 +111,9 @@ class VirtualScraper {
 }
 
 /** Replays the whole trace and waits until the last answer is complete. */
-export async function replayPolicy(
+export async function replayPlan(
   trace: readonly TraceRequest[],
-  policy: Policy,
+  plan: SchedulingPlan,
   options: ReplayOptions,
 ): Promise<PolicyResult> {
   const clock = new VirtualClock();
@@ -122,7 +122,7 @@ export async function replayPolicy(
   const router = await benchRouter({
     clock,
     endpoints: options.endpoints,
-    policy,
+    plan,
     seed: options.seed,
     prefixTreeBytes,
     bodyBytesMax: 1 << 16,

@@ -17,6 +17,9 @@ import { restartKeys } from "./restart_keys.ts";
 /** Output tokens reserved where a request names no limit or a higher one: the mean of a long chat answer. */
 const outputTokensAssumed = 512;
 
+/** How long a slow client may take over the last bytes of its answer at shutdown. */
+const flushMs = 1_000;
+
 type Server = Deno.HttpServer<Deno.NetAddr>;
 
 export class Router {
@@ -32,7 +35,8 @@ export class Router {
   readonly #seed: number;
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
   readonly #stopLag: () => void;
-  readonly #abort = new AbortController();
+  readonly #abortEdge = new AbortController();
+  readonly #abortAdmin = new AbortController();
   #config: Config;
   #rewriter: ModelRewriter;
   #edge: Server | undefined;
@@ -151,28 +155,32 @@ export class Router {
   async stop(drainTimeoutMs: number): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    let drained = true;
-    if (drainTimeoutMs > 0) {
-      const late = Promise.withResolvers<boolean>();
-      const timer = this.#clock.after(drainTimeoutMs, () => late.resolve(false));
-      drained = await Promise.race([this.pipeline.drain().then(() => true), late.promise]);
-      timer.cancel();
+    const drained = drainTimeoutMs > 0 && await this.#within(drainTimeoutMs, this.pipeline.drain());
+    if (drained) {
+      // The last bytes of an answer may still be on their way out when its request has ended.
+      await this.#within(flushMs, this.#edge?.shutdown() ?? Promise.resolve());
+    } else {
+      const requests = this.pipeline.active;
+      if (requests > 0) this.log.warn("Requests are cut off as the drain timeout is over", { requests });
+      this.#abortEdge.abort();
+      await this.#edge?.finished;
     }
-    if (!drained) {
-      this.log.warn("Requests are cut off as the drain timeout is over", { requests: this.pipeline.active });
-    }
-    // The last bytes of an answer may still be on their way out when its request has ended.
-    const closing = this.#edge?.shutdown();
-    if (drained && drainTimeoutMs > 0) await Promise.race([closing, this.#pause(1_000)]);
-    this.#abort.abort();
+    this.#abortAdmin.abort();
+    await this.#admin?.finished;
     this.#upstream.close();
     this.pool.stop();
     this.#stopLag();
-    await Promise.all([this.#edge?.finished, this.#admin?.finished]);
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#clock.after(ms, resolve, { background: true }));
+  /** Whether `work` ends within `ms`. */
+  async #within(ms: number, work: Promise<void>): Promise<boolean> {
+    const late = Promise.withResolvers<boolean>();
+    const timer = this.#clock.after(ms, () => late.resolve(false));
+    try {
+      return await Promise.race([work.then(() => true), late.promise]);
+    } finally {
+      timer.cancel();
+    }
   }
 
   #listen(): void {
@@ -188,10 +196,11 @@ export class Router {
       config: () => this.#config,
       bodyBytesMax,
     });
-    const { signal } = this.#abort;
-    const quiet = { onListen() {}, signal };
-    this.#edge = Deno.serve({ ...quiet, hostname: server.host, port: server.port }, (request) => edge.fetch(request));
-    this.#admin = Deno.serve({ ...quiet, hostname: admin.host, port: admin.port }, (request) => pages.fetch(request));
+    const onListen = () => {};
+    const edgePort = { hostname: server.host, port: server.port, onListen, signal: this.#abortEdge.signal };
+    this.#edge = Deno.serve(edgePort, (request) => edge.fetch(request));
+    const adminPort = { hostname: admin.host, port: admin.port, onListen, signal: this.#abortAdmin.signal };
+    this.#admin = Deno.serve(adminPort, (request) => pages.fetch(request));
   }
 
   #readiness() {

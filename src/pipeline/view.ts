@@ -1,5 +1,5 @@
 import { type PromptBlocks, type RequestView, RouterError, type Slo } from "../core/mod.ts";
-import { type BodyEditSpan, includeUsageEdit, modelEdit, type ScanResult, spliceBody } from "../hotpath/mod.ts";
+import { type BodyEditSpan, includeUsageEdit, modelEdit, type RequestScan, spliceBody } from "../hotpath/mod.ts";
 import { controlHeader, controlHeaders, hasStreamOptions } from "../protocol/mod.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
@@ -13,8 +13,6 @@ export interface Prepared {
   /** Name of the rewrite rule that chose the model. */
   readonly rule?: string;
 }
-
-type Scanned = Extract<ScanResult, { ok: true }>;
 
 const noBlocks = new BigUint64Array(0);
 
@@ -61,20 +59,26 @@ export function prepare(inbound: Inbound, parts: PipelineParts): Prepared {
   return { view, body, removesUsage, rule };
 }
 
-/** Scans a JSON body; undefined when the request has none to scan. */
-function scanBody(inbound: Inbound, parts: PipelineParts): Scanned | undefined {
-  if (inbound.api === "passthrough") {
-    const json = /^application\/(?:[\w.-]+\+)?json\b/i.test(inbound.headers.get("content-type") ?? "");
-    if (!inbound.body || inbound.body.length === 0 || !json) return undefined;
-  } else if (!inbound.body || inbound.body.length === 0) {
+/**
+ * Scans a JSON body; undefined when the request has none to scan. A path the router does not know is not its to judge: what
+ * cannot be read there goes on as it is, placed by load alone.
+ */
+function scanBody({ api, body, headers }: Inbound, parts: PipelineParts): RequestScan | undefined {
+  const known = api !== "passthrough";
+  if (!body || body.length === 0) {
+    if (!known) return undefined;
     throw new RouterError("bad-request", "Cannot read the request: its body is empty, a JSON object was expected");
   }
-  const scan = parts.hotpath.scanner.scan(inbound.body, inbound.api);
-  if (!scan.ok) throw new RouterError("bad-request", scan.message, { param: scan.param });
-  return scan;
+  if (!known && !jsonType.test(headers.get("content-type") ?? "")) return undefined;
+  const scan = parts.hotpath.scanner.scan(body, api);
+  if (scan.ok) return scan;
+  if (!known) return undefined;
+  throw new RouterError("bad-request", scan.message, { param: scan.param });
 }
 
-function promptBlocks(scan: Scanned | undefined, model: string, parts: PipelineParts): PromptBlocks {
+const jsonType = /^application\/(?:[\w.-]+\+)?json\b/i;
+
+function promptBlocks(scan: RequestScan | undefined, model: string, parts: PipelineParts): PromptBlocks {
   const { blockTokens, prefixEnabled } = parts.options;
   if (!scan || !prefixEnabled || scan.promptTokens === 0) return { hashes: noBlocks, blockTokens };
   const hashes = parts.hotpath.hashPrompt(parts.hotpath.scanner.canonicalise(), {
