@@ -27,8 +27,8 @@
  * Traces: Mooncake's JSONL (repository kvcache-ai/Mooncake, FAST25-release/traces) or Azure's LLM inference CSV. Without
  * `--trace`, `--shape` makes one by seed.
  */
-import { policies, type Policy } from "../src/scheduling/mod.ts";
-import { defaultEngine } from "../src/sim/engine_types.ts";
+import { planFromPolicy, policies, type Policy } from "../src/scheduling/mod.ts";
+import { defaultEngine, type EngineOptions } from "../src/sim/engine_types.ts";
 import {
   type Bench,
   type BenchContext,
@@ -54,12 +54,23 @@ export const replay: Bench = {
     { flag: "--policies <names>", about: "policies, with commas between", fallback: policies.join(",") },
     { flag: "--speed <factor>", about: "divides the trace's arrival times", fallback: "1" },
     { flag: "--seed <n>", about: "seed of the router's choices and of a made trace", fallback: "1" },
+    {
+      flag: "--cache-blocks <n>",
+      about: "KV cache of an engine, in blocks of 16",
+      fallback: `${defaultEngine.cacheBlocks}`,
+    },
+    { flag: "--prefill-rate <n>", about: "prompt tokens an engine computes a second", fallback: "8000" },
     { flag: "--good-ttft <ms>", about: "latest first token of a good request", fallback: "5000" },
   ],
   async run(flags: Flags, { smoke, progress }: BenchContext): Promise<Report> {
     const endpoints = smoke ? 3 : positiveInteger(flags, "endpoints");
     const [speed, seed] = [positive(flags, "speed"), positiveInteger(flags, "seed")];
-    const goodTtftMs = positive({ "good-ttft": flags.goodTtft }, "good-ttft");
+    const goodTtftMs = positive(flags, "good-ttft");
+    const engine: EngineOptions = {
+      ...defaultEngine,
+      cacheBlocks: positiveInteger(flags, "cache-blocks"),
+      cost: { ...defaultEngine.cost, prefillTokensPerS: positive(flags, "prefill-rate") },
+    };
     const trace = loadTrace(flags, smoke, seed);
     const results: Record<string, PolicyResult> = {};
     for (const policy of chosenPolicies(flags)) {
@@ -68,12 +79,13 @@ export const replay: Bench = {
         speed,
         seed,
         goodTtftMs,
+        engine,
         onProgress: (done, total) => progress.update(policy, done, total),
       });
       progress.note(`${policy.padEnd(14)} ${JSON.stringify(results[policy])}`);
     }
     const ceiling = lruHitRate(trace, Infinity);
-    const fleetTokens = endpoints * defaultEngine.cacheBlocks * defaultEngine.blockSize;
+    const fleetTokens = endpoints * engine.cacheBlocks * engine.blockSize;
     return {
       policies: results,
       endpoints,

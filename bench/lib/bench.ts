@@ -39,21 +39,27 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** The value of the flag `--name`. */
+function valueOf(flags: Flags, name: string): string | undefined {
+  return flags[name.replace(/-(.)/g, (_, letter) => letter.toUpperCase())];
+}
+
 /** A number above zero given as a flag's value. */
 export function positive(flags: Flags, name: string): number {
-  const value = Number(flags[name]);
+  const text = valueOf(flags, name);
+  const value = Number(text);
   if (value > 0 && Number.isFinite(value)) return value;
-  throw new UsageError(`Cannot use --${name} as it must be a number above 0: current value is "${flags[name]}"`);
+  throw new UsageError(`Cannot use --${name} as it must be a number above 0: current value is "${text}"`);
 }
 
 /** A whole number above zero given as a flag's value. */
 export function positiveInteger(flags: Flags, name: string): number {
   const value = positive(flags, name);
   if (Number.isSafeInteger(value)) return value;
-  throw new UsageError(`Cannot use --${name} as it must be a whole number: current value is "${flags[name]}"`);
+  throw new UsageError(`Cannot use --${name} as it must be a whole number: current value is "${value}"`);
 }
 
 /** The parts of a flag's comma-separated value. */
 export function list(flags: Flags, name: string): string[] {
-  return (flags[name] ?? "").split(",").map((item) => item.trim()).filter((item) => item !== "");
+  return (valueOf(flags, name) ?? "").split(",").map((item) => item.trim()).filter((item) => item !== "");
 }

@@ -1,12 +1,12 @@
 /** The router's decision joined as `serve` joins it, over a fixed list of endpoints and any clock; nothing is dialled. */
-import { type Clock, endpointMeta, EndpointState, EndpointTable } from "../../src/core/mod.ts";
+import { type Clock, endpointMeta, EndpointState, EndpointTable, Prng } from "../../src/core/mod.ts";
 import { prefixDefaults } from "../../src/config/defaults.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { ApproximateIndex } from "../../src/kv/mod.ts";
 import { DirectDispatch } from "../../src/pipeline/dispatch.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
 import { Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
-import { Metrics } from "../../src/telemetry/mod.ts";
+import { Metrics, Tracing } from "../../src/telemetry/mod.ts";
 import { UpstreamClient } from "../../src/upstream/mod.ts";
 
 /** What a bench router is made of. */
@@ -63,13 +63,14 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     index,
     pool: {
       candidates: () => candidates,
-      serves: () => true,
+      hasModel: () => true,
       refreshModels: () => Promise.resolve(),
       report: nothing,
       poke: options.onPoke ?? nothing,
     },
     upstream: new UpstreamClient({ clock }),
     metrics: new Metrics({ version: "bench" }),
+    tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
     ended: nothing,
     scheduler,
     models: { rewrite: (model) => ({ model }) },

@@ -3,7 +3,7 @@ import { type RequestView, VirtualClock } from "../../src/core/mod.ts";
 import { poolLoadDefaults, prefixDefaults } from "../../src/config/defaults.ts";
 import type { SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint } from "../../src/sim/sim_endpoint.ts";
-import { defaultEngine } from "../../src/sim/engine_types.ts";
+import type { EngineOptions } from "../../src/sim/engine_types.ts";
 import { promptFromTrace } from "../../src/sim/prompt.ts";
 import { type BenchRouter, benchRouter } from "../lib/router.ts";
 import { mean, quantile, round } from "../lib/stats.ts";
@@ -16,6 +16,8 @@ export interface ReplayOptions {
   readonly seed: number;
   /** A request is good when its first token comes within this. */
   readonly goodTtftMs: number;
+  /** Every engine of the fleet. */
+  readonly engine: EngineOptions;
   readonly onProgress: (done: number, total: number) => void;
 }
 
@@ -117,7 +119,7 @@ export async function replayPlan(
   options: ReplayOptions,
 ): Promise<PolicyResult> {
   const clock = new VirtualClock();
-  const fleet = createFleet(clock, options.endpoints, defaultEngine);
+  const fleet = createFleet(clock, options.endpoints, options.engine);
   let scraper: VirtualScraper | undefined;
   const router = await benchRouter({
     clock,
@@ -126,8 +128,8 @@ export async function replayPlan(
     seed: options.seed,
     prefixTreeBytes,
     bodyBytesMax: 1 << 16,
-    cacheBlocks: defaultEngine.cacheBlocks,
-    cacheBlockTokens: defaultEngine.blockSize,
+    cacheBlocks: options.engine.cacheBlocks,
+    cacheBlockTokens: options.engine.blockSize,
     onPoke: (slot) => scraper?.poke(slot),
   });
   scraper = new VirtualScraper(clock, fleet, router.table);
@@ -152,7 +154,9 @@ function send(
   tally: Tally,
 ): void {
   const view = viewOf(request, id, nowMs);
-  const prompt = promptFromTrace(request.hashIds, request.inputTokens, { blockSize: defaultEngine.blockSize });
+  const prompt = promptFromTrace(request.hashIds, request.inputTokens, {
+    blockSize: fleet[0].engine.options.blockSize,
+  });
   const tried: number[] = [];
   while (tried.length < fleet.length) {
     const placed = router.dispatch.place(view, tried);
