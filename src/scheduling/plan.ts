@@ -39,7 +39,7 @@ export function onePlan({ filters = [], scorers = [], picker }: OneProfile): Sch
   });
 }
 
-/** Warmpath's own plan: least work before the first token. */
+/** Warmpath's own plan: least work ahead and least work brought. */
 export function defaultPlan(): SchedulingPlan {
   return onePlan({ scorers: [{ type: "token-work-scorer" }], picker: { type: "max-score-picker" } });
 }

@@ -216,31 +216,38 @@ const cases: readonly Case[] = [
     scores: [0, 0],
   },
   {
-    name: "compares tokens to compute times the batch they share",
+    name: "weighs the work ahead with the work the request brings",
     type: "token-work-scorer",
-    request: { promptTokens: 1000, totalBlocks: 10, blockTokens: 100 },
+    params: { loadTokens: 100, outputTokens: 50 },
+    request: { promptTokens: 950, totalBlocks: 10, blockTokens: 95 },
     endpoints: [
-      {}, // 1000 × 1
-      { prefillTokens: 500, matched: 8, running: 3, waiting: 1 }, // 700 × 5
-      { matched: 8, running: 1 }, // 200 × 2
-      { matched: 10, running: 99 }, // 1 × 100, the last token is always computed
+      {}, // (0 + 1000) × 1000
+      { prefillTokens: 500, matched: 8, running: 3, waiting: 1 }, // (900 + 240) × 240
+      { matched: 8, running: 1 }, // (100 + 240) × 240
+      { matched: 10, running: 99 }, // (9900 + 51) × 51, the last token is always computed
     ],
-    scores: [0.1, 0.02857142857142857, 0.25, 1],
+    scores: [81_600 / 1_000_000, 81_600 / 273_600, 1, 81_600 / 507_501],
   },
   {
-    name: "weighs load by its scale",
+    name: "counts a running request as 1024 tokens and expects 256",
     type: "token-work-scorer",
-    params: { loadScale: 10 },
-    request: { promptTokens: 1000 },
-    endpoints: [{}, { running: 5, waiting: 5 }],
+    request: { promptTokens: 768 },
+    endpoints: [{}, { running: 1 }],
+    scores: [1, 0.5],
+  },
+  {
+    name: "expects no more output than the request allows",
+    type: "token-work-scorer",
+    request: { promptTokens: 1000, maxOutputTokens: 24 },
+    endpoints: [{}, { running: 1 }],
     scores: [1, 0.5],
   },
   {
     name: "still tells load apart when there is nothing to compute",
     type: "token-work-scorer",
-    request: { promptTokens: 0 },
-    endpoints: [{}, { running: 1 }],
-    scores: [1, 0.5],
+    request: { promptTokens: 0, maxOutputTokens: 0 },
+    endpoints: [{ running: 1 }, { running: 2 }],
+    scores: [1, 1025 / 2049],
   },
   {
     name: "rates all one half when anyone has a block",
