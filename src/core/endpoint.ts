@@ -32,7 +32,13 @@ export interface AdapterLoad {
 }
 
 /** Which metric names an endpoint's engine uses. */
-export type EngineKind = "vllm" | "sglang" | "trtllm-serve" | "triton-tensorrt-llm" | "triton" | (string & Record<never, never>);
+export type EngineKind =
+  | "vllm"
+  | "sglang"
+  | "trtllm-serve"
+  | "triton-tensorrt-llm"
+  | "triton"
+  | (string & Record<never, never>);
 
 /** What is known of one endpoint beyond numbers: one data-parallel rank of one model server. */
 export interface EndpointMeta {
@@ -125,8 +131,14 @@ export class EndpointTable {
     return capacity * (8 * floatColumns + 4 * intColumns) + Math.ceil(capacity / 8) * 8;
   }
 
-  constructor(capacity: number, buffer: ArrayBufferLike = new SharedArrayBuffer(EndpointTable.bytes(capacity)), byteOffset = 0) {
-    if (byteOffset % 8 !== 0) throw new RangeError(`Cannot map the endpoint table at ${byteOffset}: must be a multiple of 8`);
+  constructor(
+    capacity: number,
+    buffer: ArrayBufferLike = new SharedArrayBuffer(EndpointTable.bytes(capacity)),
+    byteOffset = 0,
+  ) {
+    if (byteOffset % 8 !== 0) {
+      throw new RangeError(`Cannot map the endpoint table at ${byteOffset}: must be a multiple of 8`);
+    }
     this.capacity = capacity;
     let at = byteOffset;
     const f64 = () => {

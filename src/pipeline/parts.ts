@@ -1,6 +1,5 @@
 import type {
   Clock,
-  EndpointMeta,
   EndpointTable,
   Explanation,
   Placement,

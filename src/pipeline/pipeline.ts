@@ -132,6 +132,8 @@ export class Pipeline {
       throw lastFailure && error instanceof RouterError && error.outcome === "rejected-no-endpoints"
         ? lastFailure.failure
         : error;
+    } finally {
+      span.end();
     }
   }
 

@@ -1,4 +1,17 @@
 /** Every metric the router exposes. One table: recording, exposition, dashboards and the reference page read it. */
+import {
+  doubling,
+  itlBuckets,
+  latencyBuckets,
+  ntpotBuckets,
+  processingBuckets,
+  ratioBuckets,
+  schedulerBuckets,
+  scrapeBuckets,
+  tokenBuckets,
+  tpotBuckets,
+  ttftBuckets,
+} from "./buckets.ts";
 
 /** How a family of series is measured and described. */
 export interface MetricDefinition {
@@ -32,38 +45,6 @@ const inflightAlias = [
   ["fairness_id", ""],
   ["priority", ""],
 ] as const;
-
-/** `first`, then each value doubled up to `last`. */
-function doubling(first: number, last: number): number[] {
-  const values = [];
-  for (let value = first; value <= last; value *= 2) values.push(value);
-  return values;
-}
-
-/** 1, 8, 16 … `last`. llm-d writes 32768 as 32778, and so must who shares its dashboards. */
-function tokenBuckets(last: number): number[] {
-  return [1, ...doubling(8, last)].map((bound) => bound === 32_768 ? 32_778 : bound);
-}
-
-// deno-fmt-ignore
-const latencyBuckets = [
-  .005, .025, .05, .1, .2, .4, .6, .8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60, 120, 180, 240, 300, 360,
-  480, 600, 900, 1200, 1800, 2700, 3600,
-];
-// deno-fmt-ignore
-const ttftBuckets = [
-  .005, .025, .05, .1, .2, .4, .6, .8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60, 120,
-];
-// deno-fmt-ignore
-const tpotBuckets = [
-  .0005, .00205, .005, .01, .02, .04, .06, .08, .1, .125, .15, .2, .3, .4, .5, .6, .8, 1, 2,
-];
-const itlBuckets = [.001, .005, .01, .02, .04, .06, .08, .1, .15, .2, .3, .5, .75, 1, 2];
-const ntpotBuckets = [.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10];
-const schedulerBuckets = [.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1];
-const processingBuckets = [.0005, .001, .002, .005, .01, .015, .025, .04, .06, .1, .25, .5, 1, 2.5, 5, 10];
-const ratioBuckets = [0, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1];
-const scrapeBuckets = [.001, .002, .005, .01, .02, .05, .1, .2, .5, 1];
 
 export const catalogue = {
   request_total: {

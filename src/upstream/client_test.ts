@@ -1,5 +1,5 @@
 import { equal, ok, rejects } from "node:assert/strict";
-import { systemClock, VirtualClock } from "../core/mod.ts";
+import { sleep, systemClock, VirtualClock } from "../core/mod.ts";
 import { UpstreamClient, UpstreamFailure, type UpstreamTarget } from "./client.ts";
 
 const encoder = new TextEncoder();
@@ -131,8 +131,8 @@ Deno.test("UpstreamClient times out a silent connect, first byte and stream in v
 
   const first = client.send(server.target, get);
   const refused = rejects(first.head, kind("first-byte-timeout"));
-  while (server.connections < 1) await new Promise((resolve) => setTimeout(resolve, 1));
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  while (server.connections < 1) await sleep(systemClock, 1);
+  await sleep(systemClock, 20);
   clock.advance(6_000);
   await refused;
 
@@ -199,7 +199,7 @@ Deno.test("UpstreamClient hears a server that refuses before the body is sent", 
     await conn.write(
       encoder.encode("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig"),
     );
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(systemClock, 50);
   });
   const client = new UpstreamClient();
   const exchange = client.send(server.target, { ...get, method: "POST", body: new Uint8Array(8 << 20) });

@@ -270,7 +270,6 @@ function parseHead(text: string): ParsedHead {
   for (let i = 1; i < lines.length; i++) {
     if (lines[i] === "") continue;
     const field = fieldLine.exec(lines[i]);
-    // deno-lint-ignore no-control-regex
     if (!field || /[\r\n\0]/.test(lines[i])) {
       throw new Http1Error(`Cannot read the header line ${JSON.stringify(lines[i].slice(0, 80))}`);
     }

@@ -2,6 +2,7 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import { basename, join } from "node:path";
 import { embeddedFiles } from "../../tools/embedded.ts";
+import { roomOf, rooms } from "../../tools/layers.ts";
 import { functionLinesMax, plugin } from "../../tools/lint_plugin.ts";
 import { exists, factsIn, filesUnder, isOurs, isTest, root, targetOf, textOf, typescriptUnder } from "./source.ts";
 
@@ -87,16 +88,23 @@ Deno.test("every text file is free of leftover markers, registry hosts and machi
   deepStrictEqual(hits, []);
 });
 
-Deno.test("every file of src/ that computes has a test beside it or is imported by a test", () => {
-  const tests = typescriptUnder("src", "tests").filter(isTest);
-  const imported = new Set(
-    tests.flatMap((from) => factsIn(from).references.flatMap(({ specifier }) => targetOf(from, specifier) ?? [])),
-  );
+Deno.test("every file of src/ that computes is reached by a test of its room, or of the whole program", () => {
+  // Rooms that join others are tested through their doors by the tests that start the whole program.
+  const joined = new Set(rooms.filter(({ layer }) => layer >= 5).map(({ name }) => name));
+  const reached = new Set<string>();
+  for (const { name } of rooms) {
+    const tests = typescriptUnder("src").filter((path) => isTest(path) && roomOf(path)?.name === name);
+    const inRoom = (path: string) => roomOf(path)?.name === name;
+    for (const path of reachedFrom(tests, inRoom)) reached.add(path);
+  }
+  for (const path of reachedFrom(typescriptUnder("tests").filter(isTest))) {
+    if (joined.has(roomOf(path)?.name ?? "")) reached.add(path);
+  }
   // Entry modules run as a process or a worker of their own: tests/e2e starts them.
   const entries = ["src/main.ts", ...embeddedFiles];
   const untested = typescriptUnder("src").filter((path) =>
-    !isTest(path) && basename(path) !== "mod.ts" && !entries.includes(path) && factsIn(path).functions > 0 &&
-    !imported.has(path) && !exists(path.replace(/\.ts$/, "_test.ts"))
+    !isTest(path) && !isTestSupport(path) && !entries.includes(path) && factsIn(path).functions > 0 &&
+    !reached.has(path)
   );
   deepStrictEqual(untested, []);
 });
@@ -106,11 +114,11 @@ function isTestSupport(path: string): boolean {
   return /(_twin|_fixture|(^|_)testing)\.ts$/.test(basename(path));
 }
 
-/** Every file of the repository that the modules at `entries` reach, themselves included. */
-function reachedFrom(entries: readonly string[]): Set<string> {
+/** Every file of the repository that the modules at `entries` reach through files that `follow` takes, themselves included. */
+function reachedFrom(entries: readonly string[], follow: (path: string) => boolean = () => true): Set<string> {
   const reached = new Set<string>();
   const visit = (path: string) => {
-    if (reached.has(path) || !path.endsWith(".ts") || !exists(path)) return;
+    if (reached.has(path) || !path.endsWith(".ts") || !exists(path) || !follow(path)) return;
     reached.add(path);
     for (const { specifier } of factsIn(path).references) {
       const next = targetOf(path, specifier);

@@ -1,0 +1,57 @@
+import { deepStrictEqual, equal } from "node:assert/strict";
+import fc from "fast-check";
+import { BoundedLabels, LruMap } from "./bounded.ts";
+import { ConfigError, RouterError } from "./errors.ts";
+import { cachedTokens, type PrefixMatch, type RequestView, uncachedTokens } from "./request.ts";
+
+Deno.test("LruMap forgets the least recently used entry and never grows beyond its capacity", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 5 }), fc.array(fc.tuple(fc.boolean(), fc.nat(8))), (capacity, steps) => {
+      const evicted: number[] = [];
+      const map = new LruMap<number, number>(capacity, (key) => evicted.push(key));
+      let order: number[] = [];
+      for (const [write, key] of steps) {
+        if (!write && !order.includes(key)) equal(map.get(key), undefined);
+        else {
+          if (write) map.set(key, key);
+          else equal(map.get(key), key);
+          order = [...order.filter((other) => other !== key), key];
+          if (order.length > capacity) equal(evicted.at(-1), order.shift());
+        }
+        deepStrictEqual([...map.entries()].map(([known]) => known), order);
+      }
+    }),
+  );
+});
+
+Deno.test("BoundedLabels keeps the first names and calls the rest other; peek() learns none", () => {
+  const labels = new BoundedLabels(2, ["pinned"]);
+  deepStrictEqual(
+    ["peeked", "a", "b", "a", "pinned"].map((name, i) => i === 0 ? labels.peek(name) : labels.label(name)),
+    ["other", "a", "other", "a", "pinned"],
+  );
+});
+
+Deno.test("RouterError.from() keeps its own and hides what is foreign", () => {
+  const own = new RouterError("bad-request", "no");
+  equal(RouterError.from(own), own);
+  const foreign = RouterError.from(new TypeError("secret path"));
+  deepStrictEqual([foreign.outcome, foreign.message.includes("secret"), (foreign.cause as Error).message], [
+    "internal-error",
+    false,
+    "secret path",
+  ]);
+});
+
+Deno.test("ConfigError says where, which key and what was expected", () => {
+  equal(new ConfigError("w.yaml:3", "a.b", "must be x").message, "w.yaml:3: a.b: must be x");
+  equal(new ConfigError("--port", "", "must be x").message, "--port: must be x");
+});
+
+Deno.test("cachedTokens() never claims the last token of a prompt", () => {
+  const view = (promptTokens: number) => ({ promptTokens }) as RequestView;
+  const match: PrefixMatch = { blocks: new Int32Array([0, 1, 3]), total: 3, blockTokens: 64 };
+  deepStrictEqual([0, 1, 2].map((slot) => cachedTokens(view(150), match, slot)), [0, 64, 149]);
+  deepStrictEqual([0, 1, 2].map((slot) => uncachedTokens(view(150), match, slot)), [150, 86, 1]);
+  equal(cachedTokens(view(0), match, 2), 0);
+});
