@@ -24,7 +24,14 @@ export interface SchedulingSetup {
 
 /** Reads the plan. Throws ConfigError for what an EndpointPickerConfig or plugin list asks that cannot be done. */
 export function schedulingSetup(config: Config): SchedulingSetup {
-  const { scheduling, prefix, pool } = config;
+  const { scheduling, prefix, pool, workers } = config;
+  if (workers !== 1) {
+    throw new ConfigError(
+      "--workers, WARMPATH_WORKERS or file",
+      "workers",
+      `must be 1: several edge isolates are not supported yet, current value is ${workers}`,
+    );
+  }
   if (scheduling.from === "policy") {
     const plan = { ...planFromPolicy(scheduling.policy), staleAfterMs: pool.load.staleAfterMs };
     return { plan, prefix, pool: {}, discovery: [], warnings: [] };

@@ -7,7 +7,9 @@ export interface Overrides {
   readonly configPath?: string;
   /** Replaces the file's `endpoints`; its `discovery` stays. */
   readonly endpoints?: readonly ServerAddress[];
+  readonly host?: string;
   readonly port?: number;
+  readonly adminHost?: string;
   readonly adminPort?: number;
   readonly workers?: number;
 }
@@ -16,7 +18,9 @@ export interface Overrides {
 export interface Flags {
   readonly config?: string;
   readonly endpoints?: string;
+  readonly host?: string;
   readonly port?: string;
+  readonly adminHost?: string;
   readonly adminPort?: string;
   readonly workers?: string;
 }
@@ -39,6 +43,11 @@ const integer = (min: number, max: number) => ({
   },
 });
 
+const address = {
+  form: "an address to listen on, such as 0.0.0.0 or 127.0.0.1",
+  parse: (text: string) => /^[\w.:-]{1,253}$/.test(text) ? text : undefined,
+};
+
 const settings: readonly Setting[] = [
   {
     flag: "--config",
@@ -56,7 +65,9 @@ const settings: readonly Setting[] = [
     form: `a comma-separated list without repetition; each item ${urlForm}`,
     parse: parseEndpoints,
   },
+  { flag: "--host", option: "host", variable: "WARMPATH_HOST", sets: "host", ...address },
   { flag: "--port", option: "port", variable: "WARMPATH_PORT", sets: "port", ...integer(0, 65_535) },
+  { flag: "--admin-host", option: "adminHost", variable: "WARMPATH_ADMIN_HOST", sets: "adminHost", ...address },
   {
     flag: "--admin-port",
     option: "adminPort",

@@ -45,13 +45,13 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
   const pool = resolvePool(values.pool);
   const config: Config = {
     server: {
-      host: values.server?.host ?? serverDefaults.host,
+      host: overrides.host ?? values.server?.host ?? serverDefaults.host,
       port: overrides.port ?? values.server?.port ?? serverDefaults.port,
       bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
     },
     admin: {
-      host: values.admin?.host ?? adminDefaults.host,
+      host: overrides.adminHost ?? values.admin?.host ?? adminDefaults.host,
       port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
     },
     workers: overrides.workers ?? values.workers ?? workersDefault,

@@ -136,7 +136,7 @@ const relations: readonly { text: string; message: string }[] = [
   },
   {
     text: "pool: {ejection: {time: 2m}}",
-    message: "w.yaml:1: pool.ejection.timeMax: must be at least pool.ejection.time (2m): current value is 1m",
+    message: "w.yaml:1: pool.ejection.timeMax: must be at least pool.ejection.time (2m): current value is 30s",
   },
   {
     text: "server: {port: 9090}",
@@ -222,4 +222,13 @@ Deno.test("configReference() has one row a key, each with a form and a meaning",
   ok(text.includes('| `server.drainTimeout` | a duration from 0ms to 1h, such as "500ms" or "30s" | `30s` | How long'));
   ok(text.includes("| `models.rewrites[].targets[].weight` |"));
   ok(text.includes("| `endpoints[].health.kind` |"));
+});
+
+Deno.test("the addresses to listen on follow flags, then variables, then the file", () => {
+  const flags = overridesFromFlags({ adminHost: "0.0.0.0" });
+  const env = overridesFromEnv({ WARMPATH_HOST: "127.0.0.1", WARMPATH_ADMIN_HOST: "10.0.0.1" });
+  const config = resolveConfig(loadConfigText("server: {host: 10.0.0.9}", "w.yaml"), mergeOverrides(flags, env));
+  equal(config.server.host, "127.0.0.1");
+  equal(config.admin.host, "0.0.0.0");
+  throws(() => overridesFromFlags({ host: "a b" }), /^ConfigError: --host: must be an address to listen on/);
 });
