@@ -1,8 +1,8 @@
 /** What `deno task compile` embeds, and what it says when it cannot build. */
 import { deepStrictEqual, equal, match, ok, throws } from "node:assert/strict";
 import { join } from "node:path";
-import { compileArgs, excludedFolders, explainFailure, outputFrom } from "../../tools/compile.ts";
-import { embeddedFiles } from "../../tools/embedded.ts";
+import { compileArgs, excludedFolders, explainFailure, outputFrom } from "../../.ci/compile.ts";
+import { embeddedFiles } from "../../.ci/embedded.ts";
 import { exists, factsIn, isTest, root, targetOf, typescriptUnder } from "./source.ts";
 
 Deno.test("embeddedFiles names exactly the files that src/ loads by address", () => {
@@ -70,7 +70,7 @@ Deno.test("compile.ts embeds the whole program, and refuses a base binary that i
   const folder = await Deno.makeTempDir({ prefix: "warmpath-compile-" });
   try {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--frozen", "-A", "tools/compile.ts", "--output", join(folder, "warmpath")],
+      args: ["run", "--frozen", "-A", ".ci/compile.ts", "--output", join(folder, "warmpath")],
       cwd: root,
       env: { NO_COLOR: "1", DENORT_BIN: Deno.execPath() },
       stdin: "null",

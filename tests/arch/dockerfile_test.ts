@@ -1,7 +1,7 @@
 /** Replays what `deploy/Dockerfile` does with files, in a scratch folder and without a container engine. */
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { dirname, join } from "node:path";
-import { developmentPackages, embeddedFiles, permissions } from "../../tools/embedded.ts";
+import { developmentPackages, embeddedFiles, permissions } from "../../.ci/embedded.ts";
 import { isIgnored, parseCopy, parseDockerfile, parseExec, type Stage, textsOf } from "./dockerfile.ts";
 import { exists, filesUnder, root, textOf } from "./source.ts";
 

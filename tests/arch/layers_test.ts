@@ -1,10 +1,10 @@
 /**
- * The layering rule of tools/layers.ts over every file of `src/`, unit tests included: a `_test.ts` file stands under the
+ * The layering rule of .ci/layers.ts over every file of `src/`, unit tests included: a `_test.ts` file stands under the
  * same rule as its room, so a test that needs a sibling or a higher room belongs in `tests/`, which is free.
  */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
-import { developmentPackages } from "../../tools/embedded.ts";
-import { layerTable, layerViolation, roomOf, rooms, tableIn } from "../../tools/layers.ts";
+import { developmentPackages } from "../../.ci/embedded.ts";
+import { layerTable, layerViolation, roomOf, rooms, tableIn } from "../../.ci/layers.ts";
 import { exists, factsIn, factsOf, filesUnder, isTest, targetOf, textOf } from "./source.ts";
 
 const sources = filesUnder("src", (path) => path.endsWith(".ts"));
@@ -21,7 +21,7 @@ Deno.test("layerViolation() refuses higher and equal numbers, inner files and fo
   ok(layerViolation("src/pool/pool.ts", "src/core/clock.ts")?.includes("through its mod.ts"));
   ok(layerViolation("src/pool/pool.ts", "src/pantry/mod.ts")?.includes("no room"));
   ok(layerViolation("src/pantry/jam.ts", "src/core/mod.ts")?.includes("no row"));
-  ok(layerViolation("src/pool/pool.ts", "tools/build.ts")?.includes("no room"));
+  ok(layerViolation("src/pool/pool.ts", ".ci/build.ts")?.includes("no room"));
 });
 
 Deno.test("factsOf() finds every form of reference and ignores comments and text", () => {

@@ -1,15 +1,15 @@
 /** House rules over the whole repository. A rule that code breaks is met by changing the code, not by listing it here. */
 import { deepStrictEqual, equal } from "node:assert/strict";
 import { basename, join } from "node:path";
-import { embeddedFiles } from "../../tools/embedded.ts";
-import { roomOf, rooms } from "../../tools/layers.ts";
-import { functionLinesMax, plugin } from "../../tools/lint_plugin.ts";
+import { embeddedFiles } from "../../.ci/embedded.ts";
+import { roomOf, rooms } from "../../.ci/layers.ts";
+import { functionLinesMax, plugin } from "../../.ci/lint_plugin.ts";
 import { exists, factsIn, filesUnder, isOurs, isTest, root, targetOf, textOf, typescriptUnder } from "./source.ts";
 
 /** Lines a file of `src/` may have, tests apart. */
 const fileLinesMax = 400;
 
-const typescript = typescriptUnder("src", "tests", "tools", "bench", "deploy");
+const typescript = typescriptUnder("src", "tests", ".ci", "bench", "deploy");
 
 function lint(path: string, text: string): string[] {
   return Deno.lint.runPlugin(plugin, join(root, path), text).map(({ id, message, range }) =>
@@ -33,7 +33,7 @@ Deno.test("lint rules refuse clocks, chance, output and process outside their ro
   ]);
   deepStrictEqual(ruleIds("src/core/clock.ts", "Date.now(); setTimeout(f, 1);"), []);
   deepStrictEqual(ruleIds("src/main.ts", "console.log(1); Deno.exit(1); Deno.args;"), []);
-  deepStrictEqual(ruleIds("tools/x.ts", text), ["chance"]);
+  deepStrictEqual(ruleIds(".ci/x.ts", text), ["chance"]);
 });
 
 Deno.test("lint rules allow what only looks alike", () => {

@@ -6,7 +6,7 @@ import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { embeddedFiles, permissions } from "../../tools/embedded.ts";
+import { embeddedFiles, permissions } from "../../.ci/embedded.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 

@@ -2,7 +2,7 @@
  * The rooms of `src/` and the one rule between them: a file imports its own room and rooms with a strictly lower number,
  * those only through their `mod.ts`. `tests/arch/layers_test.ts` enforces it; `ARCHITECTURE.md` shows the same table.
  *
- * Run `deno run -A tools/layers.ts` after changing the table: it writes the table into `ARCHITECTURE.md`.
+ * Run `deno run -A .ci/layers.ts` after changing the table: it writes the table into `ARCHITECTURE.md`.
  */
 import { fileURLToPath } from "node:url";
 
@@ -46,8 +46,8 @@ export function roomOf(path: string): Room | undefined {
 export function layerViolation(from: string, to: string): string | undefined {
   const here = roomOf(from);
   const there = roomOf(to);
-  if (!here) return `${from}: its folder has no row in tools/layers.ts`;
-  if (!there) return `${from}: imports ${to}, which lies in no room of tools/layers.ts`;
+  if (!here) return `${from}: its folder has no row in .ci/layers.ts`;
+  if (!there) return `${from}: imports ${to}, which lies in no room of .ci/layers.ts`;
   if (here === there) return undefined;
   if (there.layer >= here.layer) {
     return `${from}: ${here.name} (${here.layer}) imports ${there.name} (${there.layer}); only lower numbers are allowed`;

@@ -22,14 +22,14 @@ function holdsTypescript(folder: string): boolean {
 
 /** Steps in the order of how soon they point at a mistake. */
 function steps(): Step[] {
-  const folders = ["src", "tests", "bench", "tools", "deploy"].filter(holdsTypescript);
+  const folders = ["src", "tests", "bench", ".ci", "deploy"].filter(holdsTypescript);
   return [
     { name: "lock file", args: ["install", "--frozen"] },
     { name: "format", args: ["fmt", "--check"] },
     { name: "lint", args: ["lint"] },
     { name: "types", args: ["check", "--quiet", "--frozen", ...folders] },
-    { name: "kernels up to date", args: ["run", "--quiet", "--frozen", "-A", "tools/build.ts", "--verify"] },
-    { name: "protocols up to date", args: ["run", "--quiet", "--frozen", "-A", "tools/proto.ts", "--verify"] },
+    { name: "kernels up to date", args: ["run", "--quiet", "--frozen", "-A", ".ci/build.ts", "--verify"] },
+    { name: "protocols up to date", args: ["run", "--quiet", "--frozen", "-A", ".ci/proto.ts", "--verify"] },
     { name: "architecture", args: ["test", "--quiet", "--frozen", "-A", "--no-check", "tests/arch"] },
   ];
 }
