@@ -30,6 +30,7 @@ function steps(): Step[] {
     { name: "types", args: ["check", "--quiet", "--frozen", ...folders] },
     { name: "kernels up to date", args: ["run", "--quiet", "--frozen", "-A", ".ci/build.ts", "--verify"] },
     { name: "protocols up to date", args: ["run", "--quiet", "--frozen", "-A", ".ci/proto.ts", "--verify"] },
+    { name: "reference up to date", args: ["run", "--quiet", "--frozen", "-A", ".ci/reference.ts", "--verify"] },
     { name: "architecture", args: ["test", "--quiet", "--frozen", "-A", "--no-check", "tests/arch"] },
   ];
 }

@@ -1,6 +1,9 @@
 /** Documents against the repository: links lead somewhere, and every example configuration loads. */
-import { deepStrictEqual, equal, rejects } from "node:assert/strict";
+import { deepStrictEqual, throws } from "node:assert/strict";
 import { dirname, join } from "node:path";
+import { schedulingSetup } from "../../src/commands/scheduling.ts";
+import { loadConfigText, resolveConfig } from "../../src/config/mod.ts";
+import { loadEndpointFile } from "../../src/pool/mod.ts";
 import { exists, filesUnder, textOf } from "./source.ts";
 
 const documents = filesUnder(".", (path) => path.endsWith(".md") && !path.startsWith("tests/golden/"));
@@ -62,27 +65,27 @@ Deno.test("every deno task of a document is a task of deno.json", () => {
   deepStrictEqual(unknown, []);
 });
 
-Deno.test("every YAML block of a document and every file of deploy/examples loads as a config", async () => {
+Deno.test("every YAML block of a document and every file of deploy/examples loads as a config", () => {
   const blocks = documents.flatMap((path) =>
     fencesOf(textOf(path)).filter(({ language }) => language === "yaml" || language === "yml")
       .map(({ line, text }) => ({ name: `${path}:${line}`, text }))
   );
   const files = filesUnder("deploy/examples", (path) => /\.ya?ml$/.test(path));
   const examples = [...blocks, ...files.map((path) => ({ name: path, text: textOf(path) }))];
-  const load = await configLoader();
   const failures: string[] = [];
   for (const { name, text } of examples) {
-    await load(text, name).catch((error) => failures.push(`${name}: ${error.message}`));
+    try {
+      load(text, name);
+    } catch (error) {
+      failures.push(`${name}: ${(error as Error).message}`);
+    }
   }
   deepStrictEqual(failures, []);
-  await rejects(load("noSuchKeyAnywhere: 1\n", "broken.yaml"), "the loader must refuse what it does not know");
+  throws(() => load("noSuchKeyAnywhere: 1\n", "broken.yaml"), "the loader must refuse what it does not know");
 });
 
-/** The loader of the config room, asynchronous whatever it is there. */
-async function configLoader(): Promise<(text: string, fileName: string) => Promise<unknown>> {
-  const config: Record<string, unknown> = await import("../../src/config/mod.ts");
-  const { loadConfigText } = config;
-  equal(typeof loadConfigText, "function");
-  return async (text, fileName) =>
-    await (loadConfigText as (text: string, fileName: string) => unknown)(text, fileName);
+/** Reads an example as the program would: an endpoint list by its name, anything else as configuration with its plugins. */
+function load(text: string, fileName: string): void {
+  if (fileName.endsWith("endpoints.yaml")) loadEndpointFile(text, fileName);
+  else schedulingSetup(resolveConfig(loadConfigText(text, fileName)));
 }
