@@ -32,8 +32,8 @@ export interface BenchRouter {
   readonly dispatch: DirectDispatch;
 }
 
-/** Output tokens reserved for a request that names no limit. */
-const outputTokensAssumed = 256;
+/** Output tokens reserved for a request that names no limit, as `serve` has it. */
+const outputTokensAssumed = 512;
 
 const nothing = () => {};
 
