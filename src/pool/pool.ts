@@ -198,6 +198,7 @@ export class Pool {
       for (const slot of [...this.#table.slots()]) {
         if (!desired.has(this.#table.meta(slot).id)) this.#drain(slot);
       }
+      this.#finishDraining();
     }
     let left = 0;
     for (const [id, found] of desired) {
@@ -261,7 +262,6 @@ export class Pool {
     this.#unwatch(slot);
     this.#table.setState(slot, EndpointState.Draining);
     this.#observer.stateChanged?.(this.#table.meta(slot).id, from, EndpointState.Draining, "no longer discovered");
-    this.#finishDraining();
   }
 
   #unwatch(slot: number): void {

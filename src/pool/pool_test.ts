@@ -228,6 +228,20 @@ Deno.test("Pool takes a draining endpoint back when it is discovered again", asy
   pool.stop();
 });
 
+Deno.test("Pool takes a new list while an endpoint that left before has just ended its last request", async () => {
+  const { pool, spoken, table, freed } = quiet();
+  await pool.start();
+  spoken.say([at(1), at(2), at(3)]);
+  const request = new Reservation(table, 1, { prefillTokens: 0, decodeTokens: 1 });
+  spoken.say([at(1), at(3)]);
+  request.release();
+  // Freed by the look that the first endpoint's leaving causes, before its turn in the same list.
+  spoken.say([at(3)]);
+  deepStrictEqual(freed.toSorted(), [0, 1]);
+  equal(table.size, 1);
+  pool.stop();
+});
+
 Deno.test("Pool gives a slot to another endpoint only after the last request there ended", async () => {
   const { pool, spoken, table, clock, freed, problems } = quiet(1);
   await pool.start();
