@@ -1,0 +1,166 @@
+/** A whole pipeline over scripted servers, on a virtual clock: everything real but the sockets. */
+import { ok } from "node:assert/strict";
+import { setImmediate } from "node:timers";
+import { EndpointTable, Prng, VirtualClock } from "../../src/core/mod.ts";
+import { ModelRewriter } from "../../src/config/mod.ts";
+import { Hotpath } from "../../src/hotpath/mod.ts";
+import { ApproximateIndex } from "../../src/kv/mod.ts";
+import { Pipeline } from "../../src/pipeline/mod.ts";
+import { type DiscoveredEndpoint, type Discovery, HttpStatusError, Pool } from "../../src/pool/mod.ts";
+import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
+import { Metrics, type RequestRecord, Tracing } from "../../src/telemetry/mod.ts";
+import { UpstreamClient } from "../../src/upstream/mod.ts";
+import { ScriptedServers } from "./scripted_server.ts";
+
+const slots = 16;
+const blockTokens = 64;
+const encoder = new TextEncoder();
+
+/** Endpoints that come and go as the test says. */
+class ScriptedDiscovery implements Discovery {
+  readonly name = "scripted";
+  #change: (desired: readonly DiscoveredEndpoint[]) => void = () => {};
+  #present: Set<string>;
+
+  constructor(readonly hosts: readonly string[]) {
+    this.#present = new Set(hosts);
+  }
+
+  start(onChange: (desired: readonly DiscoveredEndpoint[]) => void): Promise<void> {
+    this.#change = onChange;
+    this.#tell();
+    return Promise.resolve();
+  }
+
+  stop(): void {}
+
+  /** Adds the host, or removes it when it is there; one always stays. */
+  toggle(host: string): void {
+    if (!this.#present.delete(host)) this.#present.add(host);
+    if (this.#present.size === 0) this.#present.add(host);
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#change([...this.#present].map((host) => ({ scheme: "http", host, port: 80, labels: {} })));
+  }
+}
+
+const metricsPage = encoder.encode(
+  "vllm:num_requests_running 3\nvllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.2\n" +
+    'vllm:cache_config_info{block_size="16",num_gpu_blocks="400"} 1\n',
+);
+const modelsPage = encoder.encode(JSON.stringify({ data: ["base", "adapter", "other"].map((id) => ({ id })) }));
+
+/** Everything a random life runs in. */
+export class LifeWorld {
+  readonly clock = new VirtualClock();
+  readonly servers: ScriptedServers;
+  readonly table: EndpointTable;
+  readonly index: ApproximateIndex;
+  readonly pool: Pool;
+  readonly upstream: UpstreamClient;
+  readonly metrics: Metrics;
+  readonly pipeline: Pipeline;
+  readonly discovery = new ScriptedDiscovery(["a", "b", "c", "d", "e", "f", "g", "h"]);
+  /** Access records by the number the request's id ends in. */
+  readonly records = new Map<number, RequestRecord[]>();
+  /** Endpoints that came and went. */
+  freedSlots = 0;
+  readonly #prng: Prng;
+
+  static async start(seed: number): Promise<LifeWorld> {
+    const sizes = { endpoints: slots, prefixTreeBytes: 1 << 20, bodyBytesMax: 1 << 20, prefixTokensMax: 131_072 };
+    const world = new LifeWorld(seed, await Hotpath.load(sizes, seed));
+    await world.pool.start();
+    // Health and model lists, before the first request.
+    for (let i = 0; i < 100; i++) await world.tick();
+    ok(world.pool.readiness().ready > 0);
+    return world;
+  }
+
+  private constructor(seed: number, hotpath: Hotpath) {
+    const { clock } = this;
+    this.#prng = new Prng(seed);
+    this.servers = new ScriptedServers({ clock, seed: seed + 1 });
+    const { capacity, buffer, byteOffset } = hotpath.endpointTable;
+    this.table = new EndpointTable(capacity, buffer, byteOffset);
+    this.index = new ApproximateIndex(hotpath.prefixTree, { blockTokens, ticketsMax: 150 });
+    this.pool = this.#buildPool();
+    this.upstream = new UpstreamClient({
+      clock,
+      dial: this.servers.dial,
+      connectTimeoutMs: 300,
+      firstByteTimeoutMs: 500,
+      idleTimeoutMs: 500,
+      idleConnectionsMax: 8,
+    });
+    this.metrics = new Metrics({ version: "test" });
+    const rules = [
+      { name: "alias", match: ["alias"], targets: [{ model: "base" }], sticky: "none" as const },
+      { name: "split", match: ["split"], targets: [{ model: "base" }, { model: "other" }], sticky: "session" as const },
+    ];
+    this.pipeline = new Pipeline({
+      clock,
+      table: this.table,
+      hotpath,
+      index: this.index,
+      pool: this.pool,
+      upstream: this.upstream,
+      metrics: this.metrics,
+      tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
+      ended: (record) => this.#ended(record),
+      scheduler: new Scheduler(planFromPolicy("default"), { table: this.table, seed }),
+      models: new ModelRewriter(rules, new Prng(seed)),
+      options: {
+        attemptsMax: 3,
+        usage: "always",
+        blockTokens,
+        prefixEnabled: true,
+        objectives: new Map(),
+        outputTokensAssumed: 512,
+      },
+    });
+  }
+
+  /** One millisecond: timers fire, then everything that follows from them settles. */
+  async tick(): Promise<void> {
+    this.clock.advance(1);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (this.#prng.below(20) !== 0) return;
+    const { hosts } = this.discovery;
+    this.discovery.toggle(hosts[this.#prng.below(hosts.length)]);
+  }
+
+  #buildPool(): Pool {
+    const { clock } = this;
+    const prng = this.#prng.fork();
+    return new Pool({
+      table: this.table,
+      clock,
+      discovery: [this.discovery],
+      prng,
+      fetchText: (_target, path) => {
+        if (prng.below(50) === 0) return Promise.reject(new HttpStatusError(500, path));
+        return Promise.resolve(
+          path === "/v1/models" ? modelsPage : path === "/metrics" ? metricsPage : encoder.encode(""),
+        );
+      },
+      options: { health: { ejectBaseMs: 50, intervalMs: 500 }, drainCheckMs: 5 },
+      events: {
+        onGeometry: (slot, blocks, tokens) => this.index.setCapacity(slot, blocks, tokens),
+        onSlotFreed: (slot) => {
+          this.freedSlots++;
+          this.index.clear(slot);
+        },
+      },
+    });
+  }
+
+  #ended(record: RequestRecord): void {
+    const life = Number(record.id.slice("life-".length));
+    const known = this.records.get(life);
+    if (known) known.push(record);
+    else this.records.set(life, [record]);
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The reservation invariant: whatever requests, clients, servers and the pool do, every request ends exactly once and
+ * gives back all that it took.
+ */
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { type Outcome, Prng, sleep } from "../../src/core/mod.ts";
+import { outcomeTable } from "../../src/protocol/mod.ts";
+import type { RequestRecord } from "../../src/telemetry/mod.ts";
+import { type LifeRequest, lifeRequests } from "./life_requests.ts";
+import { LifeWorld } from "./life_world.ts";
+import { answerText } from "./scripted_server.ts";
+
+const lives = 100_000;
+const together = 250;
+const decoder = new TextDecoder();
+
+/** What the client of one life does with its answer. */
+type Manner = "reads" | "cancels" | "disconnects";
+
+/** One client: sends a request, may leave at any point, and checks what it was given. */
+class Life {
+  readonly #world: LifeWorld;
+  readonly #number: number;
+  readonly #request: LifeRequest;
+  readonly #prng: Prng;
+  readonly #abort = new AbortController();
+
+  constructor(world: LifeWorld, number: number, request: LifeRequest, seed: number) {
+    this.#world = world;
+    this.#number = number;
+    this.#request = request;
+    this.#prng = new Prng(seed);
+  }
+
+  async run(): Promise<Outcome> {
+    const { clock, pipeline, records } = this.#world;
+    const prng = this.#prng;
+    if (prng.below(100) === 0) this.#abort.abort();
+    const leaves = prng.below(8) === 0 ? clock.after(prng.below(60), () => this.#abort.abort()) : undefined;
+    const headers = new Headers(this.#request.headers as [string, string][]);
+    if (prng.below(4) === 0) headers.set("x-session-id", `session-${prng.below(9)}`);
+    if (prng.below(50) === 0) headers.set("x-gateway-destination-endpoint-subset", "a,b");
+    const response = await pipeline.handle({
+      id: `life-${this.#number}`,
+      api: this.#request.api,
+      method: this.#request.method,
+      path: this.#request.path,
+      headers,
+      body: this.#request.body,
+      errorShape: this.#request.api === "messages" ? "anthropic" : "openai",
+      signal: this.#abort.signal,
+      receivedAtMs: clock.now(),
+    });
+    const draw = prng.below(10);
+    const read = await this.#read(response, draw < 7 ? "reads" : draw < 9 ? "cancels" : "disconnects");
+    leaves?.cancel();
+    const ended = records.get(this.#number);
+    equal(ended?.length, 1, `life ${this.#number} must have one record when its client is done`);
+    records.delete(this.#number);
+    this.#check(ended![0], response, read);
+    return ended![0].outcome;
+  }
+
+  /** The body's text as far as it was read; undefined when the client did not take all of it. */
+  async #read(response: Response, manner: Manner): Promise<string | undefined> {
+    if (response.body === null) return "";
+    const reader = response.body.getReader();
+    let text = "";
+    try {
+      for (;;) {
+        if (manner !== "reads" && this.#prng.below(2) === 0) {
+          if (manner === "cancels") await reader.cancel();
+          else this.#abort.abort();
+          return undefined;
+        }
+        const { value, done } = await reader.read();
+        if (done) return text;
+        text += decoder.decode(value, { stream: true });
+        // A client that is slow to take the next piece.
+        if (this.#prng.below(10) === 0) await sleep(this.#world.clock, this.#prng.below(20));
+      }
+    } catch {
+      return undefined;
+    }
+  }
+
+  #check(record: RequestRecord, response: Response, text: string | undefined): void {
+    const { outcome, status } = record;
+    const { kind, model, stream, usage } = this.#request;
+    const where = `life ${this.#number}, ${kind}, ${outcome}`;
+    if (outcome === "client-disconnect") return;
+    equal(status, response.status, where);
+    if (kind === "invalid") equal(outcome, "bad-request", where);
+    if (kind === "unknown-model") equal(outcome, "model-not-found", where);
+    if (record.attempts === 0) {
+      equal(status, outcomeTable[outcome].status, where);
+      ok(JSON.parse(text ?? "{}"));
+    }
+    const serial = response.headers.get("x-serial");
+    if (outcome !== "completed" || text === undefined || serial === null || status !== 200) return;
+    if (kind === "passthrough") return;
+    // Byte for byte what the server wrote, with the model's name as the client knows it and no usage it did not ask for.
+    equal(text, answerText({ serial: Number(serial), model, stream, usage }), where);
+  }
+}
+
+Deno.test({
+  name: `${lives} random lives end once each and leave nothing reserved`,
+  async fn() {
+    const world = await LifeWorld.start(1);
+    const requests = lifeRequests(400, 2);
+    const outcomes = new Map<Outcome, number>();
+    let next = 0, running = together;
+    const failures: unknown[] = [];
+    const client = async () => {
+      while (next < lives && failures.length === 0) {
+        const number = next++;
+        const outcome = await new Life(world, number, requests[(number * 7919) % requests.length], number).run();
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      }
+    };
+    for (let i = 0; i < together; i++) void client().catch((error) => failures.push(error)).finally(() => running--);
+    for (let ticks = 0; running > 0 && ticks < 10 * lives; ticks++) await world.tick();
+    if (failures.length > 0) throw failures[0];
+    equal(running, 0, "every client comes to an end");
+
+    const report = Object.fromEntries([...outcomes].sort());
+    equal([...outcomes.values()].reduce((sum, count) => sum + count, 0), lives);
+    deepStrictEqual(
+      ["completed", "client-disconnect", "bad-request", "model-not-found", "upstream-error", "upstream-aborted"]
+        .filter((outcome) => !((report[outcome] ?? 0) > lives / 1000)),
+      [],
+      `every way to end is taken: ${JSON.stringify(report)}`,
+    );
+    ok(world.freedSlots > 20, `endpoints come and go: ${world.freedSlots}`);
+    await nothingLeft(world);
+  },
+});
+
+async function nothingLeft({ table, pipeline, upstream, index, metrics, records, servers, pool, clock }: LifeWorld) {
+  equal(records.size, 0, "no request is recorded twice or after its client was done");
+  const none = new Array(table.capacity).fill(0);
+  deepStrictEqual([...table.requests], none);
+  deepStrictEqual([...table.prefillTokens], none);
+  deepStrictEqual([...table.decodeTokens], none);
+  equal(pipeline.active, 0);
+  await pipeline.drain();
+  equal(upstream.active, 0);
+  equal(index.stats().openTickets, 0);
+  equal(servers.open, upstream.idleConnections, "connections are open only as idle ones");
+  const running = (await metrics.render(clock)).split("\n").filter((line) => /^\w*request_running\{/.test(line));
+  ok(running.length > 0);
+  deepStrictEqual(running.filter((line) => !line.endsWith(" 0")), []);
+  upstream.close();
+  pool.stop();
+  equal(servers.open, 0);
+}
