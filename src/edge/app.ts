@@ -60,26 +60,23 @@ function pathOf(url: string): string {
   return from < 0 ? "/" : url.slice(from);
 }
 
-async function route(request: Request, api: Api, parts: EdgeParts): Promise<Response> {
-  const receivedAtMs = parts.clock.now();
-  const id = idOf(request);
+async function route(request: Request, api: Api, { pipeline, clock, bodyBytesMax }: EdgeParts): Promise<Response> {
   const path = pathOf(request.url);
-  const shape = errorShape(path.split("?", 1)[0]);
-  let body: Uint8Array | undefined;
-  try {
-    body = await readBody(request, parts.bodyBytesMax());
-  } catch (error) {
-    return errorResponse(RouterError.from(error), shape, id);
-  }
-  return await parts.pipeline.handle({
-    id,
+  const inbound = {
+    id: idOf(request),
     api,
     method: request.method,
     path,
     headers: request.headers,
-    body,
-    errorShape: shape,
+    errorShape: errorShape(path.split("?", 1)[0]),
     signal: request.signal,
-    receivedAtMs,
-  });
+    receivedAtMs: clock.now(),
+  };
+  let body: Uint8Array | undefined;
+  try {
+    body = await readBody(request, bodyBytesMax());
+  } catch (error) {
+    return pipeline.refuse(inbound, error);
+  }
+  return await pipeline.handle({ ...inbound, body });
 }

@@ -1,5 +1,6 @@
 import { cachedTokens, type Placement, type Refusal, Reservation, RouterError, uncachedTokens } from "../core/mod.ts";
 import type { RequestView } from "../core/mod.ts";
+import { generates } from "../protocol/mod.ts";
 import type { PipelineParts, PrefixTicket } from "./parts.ts";
 
 /** A choice made and paid for: the endpoint's load already counts the request. */
@@ -44,10 +45,9 @@ export class DirectDispatch implements Dispatch {
       throw refusalError(decision);
     }
     const { slot } = decision;
-    const outputTokens = view.maxOutputTokens ?? options.outputTokensAssumed;
     const reservation = new Reservation(table, slot, {
       prefillTokens: uncachedTokens(view, match, slot),
-      decodeTokens: view.promptTokens + Math.min(outputTokens, options.outputTokensAssumed),
+      decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
     });
     const cached = cachedTokens(view, match, slot);
     const ticket = view.blocks.hashes.length > 0 ? index.speculate(slot, view.blocks, startMs) : undefined;
@@ -57,6 +57,11 @@ export class DirectDispatch implements Dispatch {
     metrics.prefixMatched(cached, view.promptTokens);
     return { placement: decision, reservation, ticket, cachedTokens: cached };
   }
+}
+
+/** Output tokens to reserve: the client's limit where it is below what is assumed. */
+function expectedOutput({ api, maxOutputTokens }: RequestView, assumed: number): number {
+  return generates(api) ? Math.min(maxOutputTokens ?? assumed, assumed) : 0;
 }
 
 export function noEndpoints(view: RequestView): RouterError {

@@ -1,4 +1,4 @@
-import { RouterError } from "../core/mod.ts";
+import { type Outcome, RouterError } from "../core/mod.ts";
 import {
   type BodyEdit,
   BodyObserver,
@@ -8,7 +8,7 @@ import {
   UsageEventRemoval,
 } from "../protocol/mod.ts";
 import type { RetryReason } from "../telemetry/mod.ts";
-import { type FailureKind, UpstreamFailure, type UpstreamRequest } from "../upstream/mod.ts";
+import { type FailureKind, type ResponseHead, UpstreamFailure, type UpstreamRequest } from "../upstream/mod.ts";
 import type { RequestLife } from "./life.ts";
 import type { Placed } from "./dispatch.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -49,25 +49,19 @@ export async function attempt(
         new RouterError("upstream-error", `The model server answered ${head.status}`),
       );
     }
-    parts.pool.report(placed.placement.slot, head.status < 500);
     life.status = head.status;
     const sse = /^text\/event-stream\b/i.test(head.headers.get("content-type") ?? "");
     life.observer = new BodyObserver(sse);
-    const edits = head.status < 400 ? bodyEdits(life, prepared, sse) : [];
-    const headers = returnedHeaders(head.headers);
-    headers.set("x-request-id", life.inbound.id);
-    for (
-      const [name, value] of parts.scheduler.responseHeaders(prepared.view, placed.placement, placed.placement.slot)
-    ) {
-      headers.append(name, value);
-    }
+    const edits = editable(head) ? bodyEdits(life, prepared, sse) : [];
+    const headers = responseHeaders(head, life, prepared, placed, parts);
     const first = await readFirst(
       life,
       !sse && Number(head.headers.get("content-length") ?? Infinity) <= wholeBodyBytesMax,
     );
+    parts.pool.report(placed.placement.slot, head.status < 500);
     const init = { status: head.status, headers };
     if (first.done) {
-      life.end("completed");
+      life.end(outcomeOf(head.status));
       const body = applyEdits(edits, first.bytes, true);
       return new Response(bodyless(life.inbound.method, head.status) ? null : body, init);
     }
@@ -76,6 +70,32 @@ export async function attempt(
   } catch (error) {
     throw attemptError(error);
   }
+}
+
+/** A compressed body cannot be read into, and an error's is the engine's own words. */
+function editable(head: ResponseHead): boolean {
+  const encoding = head.headers.get("content-encoding");
+  return head.status < 400 && (encoding === null || encoding === "identity");
+}
+
+/** An answer of 5xx is the server's failure even when it arrives whole; one of 4xx is what the request deserved. */
+function outcomeOf(status: number): Outcome {
+  return status >= 500 ? "upstream-error" : "completed";
+}
+
+function responseHeaders(
+  head: ResponseHead,
+  life: RequestLife,
+  { view }: Prepared,
+  { placement }: Placed,
+  parts: PipelineParts,
+): Headers {
+  const headers = returnedHeaders(head.headers);
+  headers.set("x-request-id", life.inbound.id);
+  for (const [name, value] of parts.scheduler.responseHeaders(view, placement, placement.slot)) {
+    headers.append(name, value);
+  }
+  return headers;
 }
 
 function upstreamRequest(life: RequestLife, prepared: Prepared): UpstreamRequest {
@@ -156,7 +176,7 @@ function streamBody(
             const rest = applyEdits(edits, new Uint8Array(), true);
             if (rest.length > 0) controller.enqueue(rest);
             controller.close();
-            return life.end("completed");
+            return life.end(outcomeOf(life.status));
           }
           if (bytes !== pending) life.sawChunk(bytes);
           pending = undefined;

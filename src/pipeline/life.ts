@@ -52,6 +52,9 @@ export class RequestLife {
     const { placed, exchange } = this;
     this.placed = undefined;
     this.exchange = undefined;
+    // Bytes of a dropped answer reached nobody: the next attempt starts its own clock.
+    this.observer = undefined;
+    this.#firstByteMs = undefined;
     exchange?.cancel();
     if (!placed) return;
     this.#lastEndpoint = this.#parts.table.peek(placed.placement.slot);
@@ -104,7 +107,8 @@ export class RequestLife {
 
   #phase(): DisconnectPhase {
     if (this.#firstByteMs !== undefined) return "streaming";
-    return this.attempts > 0 ? "first-byte" : "placing";
+    if (this.attempts > 0) return "first-byte";
+    return this.view ? "placing" : "body";
   }
 
   #report(outcome: Outcome, endpoint: EndpointMeta | undefined, error: RouterError | undefined): void {

@@ -67,6 +67,12 @@ export class Pipeline {
     }
   }
 
+  /** Answers a request whose body could not be read: it is recorded like any other. */
+  refuse(inbound: Inbound, error: unknown): Response {
+    this.#active++;
+    return this.#refuse(new RequestLife(inbound, this.parts, () => this.#ended()), error);
+  }
+
   /** Decides for a request without sending it. Throws `RouterError` as `handle` would answer. */
   explain(inbound: Inbound): DecisionReport {
     const { view } = prepare(inbound, this.parts);
@@ -111,7 +117,13 @@ export class Pipeline {
       const { slot } = placed.placement;
       life.processingMs ??= this.parts.clock.now() - life.inbound.receivedAtMs;
       try {
-        return await attempt(life, prepared, placed, this.parts, life.attempts >= attemptsMax);
+        return await attempt(
+          life,
+          prepared,
+          placed,
+          this.parts,
+          life.attempts >= attemptsMax || !this.#othersLeft(prepared.view, tried, slot),
+        );
       } catch (error) {
         life.dropAttempt(error instanceof AttemptFailed);
         if (!(error instanceof AttemptFailed)) throw error;
@@ -121,6 +133,13 @@ export class Pipeline {
         tried.push(slot);
       }
     }
+  }
+
+  /** Whether an endpoint that was not tried could take the request: if not, what this one says is the answer. */
+  #othersLeft({ model }: RequestView, tried: readonly number[], slot: number): boolean {
+    const { slots, count } = this.parts.pool.candidates(model);
+    for (let i = 0; i < count; i++) if (slots[i] !== slot && !tried.includes(slots[i])) return true;
+    return false;
   }
 
   /** When nobody is left to try, the client is told of the failure, not of the empty list it led to. */
