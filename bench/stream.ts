@@ -1,2 +1,191 @@
-import type { Bench } from "./lib/bench.ts";
-export const stream: Bench = { name: "stream", summary: "", flags: [], run: () => Promise.resolve({ figures: {} }) };
+/**
+ * `stream`: what does the router cost a streamed chunk and a short request, beside a relay that looks at nothing?
+ *
+ *     deno task bench stream [--streams 200] [--gap 20] [--seconds 5] [--rounds 5] [--json]
+ *
+ * Four processes on one machine, over loopback: this one makes the load; a paced upstream sends chunks of about 200 bytes
+ * `--gap` ms apart in each stream (simulated, no model, no text); then the program under measurement, one at a time:
+ *   router     `serve --endpoints UPSTREAM`, all defaults: scan, decision, metrics, access log, scraping the upstream
+ *   relay      `Deno.serve` and `fetch` with the bodies handed through: the same runtime, nothing looked at
+ *   tcp_relay  bytes copied between two sockets
+ * All run throughout; the rounds alternate. CPU is user + system time of all threads of the one process from
+ * `/proc/PID/stat`, less what it used while idle, divided by the chunks or requests the client received meanwhile.
+ *
+ * Figures:
+ *   router_us_per_chunk, relay_us_per_chunk, tcp_relay_us_per_chunk   CPU µs a chunk, `--streams` streams at once
+ *   ratio_chunk_cpu                    router over relay, of the same round
+ *   router_us_per_request, relay_us_per_request   CPU µs a short request that is not streamed, 16 connections busy
+ *   router_idle_cores                  CPU of the idle router with one endpoint
+ *   added_ttfb_ms_p50, added_ttfb_ms_p99   first body byte of a stream by the router, less the same quantile when asked of the
+ *                                      upstream directly; one request at a time, taking turns
+ *   chunks_per_s                       chunks the client received through the router, of `--streams` × 1000 / `--gap`
+ */
+import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
+import { Child, startCpuWatch } from "./lib/child.ts";
+import { Figures, quantile } from "./lib/stats.ts";
+import { firstByteMs, PacedStreams, shortRequests } from "./stream/load.ts";
+
+interface Setting {
+  readonly streams: number;
+  readonly gapMs: number;
+  readonly seconds: number;
+  readonly rounds: number;
+  /** Until all streams run. */
+  readonly rampMs: number;
+  /** Requests each way in a round of the first-byte measurement. */
+  readonly firstBytes: number;
+}
+
+/** A program under measurement. */
+interface Subject {
+  readonly name: string;
+  readonly url: string;
+  readonly child: Child;
+  /** CPU seconds a second while nothing is asked of it. */
+  idleCores: number;
+}
+
+const connections = 16;
+
+export const stream: Bench = {
+  name: "stream",
+  summary: "What does the router cost a streamed chunk and a short request, beside a bare relay?",
+  flags: [
+    { flag: "--streams <n>", about: "streams at once", fallback: "200" },
+    { flag: "--gap <ms>", about: "between two chunks of a stream", fallback: "20" },
+    { flag: "--seconds <n>", about: "length of one measurement", fallback: "5" },
+    { flag: "--rounds <n>", about: "measurements of each program", fallback: "5" },
+  ],
+  async run(flags: Flags, context: BenchContext): Promise<Report> {
+    const setting: Setting = context.smoke
+      ? { streams: 5, gapMs: 10, seconds: 0.5, rounds: 1, rampMs: 100, firstBytes: 10 }
+      : {
+        streams: positiveInteger(flags, "streams"),
+        gapMs: positive(flags, "gap"),
+        seconds: positive(flags, "seconds"),
+        rounds: positiveInteger(flags, "rounds"),
+        rampMs: 1000,
+        firstBytes: 300,
+      };
+    const children: Child[] = [];
+    try {
+      const { upstream, subjects } = await start(setting, children);
+      return { setting, figures: await measureAll(upstream, subjects, setting, context) };
+    } finally {
+      for (const { lastWords } of children) if (lastWords !== undefined) context.progress.note(lastWords);
+      await Promise.all(children.map((child) => child.stop()));
+    }
+  },
+};
+
+/** Starts everything; what was started is in `children` even when a later start fails. */
+async function start(setting: Setting, children: Child[]): Promise<{ upstream: string; subjects: Subject[] }> {
+  const launch = async (args: string[], url: (line: string) => string | undefined) => {
+    const { child, said } = await Child.start(args, url);
+    children.push(child);
+    return { child, url: said };
+  };
+  const portUrl = (line: string) =>
+    line.startsWith('{"port"') ? `http://127.0.0.1:${JSON.parse(line).port}` : undefined;
+  const servingUrl = (line: string) => line.includes('"Serving"') ? JSON.parse(line).url as string : undefined;
+  const upstream = (await launch(["bench/stream/upstream.ts", String(setting.gapMs)], portUrl)).url;
+  const serve = ["src/main.ts", "serve", "--endpoints", upstream, "--port", "0", "--admin-port", "0"];
+  const router = await launch(serve, servingUrl);
+  const relay = await launch(["bench/stream/http_relay.ts", upstream], portUrl);
+  const tcpRelay = await launch(["bench/stream/tcp_relay.ts", upstream], portUrl);
+  await untilAnswers(router.url);
+  const subject = (name: string, of: { child: Child; url: string }): Subject => ({ name, idleCores: 0, ...of });
+  return { upstream, subjects: [subject("router", router), subject("relay", relay), subject("tcp_relay", tcpRelay)] };
+}
+
+/** The router answers once it has found its endpoint healthy. */
+async function untilAnswers(url: string): Promise<void> {
+  const endMs = performance.now() + 10_000;
+  for (;;) {
+    try {
+      return void await firstByteMs(url);
+    } catch (error) {
+      if (performance.now() > endMs) throw error;
+      await pause(50);
+    }
+  }
+}
+
+async function measureAll(
+  upstream: string,
+  subjects: readonly Subject[],
+  setting: Setting,
+  { progress }: BenchContext,
+): Promise<Record<string, number>> {
+  const figures = new Figures();
+  const total = setting.rounds * 3 + 1;
+  // Compiles the code paths of every program before anything counts.
+  for (const { url } of subjects) await shortRequests(url, connections, setting.seconds / 2);
+  await measureIdle(subjects, setting);
+  figures.add("router_idle_cores", subjects[0].idleCores);
+  for (let round = 0; round < setting.rounds; round++) {
+    // Reversed every other round, so that no program always follows the same one.
+    const order = round % 2 === 0 ? subjects : subjects.toReversed();
+    progress.update("chunks", 1 + round * 3, total);
+    const perChunk = new Map<string, number>();
+    for (const subject of order) perChunk.set(subject.name, await measureChunks(subject, setting, figures));
+    figures.add("ratio_chunk_cpu", perChunk.get("router")! / perChunk.get("relay")!);
+    progress.update("requests", 2 + round * 3, total);
+    for (const subject of order) if (subject.name !== "tcp_relay") await measureRequests(subject, setting, figures);
+    progress.update("first bytes", 3 + round * 3, total);
+    await measureFirstBytes(upstream, subjects[0].url, setting, figures);
+  }
+  return figures.toRecord();
+}
+
+async function measureIdle(subjects: readonly Subject[], { seconds, rampMs }: Setting): Promise<void> {
+  await pause(rampMs);
+  const watches = subjects.map(({ child }) => startCpuWatch(child.pid));
+  await pause(seconds * 1000);
+  for (const [i, watch] of watches.entries()) {
+    const { cpuS, wallS } = watch();
+    subjects[i].idleCores = cpuS / wallS;
+  }
+}
+
+/** CPU µs a chunk of one program, less its idle share. */
+async function measureChunks(subject: Subject, setting: Setting, figures: Figures): Promise<number> {
+  const { streams: count, gapMs, seconds, rampMs } = setting;
+  const chunksEach = Math.ceil((seconds * 1000 + 4 * rampMs) / gapMs);
+  const streams = new PacedStreams(subject.url, count, chunksEach);
+  await pause(rampMs);
+  const watch = startCpuWatch(subject.child.pid);
+  const before = streams.chunks;
+  await pause(seconds * 1000);
+  const { cpuS, wallS } = watch();
+  const chunks = streams.chunks - before;
+  await streams.stop();
+  const usPerChunk = (cpuS - subject.idleCores * wallS) * 1e6 / chunks;
+  figures.add(`${subject.name}_us_per_chunk`, usPerChunk);
+  if (subject.name === "router") figures.add("chunks_per_s", chunks / wallS);
+  await pause(rampMs / 4);
+  return usPerChunk;
+}
+
+async function measureRequests(subject: Subject, { seconds }: Setting, figures: Figures): Promise<void> {
+  const watch = startCpuWatch(subject.child.pid);
+  const requests = await shortRequests(subject.url, connections, seconds);
+  const { cpuS, wallS } = watch();
+  figures.add(`${subject.name}_us_per_request`, (cpuS - subject.idleCores * wallS) * 1e6 / requests);
+}
+
+async function measureFirstBytes(upstream: string, router: string, setting: Setting, figures: Figures): Promise<void> {
+  const directMs: number[] = [], routedMs: number[] = [];
+  for (let i = 0; i < setting.firstBytes; i++) {
+    directMs.push(await firstByteMs(upstream));
+    routedMs.push(await firstByteMs(router));
+  }
+  for (const list of [directMs, routedMs]) list.sort((a, b) => a - b);
+  for (const [name, share] of [["p50", 0.5], ["p99", 0.99]] as const) {
+    figures.add(`added_ttfb_ms_${name}`, quantile(routedMs, share) - quantile(directMs, share));
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

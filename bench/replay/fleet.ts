@@ -120,7 +120,6 @@ export async function replayPlan(
 ): Promise<PolicyResult> {
   const clock = new VirtualClock();
   const fleet = createFleet(clock, options.endpoints, options.engine);
-  let scraper: VirtualScraper | undefined;
   const router = await benchRouter({
     clock,
     endpoints: options.endpoints,
@@ -130,9 +129,9 @@ export async function replayPlan(
     bodyBytesMax: 1 << 16,
     cacheBlocks: options.engine.cacheBlocks,
     cacheBlockTokens: options.engine.blockSize,
-    onPoke: (slot) => scraper?.poke(slot),
+    onPoke: (slot) => scraper.poke(slot),
   });
-  scraper = new VirtualScraper(clock, fleet, router.table);
+  const scraper = new VirtualScraper(clock, fleet, router.table);
   const tally = new Tally(fleet.length, options.goodTtftMs);
   for (let i = 0; i < trace.length; i++) {
     while (clock.step(trace[i].atMs / options.speed));
