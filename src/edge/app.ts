@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { type Api, type Clock, RouterError } from "../core/mod.ts";
 import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
 import type { Pipeline } from "../pipeline/mod.ts";
@@ -14,6 +14,9 @@ export interface EdgeParts {
   readonly bodyBytesMax: () => number;
 }
 
+/** Methods meant for the next hop alone: forwarded they would ask the model server for a tunnel or for an echo of headers. */
+const hopMethods = new Set(["CONNECT", "TRACE"]);
+
 /** Client ids longer than this, or with bytes that cannot stand in a header or a log line, are replaced. */
 const requestId = /^[\x21-\x7e]{1,128}$/;
 
@@ -23,7 +26,7 @@ export function edgeApp(parts: EdgeParts): Hono {
   app.get("/v1/models", (c) => c.json(modelList(parts.models())));
   // Model names contain slashes, so the name is whatever follows.
   app.get("/v1/models/*", (c) => {
-    const id = decodeURIComponent(new URL(c.req.url).pathname.slice("/v1/models/".length));
+    const id = decoded(bare(pathOf(c.req.raw.url)).slice("/v1/models/".length));
     const model = parts.models().find((model) => model.id === id);
     if (model) return c.json(modelObject(model));
     const error = new RouterError("model-not-found", `The model \`${id}\` does not exist`, {
@@ -34,19 +37,23 @@ export function edgeApp(parts: EdgeParts): Hono {
   });
   for (const [path, api] of Object.entries(apiPaths)) {
     app.post(path, (c) => route(c.req.raw, api, parts));
-    app.all(path, (c) => {
-      const error = new RouterError("bad-request", `Cannot ${c.req.method} ${path}: it takes POST`, {
-        code: "method_not_allowed",
-      });
-      const response = errorResponse(error, errorShape(path), idOf(c.req.raw));
-      return new Response(response.body, { status: 405, headers: [...response.headers, ["allow", "POST"]] });
-    });
+    app.all(path, (c) => refuseMethod(c, "POST"));
   }
-  app.all("*", (c) => route(c.req.raw, "passthrough", parts));
+  app.all("*", (c) => hopMethods.has(c.req.method) ? refuseMethod(c) : route(c.req.raw, "passthrough", parts));
   app.onError((error, c) =>
-    errorResponse(RouterError.from(error), errorShape(new URL(c.req.url).pathname), idOf(c.req.raw))
+    errorResponse(RouterError.from(error), errorShape(bare(pathOf(c.req.raw.url))), idOf(c.req.raw))
   );
   return app;
+}
+
+/** Answers 405 with the methods the path takes. */
+function refuseMethod({ req }: Context, allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"): Response {
+  const path = bare(pathOf(req.raw.url));
+  const error = new RouterError("bad-request", `Cannot ${req.method} ${path}: it takes ${allow}`, {
+    code: "method_not_allowed",
+  });
+  const response = errorResponse(error, errorShape(path), idOf(req.raw));
+  return new Response(response.body, { status: 405, headers: [...response.headers, ["allow", allow]] });
 }
 
 function idOf(request: Request): string {
@@ -54,10 +61,23 @@ function idOf(request: Request): string {
   return given !== null && requestId.test(given) ? given : crypto.randomUUID();
 }
 
-/** The path and query as the client wrote them; `Request.url` is absolute. */
+/** The path and query as the client wrote them. `Request.url` is absolute, and no URL where the `host` header is none. */
 function pathOf(url: string): string {
   const from = url.indexOf("/", url.indexOf("//") + 2);
   return from < 0 ? "/" : url.slice(from);
+}
+
+function bare(path: string): string {
+  return path.split("?", 1)[0];
+}
+
+/** Percent-decoded; as it is where it cannot be decoded. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 async function route(request: Request, api: Api, { pipeline, clock, bodyBytesMax }: EdgeParts): Promise<Response> {
@@ -68,7 +88,7 @@ async function route(request: Request, api: Api, { pipeline, clock, bodyBytesMax
     method: request.method,
     path,
     headers: request.headers,
-    errorShape: errorShape(path.split("?", 1)[0]),
+    errorShape: errorShape(bare(path)),
     signal: request.signal,
     receivedAtMs: clock.now(),
   };
