@@ -1,5 +1,6 @@
 /** The pool's small GET requests: metrics, health and model lists, over kept-alive connections of their own. */
-import type { EndpointMeta } from "../core/mod.ts";
+import type { Clock, EndpointMeta } from "../core/mod.ts";
+import { type Exchange, UpstreamClient } from "../upstream/mod.ts";
 
 /** Where a request goes. */
 export type FetchTarget = Pick<EndpointMeta, "scheme" | "host" | "port">;
@@ -25,12 +26,8 @@ export class HttpStatusError extends Error {
 
 export interface HttpOptions {
   /** PEM certificates trusted beside the system's. */
-  readonly caCerts?: string[];
-  /** PEM client certificate and key, for servers that ask for one. */
-  readonly cert?: string;
-  readonly key?: string;
-  /** Sent with every request, such as an API key the engines want. */
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly caCerts?: readonly string[];
+  readonly clock?: Clock;
 }
 
 /** `http://host:port`; an IPv6 host is held with its brackets. */
@@ -38,36 +35,34 @@ export function originOf(target: FetchTarget): string {
   return `${target.scheme}://${target.host}:${target.port}`;
 }
 
-/** The default {@link FetchText}, on Deno's `fetch`. Redirects are not followed: an endpoint answers for itself. */
-export class HttpFetcher {
-  readonly #client: Deno.HttpClient;
-  readonly #headers: Record<string, string>;
+// Compressing a page costs the engine more than the loopback or rack bytes it saves.
+const headerLines = "accept: */*\r\naccept-encoding: identity\r\n";
 
-  constructor(options: HttpOptions = {}) {
-    const { caCerts, cert, key } = options;
+/** The default {@link FetchText}, over connections of its own. Redirects are not followed: an endpoint answers for itself. */
+export class HttpFetcher {
+  readonly #client: UpstreamClient;
+
+  constructor({ caCerts, clock }: HttpOptions = {}) {
     // Scrape, health and models may overlap at one endpoint: two idle connections a host cover nearly all requests.
-    const pool = { poolMaxIdlePerHost: 2, poolIdleTimeout: 60_000, http2: false };
-    this.#client = Deno.createHttpClient(cert && key ? { ...pool, caCerts, cert, key } : { ...pool, caCerts });
-    // Compressing a page costs the engine more than the loopback or rack bytes it saves.
-    this.#headers = { "accept-encoding": "identity", ...options.headers };
+    this.#client = new UpstreamClient({ caCerts, clock, idleConnectionsMax: 2 });
   }
 
   readonly fetch: FetchText = async (target, path, { signal, bytesMax }) => {
-    const response = await fetch(originOf(target) + path, {
-      client: this.#client,
-      headers: this.#headers,
-      redirect: "manual",
-      signal,
-    });
-    if (!response.ok) {
-      await response.body?.cancel();
-      throw new HttpStatusError(response.status, path);
+    if (signal.aborted) throw signal.reason;
+    const exchange = this.#client.send(target, { method: "GET", path, headerLines });
+    const stop = () => exchange.cancel();
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      const { status } = await exchange.head;
+      if (status < 200 || status > 299) throw new HttpStatusError(status, path);
+      return await readBody(exchange, path, bytesMax);
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      // Does nothing where the body was read to its end.
+      exchange.cancel();
     }
-    if (Number(response.headers.get("content-length")) > bytesMax) {
-      await response.body?.cancel();
-      throw tooLong(path, bytesMax);
-    }
-    return await readBody(response, path, bytesMax);
   };
 
   close(): void {
@@ -75,12 +70,10 @@ export class HttpFetcher {
   }
 }
 
-async function readBody(response: Response, path: string, bytesMax: number): Promise<Uint8Array> {
-  if (!response.body) return new Uint8Array();
+async function readBody(exchange: Exchange, path: string, bytesMax: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  // Leaving the loop early cancels the body, which frees the connection.
-  for await (const chunk of response.body) {
+  for (let chunk = await exchange.read(); chunk !== null; chunk = await exchange.read()) {
     length += chunk.length;
     if (length > bytesMax) throw tooLong(path, bytesMax);
     chunks.push(chunk);

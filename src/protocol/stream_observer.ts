@@ -1,8 +1,8 @@
-import { mergeUsage, readFinishReason, readUsage, type Usage } from "./usage.ts";
+import { asciiText, mergeUsage, readFinishReason, readUsage, type Usage } from "./usage.ts";
 
 // Usage stands in the first event (Anthropic) and in the last ones; what lies between is counted and let go.
 const headBytes = 4_096;
-const tailBytes = 16_384;
+const tailBytes = 8_192;
 
 /** Looks at a response body as it passes: counts bytes and events, keeps its beginning and end for the usage. */
 export class BodyObserver {
@@ -59,13 +59,13 @@ export class BodyObserver {
   usage(removed?: Uint8Array): Usage {
     const usage: Usage = {};
     for (const part of [this.#head, this.tail(), removed]) {
-      const found = part && readUsage(part);
+      const found = part && readUsage(asciiText(part));
       if (found) mergeUsage(usage, found);
     }
     return usage;
   }
 
   finishReason(): string | undefined {
-    return readFinishReason(this.tail());
+    return readFinishReason(asciiText(this.tail()));
   }
 }
