@@ -1,7 +1,6 @@
 /** Records runs: the JSON of each under `results/`, and a section of `RESULTS.md` written from it. */
 
-const folder = new URL("../results/", import.meta.url);
-const page = new URL("../RESULTS.md", import.meta.url);
+const bench = new URL("../", import.meta.url);
 
 /** A run as it is printed and kept. */
 export interface Result {
@@ -13,13 +12,17 @@ export interface Result {
   readonly [extra: string]: unknown;
 }
 
-/** Writes `results/NAME.json` and the section of that name, in place when the page has one, else at its end. */
-export function record(name: string, result: Result): void {
+/**
+ * Writes `results/NAME.json` and the section of that name, in place when the page has one, else at its end; under
+ * `bench/` unless told otherwise.
+ */
+export function record(name: string, result: Result, home: URL = bench): void {
+  const folder = new URL("results/", home), page = new URL("RESULTS.md", home);
   Deno.mkdirSync(folder, { recursive: true });
   Deno.writeTextFileSync(new URL(`${name}.json`, folder), JSON.stringify(result, null, 2) + "\n");
   const start = `<!-- ${name}: written by the runner -->`, end = `<!-- ${name}: end -->`;
   const section = `${start}\n${sectionOf(name, result)}${end}\n`;
-  const text = readPage();
+  const text = readPage(page);
   const from = text.indexOf(start), to = text.indexOf(end);
   const kept = from >= 0 && to > from;
   Deno.writeTextFileSync(
@@ -28,7 +31,7 @@ export function record(name: string, result: Result): void {
   );
 }
 
-function readPage(): string {
+function readPage(page: URL): string {
   try {
     return Deno.readTextFileSync(page);
   } catch (error) {

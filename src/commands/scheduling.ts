@@ -36,9 +36,7 @@ export function schedulingSetup(config: Config): SchedulingSetup {
     const plan = { ...planFromPolicy(scheduling.policy), staleAfterMs: pool.load.staleAfterMs };
     return { plan, prefix, pool: {}, discovery: [], warnings: [] };
   }
-  const imported = scheduling.from === "plugins"
-    ? importScheduling(scheduling, scheduling.where)
-    : importEndpointPickerConfig(scheduling.source.text, scheduling.source.fileName);
+  const imported = importedConfig(scheduling);
   return {
     plan: { ...imported.plan, staleAfterMs: pool.load.staleAfterMs },
     prefix: importedPrefix(imported, prefix),
@@ -48,6 +46,14 @@ export function schedulingSetup(config: Config): SchedulingSetup {
       : [],
     warnings: imported.warnings,
   };
+}
+
+function importedConfig(scheduling: Exclude<Config["scheduling"], { from: "policy" }>): ImportedConfig {
+  if (scheduling.from === "endpoint-picker-config") {
+    return importEndpointPickerConfig(scheduling.source.text, scheduling.source.fileName);
+  }
+  const { plugins, schedulingProfiles, where } = scheduling;
+  return importScheduling({ plugins, schedulingProfiles }, where);
 }
 
 function importedPrefix({ prefix }: ImportedConfig, own: PrefixConfig): PrefixConfig {

@@ -30,11 +30,6 @@ export interface HttpOptions {
   readonly clock?: Clock;
 }
 
-/** `http://host:port`; an IPv6 host is held with its brackets. */
-export function originOf(target: FetchTarget): string {
-  return `${target.scheme}://${target.host}:${target.port}`;
-}
-
 // Compressing a page costs the engine more than the loopback or rack bytes it saves.
 const headerLines = "accept: */*\r\naccept-encoding: identity\r\n";
 

@@ -74,23 +74,18 @@ export class SimEndpoint {
     this.#arm();
   }
 
-  /** Aborts everything and cancels the timer. */
+  /** Aborts everything and cancels the timer: the rest of a step under way is caught up with at the next call. */
   close(): void {
     for (const request of this.#callbacks.keys()) this.engine.abort(request, this.#clock.now());
     this.#callbacks.clear();
-    this.#arm();
+    this.#disarm();
   }
 
   /** A timer that is too early only looks again; one that would be too late is replaced. */
   #arm(): void {
     if (this.#pumping) return;
     const wakeMs = this.engine.wakeMs();
-    if (wakeMs === undefined) {
-      this.#timer?.cancel();
-      this.#timer = undefined;
-      this.#timerMs = Infinity;
-      return;
-    }
+    if (wakeMs === undefined) return this.#disarm();
     if (wakeMs >= this.#timerMs) return;
     this.#timer?.cancel();
     this.#timerMs = wakeMs;
@@ -100,6 +95,12 @@ export class SimEndpoint {
       this.#timerMs = Infinity;
       this.#pump();
     });
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#timerMs = Infinity;
   }
 
   /** Lets the engine catch up and tells what happened. Callbacks may submit and abort. */

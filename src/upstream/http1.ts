@@ -219,6 +219,7 @@ export class Http1Connection {
         if (framing.left === 0) framing.state = "data-end";
         continue;
       }
+      if (framing.line === "" && this.#takePlainLine(framing)) continue;
       const byte = buffer[this.#start++];
       if (byte !== 0x0a) {
         framing.line += String.fromCharCode(byte);
@@ -231,6 +232,23 @@ export class Http1Connection {
       if (this.#chunkLine(framing, line)) break;
     }
     return size > 0 ? out.subarray(0, size) : undefined;
+  }
+
+  /** The usual chunk line, whole in the buffer: hexadecimal digits or nothing, then CRLF. False leaves it to the careful way. */
+  #takePlainLine(framing: Framing & { kind: "chunked" }): boolean {
+    if (framing.state !== "size" && framing.state !== "data-end") return false;
+    const buffer = this.#buffer;
+    let i = this.#start, size = 0;
+    if (framing.state === "size") {
+      const end = Math.min(this.#end, i + 7);
+      for (let digit = 0; i < end && (digit = hexDigit(buffer[i])) >= 0; i++) size = size * 16 + digit;
+      if (i === this.#start || size === 0) return false;
+    }
+    if (i + 1 >= this.#end || buffer[i] !== 0x0d || buffer[i + 1] !== 0x0a) return false;
+    this.#start = i + 2;
+    framing.left = size;
+    framing.state = framing.state === "size" ? "data" : "size";
+    return true;
   }
 
   /** Acts on one line of chunk framing; true when the body has ended. */
@@ -253,6 +271,12 @@ export class Http1Connection {
     framing.state = framing.left === 0 ? "trailer" : "data";
     return false;
   }
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
 const statusLine = /^HTTP\/1\.([01]) (\d{3})(?: [^\r\n]*)?$/;
