@@ -1,0 +1,94 @@
+/** Every benchmark in its smallest form, as a program: that it runs, and that its figures have their fixed names. */
+import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+async function bench(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "bench/run.ts", ...args],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** The JSON object of a run; checks what all benchmarks have in common. */
+async function smoke(name: string, ...flags: string[]) {
+  const { code, stdout, stderr } = await bench(name, "--smoke", "--json", ...flags);
+  equal(code, 0, stderr);
+  const result = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+  equal(result.bench, name);
+  for (const key of ["cpu", "os", "deno"]) equal(typeof result.machine[key], "string");
+  for (const key of ["cores", "memoryGiB"]) ok(result.machine[key] > 0);
+  match(result.commit, /^([0-9a-f]{7,}\+?|unknown)$/);
+  const notNumbers = Object.entries(result.figures).filter(([, value]) => !Number.isFinite(value));
+  deepStrictEqual(notNumbers, []);
+  for (const figure of Object.keys(result.figures)) match(stderr, new RegExp(`^${figure} +[-\\d.e]+$`, "m"));
+  return result;
+}
+
+Deno.test("bench decide gives quantiles of each length and pool size", async () => {
+  const { figures } = await smoke("decide");
+  for (const length of ["2k", "8k"]) {
+    for (const endpoints of [10, 100]) {
+      for (const policy of ["", "llmd_"]) {
+        const p50 = figures[`${policy}p50_ms_${length}_${endpoints}`],
+          p99 = figures[`${policy}p99_ms_${length}_${endpoints}`];
+        ok(p50 > 0 && p50 <= p99, `${policy} ${length} ${endpoints}: ${p50}, ${p99}`);
+      }
+      const matched = figures[`matched_share_${length}_${endpoints}`];
+      ok(matched > 0.2 && matched < 1, `conversations are found again: ${matched}`);
+    }
+  }
+});
+
+Deno.test("bench replay gives every policy's figures, the same ones each time", async () => {
+  const result = await smoke("replay");
+  deepStrictEqual(Object.keys(result.policies), ["random", "round-robin", "least-request", "llm-d", "default"]);
+  const { ceiling, ceiling_tokens, oracle_hit_rate, requests } = result.figures;
+  equal(requests, 300);
+  ok(ceiling > 0 && ceiling < 1 && oracle_hit_rate <= ceiling_tokens);
+  for (const row of Object.values<Record<string, number>>(result.policies)) {
+    ok(row.hit_rate > 0 && row.hit_rate <= ceiling_tokens);
+    ok(row.ttft_ms_p50 <= row.ttft_ms_p90 && row.ttft_ms_p90 <= row.ttft_ms_p99);
+    ok(row.e2e_ms_p50 > row.ttft_ms_p50 && row.e2e_ms_p50 <= row.e2e_ms_p99);
+    ok(row.goodput > 0.5 && row.goodput <= 1 && row.balance >= 1 && row.refused === 0);
+  }
+  deepStrictEqual((await smoke("replay")).policies, result.policies);
+});
+
+Deno.test("bench replay runs the policies that are named", async () => {
+  const { policies } = await smoke("replay", "--policies", "llm-d,random");
+  deepStrictEqual(Object.keys(policies), ["llm-d", "random"]);
+});
+
+Deno.test("bench stream gives CPU of router and relay", async () => {
+  const { figures } = await smoke("stream");
+  // Shares of the CPU clock's ticks: so short a run may use none of them.
+  for (const name of ["router_us_per_chunk", "relay_us_per_chunk", "router_us_per_request"]) {
+    equal(typeof figures[name], "number", name);
+  }
+  // 5 streams, 10 ms apart.
+  ok(figures.chunks_per_s > 50 && figures.chunks_per_s < 1000, `${figures.chunks_per_s} chunks/s`);
+  ok(figures.added_ttfb_ms_p50 > -50 && figures.added_ttfb_ms_p50 < 500);
+});
+
+Deno.test("bench names the benchmarks when asked for one that does not exist", async () => {
+  const { code, stdout, stderr } = await bench("speed", "--json");
+  equal(code, 2);
+  equal(stdout, "");
+  for (const name of ["decide", "replay", "stream"]) match(stderr, new RegExp(`^ +${name} `, "m"));
+});
+
+Deno.test("bench says which flag is wrong", async () => {
+  const { code, stderr } = await bench("replay", "--smoke", "--policies", "fastest");
+  equal(code, 2);
+  match(stderr, /^Cannot use --policies as each must be one of random, .*: one is "fastest"$/m);
+  match(
+    (await bench("replay", "--smoke", "--speed", "0")).stderr,
+    /^Cannot use --speed as it must be a number above 0/m,
+  );
+});
