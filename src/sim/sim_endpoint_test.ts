@@ -38,6 +38,20 @@ Deno.test("SimEndpoint.submit() works inside a callback", () => {
   ok(ends.every((at, i) => i === 0 || at > ends[i - 1]));
 });
 
+Deno.test("close() leaves no timer, not even that of a step under way, and the endpoint can be used again", () => {
+  const clock = new VirtualClock();
+  const endpoint = new SimEndpoint(clock, "a");
+  const request = { prompt: prompt(1000), outputTokens: 5 };
+  endpoint.submit(request, { onFinish: () => {} });
+  clock.advance(1);
+  endpoint.close();
+  equal(clock.step(), false);
+  let finished = false;
+  endpoint.submit(request, { onFinish: () => finished = true });
+  clock.advance(10_000);
+  ok(finished);
+});
+
 Deno.test("SimHandle.abort() silences the request and frees the engine; close() ends all", () => {
   const clock = new VirtualClock();
   const endpoint = new SimEndpoint(clock, "a");
