@@ -16,7 +16,8 @@ interface Shape {
 
 /**
  * `b2b-saas`: 150 customers with five prompts each, 6,000 tokens of instructions in common and 1,200 of their own, 1,000
- * out: the shape of llm-d's published comparisons. `smoke`: the same in small.
+ * out: the shape of llm-d's published comparisons. `hot`: one prompt of 7,000 tokens that everyone shares, at a rate that
+ * needs every engine: a policy that only follows the cache queues them all at one. `smoke`: the first in small.
  */
 export const shapes = {
   "b2b-saas": {
@@ -27,6 +28,15 @@ export const shapes = {
     outputTokens: 1000,
     requests: 6000,
     requestsPerS: 10,
+  },
+  "hot": {
+    groups: 1,
+    promptsPerGroup: 6000,
+    sharedTokens: 7168,
+    uniqueTokens: 100,
+    outputTokens: 200,
+    requests: 6000,
+    requestsPerS: 100,
   },
   "smoke": {
     groups: 6,

@@ -20,6 +20,7 @@ export class Reloader {
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
 
+  /** `seen` is the stamp of the configuration the router was started with. */
   constructor(router: Router, overrides: Overrides, clock: Clock, seen: string) {
     this.#router = router;
     this.#overrides = overrides;
@@ -41,7 +42,7 @@ export class Reloader {
   #later(): void {
     this.#clock.after(checkMs, async () => {
       if (this.#stopped) return;
-      const now = await fileStamp(this.#overrides.configPath!);
+      const now = await configStamp(this.#overrides, this.#router.config);
       if (now !== this.#seen) {
         this.#seen = now;
         await this.reload();
@@ -65,8 +66,15 @@ export class Reloader {
   }
 }
 
-/** What tells one version of a file from the next, through links too: a mounted ConfigMap is swapped by its link. */
-export async function fileStamp(path: string): Promise<string> {
+/** What tells one version of the configuration from the next: of the file itself and of the one it names. */
+export async function configStamp({ configPath }: Overrides, { scheduling }: Config): Promise<string> {
+  const named = scheduling.from === "endpoint-picker-config" ? scheduling.source.fileName : undefined;
+  const files = [configPath, named].filter((path) => path !== undefined);
+  return (await Promise.all(files.map(fileStamp))).join();
+}
+
+/** Follows links: a mounted ConfigMap is swapped by its link. */
+async function fileStamp(path: string): Promise<string> {
   try {
     const { mtime, size, ino } = await Deno.stat(path);
     return `${mtime?.getTime()} ${size} ${ino}`;

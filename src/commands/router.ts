@@ -1,5 +1,13 @@
 /** The router as one object: every room joined, started, reloaded, drained and stopped. */
-import { type Clock, endpointStateNames, EndpointTable, Prng, randomSeed, systemClock } from "../core/mod.ts";
+import {
+  type Clock,
+  ConfigError,
+  endpointStateNames,
+  EndpointTable,
+  Prng,
+  randomSeed,
+  systemClock,
+} from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
 import { AccessLog, type CollectedSample, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
@@ -320,7 +328,12 @@ export class Router {
 
 async function readCa(config: Config): Promise<string[] | undefined> {
   const { caFile } = config.upstream.tls;
-  return caFile === undefined ? undefined : [await Deno.readTextFile(caFile)];
+  if (caFile === undefined) return undefined;
+  try {
+    return [await Deno.readTextFile(caFile)];
+  } catch (error) {
+    throw new ConfigError(caFile, "upstream.tls.caFile", `must be a readable file: ${(error as Error).message}`);
+  }
 }
 
 function upstreamOptions({ upstream }: Config): Partial<UpstreamOptions> {

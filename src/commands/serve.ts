@@ -9,7 +9,7 @@ import {
 } from "../config/mod.ts";
 import { startWorkerServers, type WorkerServers } from "../sim/mod.ts";
 import { exitMisconfigured, type ProcessHost } from "./process.ts";
-import { fileStamp, readConfig, Reloader } from "./reload.ts";
+import { configStamp, readConfig, Reloader } from "./reload.ts";
 import { Router } from "./router.ts";
 
 /** Runs the router until a signal ends it. Returns the exit code. */
@@ -17,7 +17,8 @@ export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
   let demo: WorkerServers | undefined;
   try {
     const overrides = mergeOverrides(overridesFromFlags(flags), overridesFromEnv(host.env));
-    const seen = overrides.configPath === undefined ? "" : await fileStamp(overrides.configPath);
+    // Read again after the stamp: a change made in between would otherwise be taken for the version that was read.
+    const seen = await configStamp(overrides, await readConfig(overrides));
     let config = await readConfig(overrides);
     let effective: Overrides = overrides;
     if (isDemo(config)) {
