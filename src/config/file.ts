@@ -3,17 +3,36 @@ import { ConfigError } from "../core/mod.ts";
 import { loadConfigText, type RawConfig } from "./load.ts";
 
 /**
- * Reads a configuration file, and the EndpointPickerConfig it names when it names one.
- * Throws a ConfigError for a file that cannot be read as well as for what is wrong in it.
+ * Reads a configuration file, and the EndpointPickerConfig it names when it names one. Paths in it are relative to it and
+ * come out as they can be opened from here.
+ *
+ * Throws a ConfigError for a file that cannot be read, this one or one it names, as well as for what is wrong in it.
  */
 export async function readConfigFile(path: string): Promise<RawConfig> {
   const raw = loadConfigText(await readText(path, path, ""), path);
-  const named = raw.values.scheduling?.endpointPickerConfig;
-  if (named === undefined) return raw;
-  const pickerPath = isAbsolute(named) ? named : join(dirname(path), named);
-  const keyPath = ["scheduling", "endpointPickerConfig"];
-  const text = await readText(pickerPath, raw.where(keyPath), keyPath.join("."));
-  return { ...raw, endpointPickerConfig: { text, fileName: pickerPath } };
+  const { discovery, upstream, scheduling } = raw.values;
+  const read = async (name: string | undefined, ...keyPath: string[]): Promise<Named | undefined> => {
+    if (name === undefined) return undefined;
+    const named = isAbsolute(name) ? name : join(dirname(path), name);
+    return { path: named, text: await readText(named, raw.where(keyPath), keyPath.join(".")) };
+  };
+  const list = await read(discovery?.file, "discovery", "file");
+  const authorities = await read(upstream?.tls?.caFile, "upstream", "tls", "caFile");
+  const picker = await read(scheduling?.endpointPickerConfig, "scheduling", "endpointPickerConfig");
+  return {
+    ...raw,
+    values: {
+      ...raw.values,
+      ...(list && { discovery: { ...discovery, file: list.path } }),
+      ...(authorities && { upstream: { ...upstream, tls: { caFile: authorities.path } } }),
+    },
+    ...(picker && { endpointPickerConfig: { text: picker.text, fileName: picker.path } }),
+  };
+}
+
+interface Named {
+  readonly path: string;
+  readonly text: string;
 }
 
 async function readText(path: string, where: string, key: string): Promise<string> {

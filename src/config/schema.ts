@@ -102,7 +102,9 @@ const endpointObject = sectionSchema({
 const endpoint = z.preprocess((input) => typeof input === "string" ? { url: input } : input, endpointObject);
 
 const discovery = section("Where endpoints come from besides `endpoints`.", {
-  file: text({ about: "Path of an endpoint list in llm-d's file format, re-read when it changes." }),
+  file: text({
+    about: "Path of an endpoint list in llm-d's file format, relative to this file; re-read when it changes.",
+  }),
   dns: list(
     sectionSchema({
       name: requiredText({ about: "Host or service name to resolve." }),
@@ -196,7 +198,7 @@ const upstream = section("Connections to model servers.", {
     default: upstreamDefaults.attemptsMax,
   }),
   tls: section("Trust in `https` endpoints.", {
-    caFile: text({ about: "PEM file of certificate authorities trusted besides the system's." }),
+    caFile: text({ about: "PEM file of certificate authorities trusted besides the system's, relative to this file." }),
   }),
 });
 
