@@ -1,4 +1,5 @@
 /** Vocabulary of the router: the nouns that travel between rooms, time, chance, bounded containers. No I/O. */
+export * from "./bytes.ts";
 export * from "./clock.ts";
 export * from "./endpoint.ts";
 export * from "./errors.ts";

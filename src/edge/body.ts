@@ -1,4 +1,4 @@
-import { RouterError } from "../core/mod.ts";
+import { concatBytes, RouterError } from "../core/mod.ts";
 
 /**
  * Reads a request body of at most `bytesMax` bytes. A declared length over the limit is refused before a byte is read;
@@ -26,13 +26,7 @@ async function readCounted(body: ReadableStream<Uint8Array>, bytesMax: number): 
     if (size > bytesMax) throw tooLarge(bytesMax);
     parts.push(part);
   }
-  const out = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  return concatBytes(parts);
 }
 
 function tooLarge(bytesMax: number): RouterError {

@@ -1,4 +1,4 @@
-import { type Outcome, RouterError } from "../core/mod.ts";
+import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
 import {
   type BodyEdit,
   BodyObserver,
@@ -51,7 +51,7 @@ export async function attempt(
     }
     life.status = head.status;
     const sse = /^text\/event-stream\b/i.test(head.headers.get("content-type") ?? "");
-    life.observer = new BodyObserver(sse);
+    life.observer = new BodyObserver();
     const edits = editable(head) ? bodyEdits(life, prepared, sse) : [];
     const headers = responseHeaders(head, life, prepared, placed, parts);
     const first = await readFirst(
@@ -130,19 +130,9 @@ function applyEdits(edits: readonly BodyEdit[], bytes: Uint8Array, last: boolean
     out = edit.push(out);
     if (!last) continue;
     const rest = edit.end();
-    if (rest.length > 0) out = concat([out, rest]);
+    if (rest.length > 0) out = concatBytes([out, rest]);
   }
   return out as Uint8Array<ArrayBuffer>;
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 /** The body's first bytes, or all of a small body. */
@@ -150,7 +140,7 @@ async function readFirst(life: RequestLife, whole: boolean): Promise<{ bytes: Ui
   const parts: Uint8Array[] = [];
   for (;;) {
     const bytes = await life.exchange!.read();
-    if (bytes === null) return { bytes: parts.length === 1 ? parts[0] : concat(parts), done: true };
+    if (bytes === null) return { bytes: concatBytes(parts), done: true };
     life.sawChunk(bytes);
     parts.push(bytes);
     if (!whole) return { bytes, done: false };

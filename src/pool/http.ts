@@ -1,5 +1,5 @@
 /** The pool's small GET requests: metrics, health and model lists, over kept-alive connections of their own. */
-import type { Clock, EndpointMeta } from "../core/mod.ts";
+import { type Clock, concatBytes, type EndpointMeta } from "../core/mod.ts";
 import { type Exchange, UpstreamClient } from "../upstream/mod.ts";
 
 /** Where a request goes. */
@@ -73,14 +73,7 @@ async function readBody(exchange: Exchange, path: string, bytesMax: number): Pro
     if (length > bytesMax) throw tooLong(path, bytesMax);
     chunks.push(chunk);
   }
-  if (chunks.length === 1) return chunks[0];
-  const body = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, at);
-    at += chunk.length;
-  }
-  return body;
+  return concatBytes(chunks);
 }
 
 function tooLong(path: string, bytesMax: number): Error {
