@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
 import { BoundedLabels, LruMap } from "./bounded.ts";
+import { concatBytes } from "./bytes.ts";
 import { ConfigError, RouterError } from "./errors.ts";
 import { cachedTokens, type PrefixMatch, type RequestView, uncachedTokens } from "./request.ts";
 
@@ -54,4 +55,12 @@ Deno.test("cachedTokens() never claims the last token of a prompt", () => {
   deepStrictEqual([0, 1, 2].map((slot) => cachedTokens(view(150), match, slot)), [0, 64, 149]);
   deepStrictEqual([0, 1, 2].map((slot) => uncachedTokens(view(150), match, slot)), [150, 86, 1]);
   equal(cachedTokens(view(0), match, 2), 0);
+});
+
+Deno.test("concatBytes() joins parts and does not copy a single one", () => {
+  fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 9 }), { maxLength: 5 }), (parts) => {
+    deepStrictEqual([...concatBytes(parts)], parts.flatMap((part) => [...part]));
+  }));
+  const one = new Uint8Array([1]);
+  equal(concatBytes([one]), one);
 });
