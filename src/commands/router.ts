@@ -6,6 +6,7 @@ import {
   EndpointTable,
   Prng,
   randomSeed,
+  RouterError,
   systemClock,
 } from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
@@ -204,11 +205,17 @@ export class Router {
       config: () => this.#config,
       bodyBytesMax,
     });
-    const onListen = () => {};
-    const edgePort = { hostname: server.host, port: server.port, onListen, signal: this.#abortEdge.signal };
+    const common = { onListen() {}, onError: (error: unknown) => this.#answerFailed(error) };
+    const edgePort = { ...common, hostname: server.host, port: server.port, signal: this.#abortEdge.signal };
     this.#edge = Deno.serve(edgePort, (request) => edge.fetch(request));
-    const adminPort = { hostname: admin.host, port: admin.port, onListen, signal: this.#abortAdmin.signal };
+    const adminPort = { ...common, hostname: admin.host, port: admin.port, signal: this.#abortAdmin.signal };
     this.#admin = Deno.serve(adminPort, (request) => pages.fetch(request));
+  }
+
+  /** An answer broke off on its way out. One whose model server was lost has its access line already. */
+  #answerFailed(error: unknown): Response {
+    if (!(error instanceof RouterError)) this.log.error("Cannot finish an answer", { cause: String(error) });
+    return new Response(null, { status: 500 });
   }
 
   #readiness() {

@@ -125,6 +125,13 @@ fact(
     }),
 );
 
+/** Waits until nothing is in flight and every endpoint's load is known to be none: decisions then see the same facts. */
+function quiet(stage: Stage): Promise<void> {
+  return until("the pool is quiet", () =>
+    reserved(stage).requests === 0 &&
+    stage.router.pool.snapshot().every(({ load }) => load?.running === 0 && load.waiting === 0));
+}
+
 fact(
   "/debug/decide chooses as the real request will, and forwards and reserves nothing",
   () =>
@@ -132,6 +139,7 @@ fact(
       const asked = (i: number) => ({ model, prompt: `${i}: ` + "what the sea knows. ".repeat(100), max_tokens: 2 });
       const homes = new Set<string>();
       for (let i = 0; i < 6; i++) {
+        await quiet(stage);
         const finished = () => stage.sims.reduce((sum, sim) => sum + sim.models.ranks[0].metrics().finished, 0);
         const before = finished(), lines = stage.accessLines.length;
         const decided = await post(`${stage.adminUrl}/debug/decide?path=/v1/completions`, asked(i));
@@ -143,11 +151,12 @@ fact(
         deepStrictEqual([finished(), stage.accessLines.length], [before, lines]);
         deepStrictEqual(reserved(stage), nothingReserved);
         const real = await post(`${stage.url}/v1/completions`, asked(i));
-        await real.body?.cancel();
+        await real.text();
         const pod = Number(real.headers.get("x-inference-pod")!.slice("sim-".length));
         equal(report.explanation.picked[0], `127.0.0.1:${stage.sims[pod].port}`);
         homes.add(report.explanation.picked[0]);
 
+        await quiet(stage);
         const again = JSON.parse(
           await (await post(`${stage.adminUrl}/debug/decide?path=/v1/completions`, asked(i))).text(),
         );

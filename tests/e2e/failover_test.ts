@@ -158,10 +158,13 @@ fact(
         return new Response(body, { headers: { "content-type": "audio/wav" } });
       },
     }, (recorder) =>
-      withRouter({ endpoints: [recorder.url] }, async ({ url }) => {
-        const response = await post(`${url}/v1/audio/speech`, { model, input: "x" });
+      withRouter({ endpoints: [recorder.url] }, async (stage) => {
+        const response = await post(`${stage.url}/v1/audio/speech`, { model, input: "x" });
         equal(response.status, 200);
         await rejects(response.arrayBuffer());
+        await until("the access line is written", () => stage.accessLines.length === 1);
+        equal(stage.accessLines[0].outcome, "upstream-aborted");
+        deepStrictEqual(stage.logLines.filter(({ level }) => level === "error"), []);
       })),
 );
 

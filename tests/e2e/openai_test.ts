@@ -110,27 +110,6 @@ fact(
     }, 1),
 );
 
-fact(
-  "abort before the first byte frees the engine within 50 ms and gives every reservation back",
-  () =>
-    withClient(async (client, stage) => {
-      const abort = new AbortController();
-      const pending = client.chat.completions.create({ model, messages, max_tokens: 20_000 }, { signal: abort.signal });
-      const failed = rejects(pending, OpenAI.APIUserAbortError);
-      await until("the engine is busy", () => busy(stage.sims[0]) === 1);
-      ok(reserved(stage).prefillTokens > 0);
-      const abortedMs = systemClock.now();
-      abort.abort();
-      await until("the engine is idle", () => busy(stage.sims[0]) === 0);
-      const tookMs = systemClock.now() - abortedMs;
-      ok(tookMs < 50, `${tookMs} ms`);
-      await failed;
-      await until("nothing is reserved", () => reserved(stage).requests === 0);
-      deepStrictEqual(reserved(stage), nothingReserved);
-      equal(stage.accessLines[0].outcome, "client-disconnect");
-    }, 1),
-);
-
 fact("completions: text, a stream, token ids and a list of prompts", () =>
   withClient(async (client) => {
     const whole = await client.completions.create({ model, prompt: "Once upon a time", max_tokens: 9 });
