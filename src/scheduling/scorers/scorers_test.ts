@@ -218,36 +218,22 @@ const cases: readonly Case[] = [
   {
     name: "weighs the work ahead with the work the request brings",
     type: "token-work-scorer",
-    params: { loadTokens: 100, outputTokens: 50 },
-    request: { promptTokens: 950, totalBlocks: 10, blockTokens: 95 },
+    params: { requestTokens: 100, computeWeight: 2 },
+    request: { promptTokens: 900, totalBlocks: 10, blockTokens: 90 },
     endpoints: [
-      {}, // (0 + 1000) × 1000
-      { prefillTokens: 500, matched: 8, running: 3, waiting: 1 }, // (900 + 240) × 240
-      { matched: 8, running: 1 }, // (100 + 240) × 240
-      { matched: 10, running: 99 }, // (9900 + 51) × 51, the last token is always computed
+      {}, // (0 + 2 × 1000) × 1000
+      { prefillTokens: 500, matched: 8, running: 3, waiting: 1 }, // (900 + 2 × 280) × 280
+      { matched: 8, running: 1 }, // (100 + 2 × 280) × 280
+      { matched: 10, running: 99 }, // (9900 + 2 × 101) × 101, the last token is always computed
     ],
-    scores: [81_600 / 1_000_000, 81_600 / 273_600, 1, 81_600 / 507_501],
+    scores: [184_800 / 2_000_000, 184_800 / 408_800, 1, 184_800 / 1_020_302],
   },
   {
-    name: "counts a running request as 1024 tokens and expects 256",
+    name: "counts a request as 2048 tokens and computing six times",
     type: "token-work-scorer",
-    request: { promptTokens: 768 },
-    endpoints: [{}, { running: 1 }],
+    request: { promptTokens: 0 },
+    endpoints: [{}, { running: 2, waiting: 4 }],
     scores: [1, 0.5],
-  },
-  {
-    name: "expects no more output than the request allows",
-    type: "token-work-scorer",
-    request: { promptTokens: 1000, maxOutputTokens: 24 },
-    endpoints: [{}, { running: 1 }],
-    scores: [1, 0.5],
-  },
-  {
-    name: "still tells load apart when there is nothing to compute",
-    type: "token-work-scorer",
-    request: { promptTokens: 0, maxOutputTokens: 0 },
-    endpoints: [{ running: 1 }, { running: 2 }],
-    scores: [1, 1025 / 2049],
   },
   {
     name: "rates all one half when anyone has a block",
