@@ -12,10 +12,13 @@
  * counts a 64-token block as one of the engine's blocks.
  *
  * Eight such engines compute 64,000 prompt tokens/s; the Mooncake conversation trace brings 41,000/s in the mean, a
- * third of which are repeated: busy, with queues behind long prompts, not overloaded. `--speed 2` overloads them.
+ * third of which are repeated: busy, with queues behind long prompts, not overloaded. `--speed 2` overloads them. That
+ * trace's times are rounded to 3 s: ten requests arrive at once, which is hard on whoever looks at samples only.
+ * `--spread 3000` scatters them.
  *
  * `policies`: by policy, over all requests, cold start included:
- *   hit_rate   prompt tokens the engines found in their cache, of all prompt tokens
+ *   hit_rate   prompt tokens the engines found in their cache, of all prompt tokens; predicted_hit_rate is what the
+ *              router believed at the decision
  *   ttft_ms_*  arrival to first token      e2e_ms_*  arrival to last token
  *   goodput    share of requests with a first token within `--good-ttft` (5,000 ms)
  *   balance    prompt tokens computed at the busiest endpoint, over the mean; 1 is even
@@ -27,7 +30,9 @@
  * Traces: Mooncake's JSONL (repository kvcache-ai/Mooncake, FAST25-release/traces) or Azure's LLM inference CSV. Without
  * `--trace`, `--shape` makes one by seed.
  */
-import { planFromPolicy, policies, type Policy } from "../src/scheduling/mod.ts";
+import { basename, extname } from "node:path";
+import { ConfigError, Prng } from "../src/core/mod.ts";
+import { importEndpointPickerConfig, planFromPolicy, policies, type SchedulingPlan } from "../src/scheduling/mod.ts";
 import { defaultEngine, type EngineOptions } from "../src/sim/engine_types.ts";
 import {
   type Bench,
@@ -52,8 +57,13 @@ export const replay: Bench = {
     { flag: "--shape <name>", about: `made trace instead of a file: ${Object.keys(shapes).join(", ")}` },
     { flag: "--endpoints <n>", about: "simulated engines", fallback: "8" },
     { flag: "--policies <names>", about: "policies, with commas between", fallback: policies.join(",") },
+    {
+      flag: "--configs <files>",
+      about: "EndpointPickerConfigs to compare with, commas between; rows have the files' names",
+    },
     { flag: "--speed <factor>", about: "divides the trace's arrival times", fallback: "1" },
-    { flag: "--seed <n>", about: "seed of the router's choices and of a made trace", fallback: "1" },
+    { flag: "--spread <ms>", about: "moves each arrival later by up to this much, evenly at random", fallback: "0" },
+    { flag: "--seed <n>", about: "seed of the router's choices, of a made trace and of --spread", fallback: "1" },
     {
       flag: "--cache-blocks <n>",
       about: "KV cache of an engine, in blocks of 16",
@@ -71,18 +81,18 @@ export const replay: Bench = {
       cacheBlocks: positiveInteger(flags, "cache-blocks"),
       cost: { ...defaultEngine.cost, prefillTokensPerS: positive(flags, "prefill-rate") },
     };
-    const trace = loadTrace(flags, smoke, seed);
+    const trace = spreadArrivals(loadTrace(flags, smoke, seed), flags, seed);
     const results: Record<string, PolicyResult> = {};
-    for (const policy of chosenPolicies(flags)) {
-      results[policy] = await replayPlan(trace, planFromPolicy(policy), {
+    for (const [name, plan] of chosenPlans(flags)) {
+      results[name] = await replayPlan(trace, plan, {
         endpoints,
         speed,
         seed,
         goodTtftMs,
         engine,
-        onProgress: (done, total) => progress.update(policy, done, total),
+        onProgress: (done, total) => progress.update(name, done, total),
       });
-      progress.note(`${policy.padEnd(14)} ${JSON.stringify(results[policy])}`);
+      progress.note(`${name.padEnd(14)} ${JSON.stringify(results[name])}`);
     }
     const ceiling = lruHitRate(trace, Infinity);
     const fleetTokens = endpoints * engine.cacheBlocks * engine.blockSize;
@@ -108,11 +118,34 @@ function loadTrace(flags: Flags, smoke: boolean, seed: number): TraceRequest[] {
   throw new UsageError(`Cannot replay as --trace must name a file or --shape one of ${Object.keys(shapes).join(", ")}`);
 }
 
-function chosenPolicies(flags: Flags): Policy[] {
-  const names = list(flags, "policies");
-  const unknown = names.find((name) => !(policies as readonly string[]).includes(name));
-  if (unknown === undefined && names.length > 0) return names as Policy[];
-  throw new UsageError(
-    `Cannot use --policies as each must be one of ${policies.join(", ")}: one is "${unknown ?? ""}"`,
+/** The trace with `--spread` applied, in order of time again. */
+function spreadArrivals(trace: TraceRequest[], flags: Flags, seed: number): TraceRequest[] {
+  if (flags.spread === "0") return trace;
+  const spreadMs = positive(flags, "spread");
+  const prng = new Prng(seed);
+  return trace.map((request) => ({ ...request, atMs: request.atMs + spreadMs * prng.float() })).sort((a, b) =>
+    a.atMs - b.atMs
   );
+}
+
+/** Rows to be: the named policies, then the given configurations. */
+function chosenPlans(flags: Flags): Map<string, SchedulingPlan> {
+  const plans = new Map<string, SchedulingPlan>();
+  for (const name of list(flags, "policies")) {
+    const policy = policies.find((known) => known === name);
+    if (policy === undefined) {
+      throw new UsageError(`Cannot use --policies as each must be one of ${policies.join(", ")}: one is "${name}"`);
+    }
+    plans.set(name, planFromPolicy(policy));
+  }
+  for (const path of list(flags, "configs")) {
+    const name = basename(path, extname(path));
+    try {
+      plans.set(name, importEndpointPickerConfig(Deno.readTextFileSync(path), path).plan);
+    } catch (error) {
+      if (error instanceof ConfigError || error instanceof Deno.errors.NotFound) throw new UsageError(error.message);
+      throw error;
+    }
+  }
+  return plans;
 }

@@ -40,7 +40,7 @@ function shownArgs(): string[] {
   const args = Deno.args.filter((arg) => arg !== "--json");
   const at = args.indexOf("--record");
   if (at >= 0) args.splice(at, args[at + 1]?.startsWith("-") === false ? 2 : 1);
-  return args.map((arg) => arg.replace(/(^|=)\S*\//, "$1"));
+  return args.map((arg) => arg.replace(/(^|[=,])\/[^,]*\//g, "$1"));
 }
 
 const program = new Command("bench")

@@ -25,6 +25,8 @@ export interface ReplayOptions {
 export interface PolicyResult {
   /** Prompt tokens the engines found in cache, of all prompt tokens. */
   readonly hit_rate: number;
+  /** What the router believed of the same. */
+  readonly predicted_hit_rate: number;
   readonly ttft_ms_mean: number;
   readonly ttft_ms_p50: number;
   readonly ttft_ms_p90: number;
@@ -168,7 +170,7 @@ function send(
       onFinish({ finishedMs, cachedTokens }) {
         placed.ticket?.confirm();
         placed.reservation.release();
-        tally.finish(slot, finishedMs - nowMs, request.inputTokens, cachedTokens);
+        tally.finish(slot, finishedMs - nowMs, request.inputTokens, cachedTokens, placed.cachedTokens);
       },
     });
     if (handle) return tally.begin();
@@ -187,6 +189,7 @@ class Tally {
   readonly #computed: Float64Array;
   #promptTokens = 0;
   #cachedTokens = 0;
+  #predictedTokens = 0;
   #refused = 0;
 
   constructor(endpoints: number, readonly goodTtftMs: number) {
@@ -205,11 +208,12 @@ class Tally {
     this.#ttftMs.push(ms);
   }
 
-  finish(slot: number, ms: number, promptTokens: number, cachedTokens: number): void {
+  finish(slot: number, ms: number, promptTokens: number, cachedTokens: number, predictedTokens: number): void {
     this.open--;
     this.#e2eMs.push(ms);
     this.#promptTokens += promptTokens;
     this.#cachedTokens += cachedTokens;
+    this.#predictedTokens += predictedTokens;
     this.#computed[slot] += promptTokens - cachedTokens;
   }
 
@@ -218,6 +222,7 @@ class Tally {
     const e2e = Float64Array.from(this.#e2eMs).sort();
     return {
       hit_rate: round(this.#cachedTokens / this.#promptTokens, 4),
+      predicted_hit_rate: round(this.#predictedTokens / this.#promptTokens, 4),
       ttft_ms_mean: round(mean(ttft), 1),
       ttft_ms_p50: round(quantile(ttft, 0.5), 1),
       ttft_ms_p90: round(quantile(ttft, 0.9), 1),

@@ -65,6 +65,13 @@ Deno.test("bench replay runs the policies that are named", async () => {
   deepStrictEqual(Object.keys(policies), ["llm-d", "random"]);
 });
 
+Deno.test("bench replay runs an EndpointPickerConfig beside the policies", async () => {
+  const config = "bench/replay/configs/weight-1.yaml";
+  const { policies, command } = await smoke("replay", "--policies", "default", "--configs", config);
+  deepStrictEqual(Object.keys(policies), ["default", "weight-1"]);
+  equal(command, "deno task bench replay --smoke --policies default --configs bench/replay/configs/weight-1.yaml");
+});
+
 Deno.test("bench stream gives CPU of router and relay", async () => {
   const { figures } = await smoke("stream");
   // Shares of the CPU clock's ticks: so short a run may use none of them.
