@@ -1,7 +1,7 @@
 import { cachedTokens, type Placement, type Refusal, Reservation, RouterError, uncachedTokens } from "../core/mod.ts";
 import type { RequestView } from "../core/mod.ts";
 import { generates } from "../protocol/mod.ts";
-import type { PipelineParts, PrefixTicket } from "./parts.ts";
+import type { Candidates, PipelineParts, PrefixTicket } from "./parts.ts";
 
 /** A choice made and paid for: the endpoint's load already counts the request. */
 export interface Placed {
@@ -32,11 +32,9 @@ export class DirectDispatch implements Dispatch {
   place(view: RequestView, tried: readonly number[]): Placed {
     const { table, index, scheduler, pool, clock, metrics, options } = this.#parts;
     const startMs = clock.now();
-    const candidates = pool.candidates(view.model);
-    let count = 0;
-    for (let i = 0; i < candidates.count; i++) {
-      if (!tried.includes(candidates.slots[i])) this.#slots[count++] = candidates.slots[i];
-    }
+    let count = this.#untried(pool.candidates(view.model), tried);
+    // Failed everywhere else: one that is out may have come back since it was last looked at.
+    if (count === 0 && tried.length > 0) count = this.#untried(pool.candidates(view.model, true), tried);
     if (count === 0) throw noEndpoints(view);
     const match = index.match(view.blocks);
     const decision = scheduler.decide(view, match, this.#slots, count, startMs);
@@ -56,6 +54,13 @@ export class DirectDispatch implements Dispatch {
     metrics.decision(clock.now() - startMs, view.model, table.meta(slot));
     metrics.prefixMatched(cached, view.promptTokens);
     return { placement: decision, reservation, ticket, cachedTokens: cached };
+  }
+
+  /** Writes the candidates that were not tried into the slots to decide over; returns how many. */
+  #untried({ slots, count }: Candidates, tried: readonly number[]): number {
+    let left = 0;
+    for (let i = 0; i < count; i++) if (!tried.includes(slots[i])) this.#slots[left++] = slots[i];
+    return left;
   }
 }
 

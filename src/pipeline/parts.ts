@@ -20,8 +20,8 @@ export interface Candidates {
 
 /** What the pipeline asks of the pool. */
 export interface PoolView {
-  /** Ready endpoints that serve `model`; all ready ones for "". */
-  candidates(model: string): Candidates;
+  /** Ready endpoints that serve `model`, all ready ones for ""; with `out` those that are out for failures instead. */
+  candidates(model: string, out?: boolean): Candidates;
   /** Whether any endpoint, ready or not, serves or might serve `model`. */
   hasModel(model: string): boolean;
   /** Asks the endpoints for their models again; rate-limited. */

@@ -19,11 +19,11 @@ export interface HealthOptions {
   readonly downThreshold: number;
   /** Failed requests in a row that eject an endpoint. @default {5} */
   readonly ejectAfter: number;
-  /** Length of a first ejection; each further one doubles it. @default {1000} */
+  /** Length of a first ejection; doubles with each further one between which no request went well. @default {1000} */
   readonly ejectBaseMs: number;
   /** @default {30000} */
   readonly ejectMaxMs: number;
-  /** Ready for this long, an endpoint's earlier ejections are forgotten. @default {60000} */
+  /** Ready for this long without a request, an endpoint's earlier ejections are forgotten. @default {60000} */
   readonly ejectForgetMs: number;
   /**
    * Failures of the data path never leave fewer ready endpoints than this: when all fail, trying one is better than
@@ -73,6 +73,8 @@ interface Subject {
   ejections: number;
   ejectedUntilMs: number;
   readySinceMs: number;
+  /** A request went well since it became ready. */
+  answered: boolean;
   lastError?: string;
 }
 
@@ -116,6 +118,7 @@ export class Health {
       ejections: 0,
       ejectedUntilMs: -Infinity,
       readySinceMs: this.#parts.clock.now(),
+      answered: false,
     };
     this.#subjects[slot] = subject;
     if (check.kind === "none") this.#becomeReady(subject, "no health check is configured");
@@ -140,6 +143,8 @@ export class Health {
   report(slot: number, ok: boolean): void {
     const { table } = this.#parts;
     if (ok) {
+      const subject = this.#subjects[slot];
+      if (subject) subject.answered = true;
       if (table.failures[slot] !== 0) Atomics.store(table.failures, slot, 0);
       return;
     }
@@ -174,7 +179,7 @@ export class Health {
     const { clock, observer, table } = this.#parts;
     const { ejectBaseMs, ejectMaxMs, ejectForgetMs } = this.options;
     const now = clock.now();
-    if (now - subject.readySinceMs >= ejectForgetMs) subject.ejections = 0;
+    if (subject.answered || now - subject.readySinceMs >= ejectForgetMs) subject.ejections = 0;
     const backoffMs = Math.min(ejectMaxMs, ejectBaseMs * 2 ** subject.ejections);
     subject.ejections++;
     subject.ejectedUntilMs = now + backoffMs;
@@ -257,6 +262,7 @@ export class Health {
     const { table, clock, onReady } = this.#parts;
     if (table.state[subject.slot] === EndpointState.Ready) return;
     subject.readySinceMs = clock.now();
+    subject.answered = false;
     Atomics.store(table.failures, subject.slot, 0);
     this.#setState(subject.slot, EndpointState.Ready, reason);
     onReady?.(subject.slot);

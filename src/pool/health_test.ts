@@ -159,6 +159,18 @@ Deno.test("report() doubles the ejection up to its limit and forgets after a min
   equal(ward.ejections.at(-1), 1000);
 });
 
+Deno.test("report() begins again with the shortest ejection after a request went well", async () => {
+  const ward = new Ward();
+  const [slot] = [ward.add(), ward.add()];
+  await ward.run(0);
+  for (const answers of [false, false, true, false]) {
+    if (answers) ward.health.report(slot, true);
+    ward.fail(slot, 5);
+    await ward.run(8_000);
+  }
+  deepStrictEqual(ward.ejections, [1000, 2000, 1000, 2000]);
+});
+
 Deno.test("report() keeps the last ready endpoints, active checks do not", async () => {
   const ward = new Ward({ readyMin: 2 });
   const [a, b, c] = [ward.add(), ward.add(), ward.add()];

@@ -135,9 +135,13 @@ export class ModelDirectory {
     return this.#refreshing = this.#refresh().finally(() => this.#refreshing = undefined);
   }
 
-  /** Ready endpoints for a model; all of them for the empty name, as of requests that name none. */
-  candidates(model: string): Candidates {
+  /**
+   * Ready endpoints for a model; all of them for the empty name, as of requests that name none. With `out` those that are
+   * out for failed checks or requests instead.
+   */
+  candidates(model: string, out = false): Candidates {
     this.#index();
+    if (out) return this.#outFor(model);
     if (model === "") return this.#ready;
     return this.#byModel.get(model) ?? (this.#informed ? nobody : this.#ready);
   }
@@ -156,6 +160,17 @@ export class ModelDirectory {
 
   lastError(slot: number): string | undefined {
     return this.#subjects[slot]?.lastError;
+  }
+
+  /** Not kept: asked for only by requests that failed everywhere else. */
+  #outFor(model: string): Candidates {
+    const { table } = this.#parts;
+    const any = model === "" || !this.#informed;
+    return toCandidates(
+      [...table.slots()].filter((slot) =>
+        table.state[slot] === EndpointState.Unhealthy && (any || table.meta(slot).models.some(({ id }) => id === model))
+      ),
+    );
   }
 
   async #refresh(): Promise<void> {

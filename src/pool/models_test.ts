@@ -113,6 +113,21 @@ Deno.test("candidates() follows the table's version: state changes, endpoints th
   equal(pool.directory.hasModel("m"), false);
 });
 
+Deno.test("candidates() gives, when asked, the endpoints of a model that are out", async () => {
+  const pool = new Library();
+  const [a, b, c] = [
+    pool.add(1, list({ id: "m" })),
+    pool.add(2, list({ id: "m" })),
+    pool.add(3, list({ id: "other" })),
+  ];
+  await pool.run();
+  const out = (model: string) => [...pool.directory.candidates(model, true).slots];
+  deepStrictEqual(out("m"), []);
+  for (const slot of [a, c]) pool.table.setState(slot, EndpointState.Unhealthy);
+  pool.table.setState(b, EndpointState.Draining);
+  deepStrictEqual([out("m"), out("other"), out(""), out("none")], [[a], [c], [a, c], []]);
+});
+
 Deno.test("candidates() takes every endpoint for every model while nothing is known of any, and no longer", async () => {
   const pool = new Library();
   const a = pool.add(1, new HttpStatusError(404, "/v1/models"));

@@ -165,8 +165,8 @@ export class Pool {
   }
 
   /** See {@link ModelDirectory.candidates}. */
-  candidates(model: string): Candidates {
-    return this.#models.candidates(model);
+  candidates(model: string, out?: boolean): Candidates {
+    return this.#models.candidates(model, out);
   }
 
   hasModel(model: string): boolean {

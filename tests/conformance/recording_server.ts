@@ -28,6 +28,8 @@ export class RecordingServer {
   readonly requests: RecordedRequest[] = [];
   /** Connections that carried something other than requests with a length. */
   readonly broken: string[] = [];
+  /** Requests to come whose connection is cut in place of an answer. */
+  cuts = 0;
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #open = new Set<Deno.TcpConn>();
   readonly #done: Promise<void>;
@@ -93,7 +95,13 @@ export class RecordingServer {
 
   async #answer(connection: Deno.TcpConn, request: RecordedRequest): Promise<void> {
     const page = pages[request.head.split(" ")[1]];
-    if (page === undefined) this.requests.push(request);
+    if (page === undefined) {
+      this.requests.push(request);
+      if (this.cuts > 0) {
+        this.cuts--;
+        throw new Error("This connection is cut");
+      }
+    }
     const body = page ?? '{"object":"recorded"}';
     const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
     const bodyless = request.head.startsWith("HEAD ");
