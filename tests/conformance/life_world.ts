@@ -5,7 +5,7 @@ import { EndpointTable, Prng, VirtualClock } from "../../src/core/mod.ts";
 import { ModelRewriter } from "../../src/config/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { ApproximateIndex } from "../../src/kv/mod.ts";
-import { Pipeline } from "../../src/pipeline/mod.ts";
+import { Pipeline, type PrefixTicket } from "../../src/pipeline/mod.ts";
 import { type DiscoveredEndpoint, type Discovery, HttpStatusError, Pool } from "../../src/pool/mod.ts";
 import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
 import { Metrics, type RequestRecord, Tracing } from "../../src/telemetry/mod.ts";
@@ -65,6 +65,8 @@ export class LifeWorld {
   readonly discovery = new ScriptedDiscovery(["a", "b", "c", "d", "e", "f", "g", "h"]);
   /** Access records by the number the request's id ends in. */
   readonly records = new Map<number, RequestRecord[]>();
+  /** Claims on prefixes that were made and neither confirmed nor withdrawn. */
+  unresolvedTickets = 0;
   /** Endpoints that came and went. */
   freedSlots = 0;
   readonly #prng: Prng;
@@ -104,7 +106,7 @@ export class LifeWorld {
       clock,
       table: this.table,
       hotpath,
-      index: this.index,
+      index: { match: (blocks) => this.index.match(blocks), speculate: (...args) => this.#speculate(...args) },
       pool: this.pool,
       upstream: this.upstream,
       metrics: this.metrics,
@@ -130,6 +132,19 @@ export class LifeWorld {
     if (this.#prng.below(20) !== 0) return;
     const { hosts } = this.discovery;
     this.discovery.toggle(hosts[this.#prng.below(hosts.length)]);
+  }
+
+  /** Counts each ticket until its first resolution: the index itself forgets tickets by number and with their slot. */
+  #speculate(...args: Parameters<ApproximateIndex["speculate"]>): PrefixTicket {
+    const ticket = this.index.speculate(...args);
+    let resolved = false;
+    this.unresolvedTickets++;
+    const resolve = (how: "confirm" | "withdraw") => {
+      if (!resolved) this.unresolvedTickets--;
+      resolved = true;
+      ticket[how]();
+    };
+    return { confirm: () => resolve("confirm"), withdraw: () => resolve("withdraw") };
   }
 
   #buildPool(): Pool {

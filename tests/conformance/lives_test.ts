@@ -137,7 +137,9 @@ Deno.test({
   },
 });
 
-async function nothingLeft({ table, pipeline, upstream, index, metrics, records, servers, pool, clock }: LifeWorld) {
+async function nothingLeft(world: LifeWorld): Promise<void> {
+  const { table, pipeline, upstream, index, metrics, records, servers, pool, clock } = world;
+  equal(world.unresolvedTickets, 0);
   equal(records.size, 0, "no request is recorded twice or after its client was done");
   const none = new Array(table.capacity).fill(0);
   deepStrictEqual([...table.requests], none);
