@@ -17,7 +17,7 @@ import { Scheduler } from "../scheduling/mod.ts";
 import { Pool, type PoolObserver } from "../pool/mod.ts";
 import { ApproximateIndex } from "../kv/mod.ts";
 import { Pipeline, type PipelineOptions, type PipelineParts } from "../pipeline/mod.ts";
-import { adminApp, edgeApp, type ListedModel } from "../edge/mod.ts";
+import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
@@ -28,8 +28,6 @@ const outputTokensAssumed = 512;
 
 /** How long a slow client may take over the last bytes of its answer at shutdown. */
 const flushMs = 1_000;
-
-type Server = Deno.HttpServer<Deno.NetAddr>;
 
 export class Router {
   readonly log: Logger;
@@ -44,12 +42,10 @@ export class Router {
   readonly #seed: number;
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
   readonly #stopLag: () => void;
-  readonly #abortEdge = new AbortController();
-  readonly #abortAdmin = new AbortController();
   #config: Config;
   #rewriter: ModelRewriter;
-  #edge: Server | undefined;
-  #admin: Server | undefined;
+  #edge: Listener | undefined;
+  #admin: Listener | undefined;
   #stopping = false;
 
   /**
@@ -67,7 +63,7 @@ export class Router {
     }, BigInt(randomSeed()) << 32n | BigInt(randomSeed()));
     const router = new Router(config, setup, hotpath, caCerts, host);
     try {
-      router.#listen();
+      await router.#listen();
       await router.pool.start();
     } catch (error) {
       await router.stop(0);
@@ -126,11 +122,11 @@ export class Router {
   }
 
   get port(): number {
-    return this.#edge!.addr.port;
+    return this.#edge!.port;
   }
 
   get adminPort(): number {
-    return this.#admin!.addr.port;
+    return this.#admin!.port;
   }
 
   get config(): Config {
@@ -167,15 +163,11 @@ export class Router {
     const drained = drainTimeoutMs > 0 && await this.#within(drainTimeoutMs, this.pipeline.drain());
     if (drained) {
       // The last bytes of an answer may still be on their way out when its request has ended.
-      await this.#within(flushMs, this.#edge?.shutdown() ?? Promise.resolve());
-    } else {
-      const requests = this.pipeline.active;
-      if (requests > 0) this.log.warn("Requests are cut off as the drain timeout is over", { requests });
-      this.#abortEdge.abort();
-      await this.#edge?.finished;
+      await this.#within(flushMs, this.#edge?.drain() ?? Promise.resolve());
+    } else if (this.pipeline.active > 0) {
+      this.log.warn("Requests are cut off as the drain timeout is over", { requests: this.pipeline.active });
     }
-    this.#abortAdmin.abort();
-    await this.#admin?.finished;
+    await Promise.all([this.#edge?.close(), this.#admin?.close()]);
     this.#upstream.close();
     this.pool.stop();
     this.#stopLag();
@@ -192,7 +184,7 @@ export class Router {
     }
   }
 
-  #listen(): void {
+  async #listen(): Promise<void> {
     const { server, admin } = this.#config;
     const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
     const edge = edgeApp({ pipeline: this.pipeline, clock: this.#clock, models: () => this.#models(), bodyBytesMax });
@@ -205,17 +197,14 @@ export class Router {
       config: () => this.#config,
       bodyBytesMax,
     });
-    const common = { onListen() {}, onError: (error: unknown) => this.#answerFailed(error) };
-    const edgePort = { ...common, hostname: server.host, port: server.port, signal: this.#abortEdge.signal };
-    this.#edge = Deno.serve(edgePort, (request) => edge.fetch(request));
-    const adminPort = { ...common, hostname: admin.host, port: admin.port, signal: this.#abortAdmin.signal };
-    this.#admin = Deno.serve(adminPort, (request) => pages.fetch(request));
+    const onError = (error: unknown) => this.#answerFailed(error);
+    this.#edge = await Listener.open((request, bindings) => edge.fetch(request, bindings), { ...server, onError });
+    this.#admin = await Listener.open((request, bindings) => pages.fetch(request, bindings), { ...admin, onError });
   }
 
   /** An answer broke off on its way out. One whose model server was lost has its access line already. */
-  #answerFailed(error: unknown): Response {
+  #answerFailed(error: unknown): void {
     if (!(error instanceof RouterError)) this.log.error("Cannot finish an answer", { cause: String(error) });
-    return new Response(null, { status: 500 });
   }
 
   #readiness() {

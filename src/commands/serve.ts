@@ -42,11 +42,8 @@ export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
       host.err(error.message);
       return exitMisconfigured;
     }
-    if (
-      error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied ||
-      error instanceof Deno.errors.AddrNotAvailable
-    ) {
-      host.err(`Cannot listen: ${error.message}. Choose other ports with --port and --admin-port`);
+    if (listenErrors.has((error as { code?: string }).code ?? "")) {
+      host.err(`Cannot listen: ${(error as Error).message}. Choose other ports with --port and --admin-port`);
       return exitMisconfigured;
     }
     throw error;
@@ -54,6 +51,8 @@ export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
     await demo?.stop();
   }
 }
+
+const listenErrors = new Set(["EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOTFOUND"]);
 
 /** Nothing was said of where model servers are. */
 function isDemo({ endpoints, discovery, scheduling }: Config): boolean {

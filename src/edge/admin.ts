@@ -1,8 +1,11 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { type Clock, RouterError } from "../core/mod.ts";
 import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
 import type { Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
+import type { Bindings } from "./listener.ts";
+
+type Env = { Bindings: Bindings };
 
 /** What the operators' app is joined from. */
 export interface AdminParts {
@@ -21,8 +24,8 @@ export interface AdminParts {
 }
 
 /** The app operators and probes talk to, on its own port. */
-export function adminApp(parts: AdminParts): Hono {
-  const app = new Hono({ strict: false });
+export function adminApp(parts: AdminParts): Hono<Env> {
+  const app = new Hono<Env>({ strict: false });
   app.get("/livez", (c) => c.text("ok\n"));
   app.get("/readyz", (c) => {
     const state = parts.readiness();
@@ -35,7 +38,7 @@ export function adminApp(parts: AdminParts): Hono {
   );
   app.get("/debug/endpoints", (c) => c.json(parts.endpoints() as object));
   app.get("/debug/config", (c) => c.json(parts.config() as object));
-  app.post("/debug/decide", (c) => decide(c.req.raw, parts));
+  app.post("/debug/decide", (c) => decide(c, parts));
   app.notFound((c) =>
     errorResponse(new RouterError("not-found", `No such page: ${c.req.path}`), "openai", crypto.randomUUID())
   );
@@ -47,11 +50,11 @@ export function adminApp(parts: AdminParts): Hono {
  * Explains the decision for the request in the body, which is written as a client would send it. `?path=` says to which
  * API, `/v1/chat/completions` when absent. Headers count as a request's.
  */
-async function decide(request: Request, parts: AdminParts): Promise<Response> {
+async function decide({ req: { raw: request }, env }: Context<Env>, parts: AdminParts): Promise<Response> {
   const id = crypto.randomUUID();
   const path = new URL(request.url).searchParams.get("path") ?? "/v1/chat/completions";
   try {
-    const body = await readBody(request, parts.bodyBytesMax());
+    const body = await readBody(request.headers, env.incoming, parts.bodyBytesMax());
     const report = parts.pipeline.explain({
       id,
       api: apiPaths[path] ?? "passthrough",

@@ -3,7 +3,10 @@ import { type Api, type Clock, RouterError } from "../core/mod.ts";
 import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
 import type { Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
+import type { Bindings } from "./listener.ts";
 import { type ListedModel, modelList, modelObject } from "./models.ts";
+
+type Env = { Bindings: Bindings };
 
 /** What the client-facing app is joined from. */
 export interface EdgeParts {
@@ -14,15 +17,12 @@ export interface EdgeParts {
   readonly bodyBytesMax: () => number;
 }
 
-/** Methods meant for the next hop alone: forwarded they would ask the model server for a tunnel or for an echo of headers. */
-const hopMethods = new Set(["CONNECT", "TRACE"]);
-
 /** Client ids longer than this, or with bytes that cannot stand in a header or a log line, are replaced. */
 const requestId = /^[\x21-\x7e]{1,128}$/;
 
 /** The app clients talk to: the known APIs, the list of models, and everything else passed to a scheduled endpoint. */
-export function edgeApp(parts: EdgeParts): Hono {
-  const app = new Hono({ strict: false });
+export function edgeApp(parts: EdgeParts): Hono<Env> {
+  const app = new Hono<Env>({ strict: false });
   app.get("/v1/models", (c) => c.json(modelList(parts.models())));
   // Model names contain slashes, so the name is whatever follows.
   app.get("/v1/models/*", (c) => {
@@ -36,24 +36,24 @@ export function edgeApp(parts: EdgeParts): Hono {
     return errorResponse(error, "openai", idOf(c.req.raw));
   });
   for (const [path, api] of Object.entries(apiPaths)) {
-    app.post(path, (c) => route(c.req.raw, api, parts));
-    app.all(path, (c) => refuseMethod(c, "POST"));
+    app.post(path, (c) => route(c, api, parts));
+    app.all(path, refuseMethod);
   }
-  app.all("*", (c) => hopMethods.has(c.req.method) ? refuseMethod(c) : route(c.req.raw, "passthrough", parts));
+  app.all("*", (c) => route(c, "passthrough", parts));
   app.onError((error, c) =>
     errorResponse(RouterError.from(error), errorShape(bare(pathOf(c.req.raw.url))), idOf(c.req.raw))
   );
   return app;
 }
 
-/** Answers 405 with the methods the path takes. */
-function refuseMethod({ req }: Context, allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"): Response {
+/** Answers 405 to anything but POST. */
+function refuseMethod({ req }: Context): Response {
   const path = bare(pathOf(req.raw.url));
-  const error = new RouterError("bad-request", `Cannot ${req.method} ${path}: it takes ${allow}`, {
+  const error = new RouterError("bad-request", `Cannot ${req.method} ${path}: it takes POST`, {
     code: "method_not_allowed",
   });
   const response = errorResponse(error, errorShape(path), idOf(req.raw));
-  return new Response(response.body, { status: 405, headers: [...response.headers, ["allow", allow]] });
+  return new Response(response.body, { status: 405, headers: [...response.headers, ["allow", "POST"]] });
 }
 
 function idOf(request: Request): string {
@@ -61,7 +61,7 @@ function idOf(request: Request): string {
   return given !== null && requestId.test(given) ? given : crypto.randomUUID();
 }
 
-/** The path and query as the client wrote them. `Request.url` is absolute, and no URL where the `host` header is none. */
+/** The path and query as the client wrote them: `Request.url` is absolute. */
 function pathOf(url: string): string {
   const from = url.indexOf("/", url.indexOf("//") + 2);
   return from < 0 ? "/" : url.slice(from);
@@ -80,7 +80,11 @@ function decoded(text: string): string {
   }
 }
 
-async function route(request: Request, api: Api, { pipeline, clock, bodyBytesMax }: EdgeParts): Promise<Response> {
+async function route(
+  { req: { raw: request }, env }: Context<Env>,
+  api: Api,
+  { pipeline, clock, bodyBytesMax }: EdgeParts,
+): Promise<Response> {
   const path = pathOf(request.url);
   const inbound = {
     id: idOf(request),
@@ -94,7 +98,7 @@ async function route(request: Request, api: Api, { pipeline, clock, bodyBytesMax
   };
   let body: Uint8Array | undefined;
   try {
-    body = await readBody(request, bodyBytesMax());
+    body = await readBody(request.headers, env.incoming, bodyBytesMax());
   } catch (error) {
     return pipeline.refuse(inbound, error);
   }

@@ -62,8 +62,10 @@ export async function attempt(
     const init = { status: head.status, headers };
     if (first.done) {
       life.end(outcomeOf(head.status));
+      if (bodyless(life.inbound.method, head.status)) return new Response(null, init);
       const body = applyEdits(edits, first.bytes, true);
-      return new Response(bodyless(life.inbound.method, head.status) ? null : body, init);
+      headers.set("content-length", String(body.length));
+      return new Response(body, init);
     }
     life.answering = true;
     return new Response(streamBody(life, first.bytes, edits, sse), init);

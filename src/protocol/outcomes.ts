@@ -67,5 +67,7 @@ export function errorResponse(error: RouterError, shape: ErrorShape, requestId: 
       },
     };
   // 499 is not a status a Response may carry everywhere; the client is gone anyway.
-  return new Response(JSON.stringify(body), { status: row.status, headers });
+  const bytes = new TextEncoder().encode(JSON.stringify(body));
+  headers.set("content-length", String(bytes.length));
+  return new Response(bytes, { status: row.status, headers });
 }

@@ -1,0 +1,186 @@
+/**
+ * The HTTP/1.1 ports, on `node:http`. `Deno.serve` 2.9 does not tell when a client leaves before its answer has begun if
+ * the request took more than one read (about 512 bytes); the work for such a client would run to its end.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { RouterError } from "../core/mod.ts";
+import { errorResponse, errorShape } from "../protocol/mod.ts";
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** An answer could not be finished: its body failed on the way out. */
+  readonly onError: (error: unknown) => void;
+}
+
+const headBytesMax = 65_536;
+// Above the 60 s after which common load balancers close an idle connection: the side that may send closes first.
+const keepAliveMs = 75_000;
+
+/** What the apps are told of a request beside the `Request` itself, as Hono's bindings. */
+export interface Bindings {
+  /** The body as it arrives; rejects when the client leaves before its end. */
+  readonly incoming: AsyncIterable<Uint8Array>;
+}
+
+type Handler = (request: Request, bindings: Bindings) => Response | Promise<Response>;
+
+/** Answers what did not become a request, and closes. Its path is not known, so the error has OpenAI's shape. */
+function refuseRaw(socket: Socket, status: 400 | 405, reason: string): void {
+  if (!socket.writable) return void socket.destroy();
+  const body = JSON.stringify({
+    error: { message: `Cannot read the request: ${reason}`, type: "invalid_request_error", param: null, code: null },
+  });
+  const head = `HTTP/1.1 ${status} ${status === 400 ? "Bad Request" : "Method Not Allowed"}`;
+  socket.end(
+    `${head}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+}
+
+/** An open port. */
+export class Listener {
+  readonly port: number;
+  readonly #server: ReturnType<typeof createServer>;
+
+  private constructor(server: ReturnType<typeof createServer>) {
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+  }
+
+  /** Opens the port. Rejects with the system's error, which has a `code` such as `EADDRINUSE`. */
+  static open(handler: Handler, { host, port, onError }: ListenerOptions): Promise<Listener> {
+    const server = createServer({
+      maxHeaderSize: headBytesMax,
+      keepAliveTimeout: keepAliveMs,
+      requireHostHeader: false,
+    });
+    const take = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+      answer(handler, incoming, outgoing).catch((error) => {
+        outgoing.destroy();
+        onError(error);
+      });
+    };
+    server.on("request", take);
+    // An expectation other than 100-continue asks for nothing the router knows: the request is judged by the rest of it.
+    server.on("checkExpectation", take);
+    server.on("clientError", (_error, socket: Socket) => refuseRaw(socket, 400, "it is not valid HTTP/1.1"));
+    server.on("connect", (_request, socket: Socket) => refuseRaw(socket, 405, "the router is no tunnel"));
+    return new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, () => resolve(new Listener(server)));
+    });
+  }
+
+  /** Takes no new connection; resolves when those that are open have ended. */
+  async drain(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeIdleConnections();
+    });
+  }
+
+  /** Closes the port and every connection as it stands. */
+  async close(): Promise<void> {
+    const closed = this.drain();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}
+
+async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  outgoing.once("close", () => {
+    if (!outgoing.writableFinished) gone.abort(new DOMException("The client left", "AbortError"));
+  });
+  const request = requestOf(incoming, gone.signal);
+  const bindings: Bindings = { incoming: bodyOf(incoming) };
+  const response = request instanceof Request ? await handler(request, bindings) : request;
+  // What was not read of a refused body is let go, so that a client still sending gets to read its answer.
+  if (!incoming.readableEnded) incoming.resume();
+  try {
+    await send(response, outgoing);
+  } catch (error) {
+    // To a client that left nothing is owed.
+    if (!gone.signal.aborted) throw error;
+  }
+}
+
+/** The body; leaving it half read does not end the connection, which still has to carry the answer. */
+function bodyOf(incoming: IncomingMessage): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => incoming.iterator({ destroyOnReturn: false }) };
+}
+
+// Methods that the platform's `Request` refuses, with reason: they speak to the hop, not to the model server.
+const hopMethods = new Set(["CONNECT", "TRACE", "TRACK"]);
+
+/**
+ * The head as a `Request`; its body comes with the bindings, since a stream of its own would cost a copy. The authority
+ * is not the client's: nothing reads it, and a bad one would make no URL. A head that cannot be one is answered.
+ */
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | Response {
+  const { rawHeaders, url = "/", method = "GET" } = incoming;
+  const path = url.startsWith("/") ? url : `/${url.replace(/^https?:\/\/[^/?#]*\/?/i, "")}`;
+  const refuse = (message: string, status: number) => {
+    const error = new RouterError("bad-request", message, status === 405 ? { code: "method_not_allowed" } : {});
+    const { body, headers } = errorResponse(error, errorShape(path), crypto.randomUUID());
+    headers.set("connection", "close");
+    return new Response(body, { status, headers });
+  };
+  if (hopMethods.has(method)) return refuse(`Cannot ${method}: the router does not take this method`, 405);
+  if (!soundHead(incoming)) {
+    return refuse("Cannot read the request: it must be HTTP/1.1 with one host header, or HTTP/1.0", 400);
+  }
+  try {
+    const headers = new Headers();
+    for (let i = 0; i < rawHeaders.length; i += 2) headers.append(rawHeaders[i], rawHeaders[i + 1]);
+    return new Request(`http://router${path}`, { method, headers, signal });
+  } catch {
+    return refuse("Cannot read the request: its method, path or headers are malformed", 400);
+  }
+}
+
+/** RFC 9112 section 3.2: one host, no more, and none only before HTTP/1.1. */
+function soundHead({ httpVersion, rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i].toLowerCase() === "host") hosts++;
+  return httpVersion === "1.1" ? hosts === 1 : httpVersion === "1.0" && hosts <= 1;
+}
+
+async function send(response: Response, outgoing: ServerResponse): Promise<void> {
+  const headers: string[] = [];
+  response.headers.forEach((value, name) => headers.push(name, value));
+  const reader = response.body?.getReader();
+  if (!reader) {
+    outgoing.writeHead(response.status, headers);
+    return void outgoing.end();
+  }
+  let chunk = await reader.read();
+  outgoing.writeHead(response.status, headers);
+  try {
+    while (!chunk.done) {
+      if (!outgoing.write(chunk.value)) await drained(outgoing);
+      if (outgoing.destroyed) return;
+      chunk = await reader.read();
+    }
+    outgoing.end();
+  } finally {
+    // Does nothing to a body that was read to its end.
+    await reader.cancel();
+  }
+}
+
+/** Resolves when the client has taken what was written, or is gone. */
+function drained(outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      outgoing.off("drain", done);
+      outgoing.off("close", done);
+      resolve();
+    };
+    outgoing.on("drain", done);
+    outgoing.on("close", done);
+    if (outgoing.destroyed) done();
+  });
+}
