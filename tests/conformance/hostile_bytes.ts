@@ -1,31 +1,23 @@
 /**
  * Requests that are wrong below the body: what a client with a socket of its own can send.
  *
- * The boundary between the runtime's HTTP server and the router lies here. The runtime itself answers what is not HTTP/1.1
- * with an empty `400 Bad Request` and closes: no part of the router sees such a request, so that body has no JSON. A chunked
- * body that breaks its framing ends the connection, with the router's answer or without one. Everything else reaches the
- * router and gets its JSON error.
+ * What is not HTTP/1.1, or breaks its framing, the port refuses before it is a request: 4xx with an error, of OpenAI's shape
+ * where no path is known, and the connection is closed. Everything else reaches the router and gets the error its path's
+ * clients read.
  */
 import { Prng } from "../../src/core/mod.ts";
 import { type ErrorShape, errorShape } from "../../src/protocol/mod.ts";
 
-/** Who answers, and how. */
-export type Answerer =
-  /** The router: 4xx with a JSON error. */
-  | "router"
-  /** The runtime: an empty 400, then the connection is closed. */
-  | "runtime"
-  /** The connection is closed; an answer, where there is one, is a 4xx. */
-  | "closed";
+/** Who answers, each with a 4xx and a JSON error: the router, or the port, which then closes the connection. */
+export type Answerer = "router" | "port";
 
 export interface BytesCase {
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly answerer: Answerer;
-  /** Shape of the router's error. */
+  /** Shape of the router's error; the port may know of no path. */
   readonly errors: ErrorShape;
-  /** Status of the router's answer. */
-  readonly status?: number;
+  readonly status: number;
 }
 
 /** Text whose characters are bytes. */
@@ -37,7 +29,7 @@ export function latin1(text: string): Uint8Array {
 const bad = "{x}";
 const smuggled = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
 
-type Shape = readonly [name: string, answerer: Answerer, status: number | undefined, text: string];
+type Shape = readonly [name: string, answerer: Answerer, status: number, text: string];
 
 function request(line: string, headers: readonly string[], body = ""): string {
   return [line, ...headers, "", body].join("\r\n");
@@ -47,8 +39,8 @@ function routed(name: string, status: number, text: string): Shape {
   return [name, "router", status, text];
 }
 
-function refused(name: string, text: string): Shape {
-  return [name, "runtime", 400, text];
+function refused(name: string, text: string, status = 400): Shape {
+  return [name, "port", status, text];
 }
 
 /** Bodies whose length is said twice, falsely or not at all. */
@@ -61,7 +53,7 @@ function framingShapes(path: string): Shape[] {
     refused("length over chunked", post([`content-length: ${5 + smuggled.length}`, chunked], `0\r\n\r\n${smuggled}`)),
     refused("chunked over length", post([chunked, "content-length: 6"], `0\r\n\r\n${smuggled}`)),
     refused("two lengths", post(["content-length: 3", "content-length: 4"], `${bad}y`)),
-    routed("one length twice", 400, post(["content-length: 3", "content-length: 3"], bad)),
+    refused("one length twice", post(["content-length: 3", "content-length: 3"], bad)),
     refused("a list of lengths", post(["content-length: 3, 3"], bad)),
     refused("length with a sign", post(["content-length: +3"], bad)),
     refused("negative length", post(["content-length: -3"], bad)),
@@ -70,27 +62,17 @@ function framingShapes(path: string): Shape[] {
     routed("length beyond the limit", 413, post(["content-length: 9007199254740993"], bad)),
     refused("empty length", post(["content-length:"], bad)),
     refused("space before the colon", post(["content-length : 3"], bad)),
-    refused("chunked in HTTP/1.0", post([chunked], `3\r\n${bad}\r\n0\r\n\r\n`, "1.0")),
+    routed("chunked in HTTP/1.0", 400, post([chunked], `3\r\n${bad}\r\n0\r\n\r\n`, "1.0")),
     refused("unknown coding", post(["transfer-encoding: xchunked"], `3\r\n${bad}\r\n0\r\n\r\n`)),
     refused("chunked not last", post(["transfer-encoding: chunked, identity"], `3\r\n${bad}\r\n0\r\n\r\n`)),
     refused("chunked twice", post(["transfer-encoding: chunked, chunked"], `3\r\n${bad}\r\n0\r\n\r\n`)),
     refused("identity coding", post(["transfer-encoding: identity"], bad)),
     routed("chunked body", 400, post([chunked], `3\r\n${bad}\r\n0\r\n\r\n`)),
-    routed("trailers", 400, post([chunked], `3\r\n${bad}\r\n0\r\ncontent-length: 5\r\nhost: y\r\n\r\n`)),
-    [
-      "chunk size of no digits",
-      "closed",
-      undefined,
-      post([chunked], `zz\r\n${bad}\r\n0\r\n\r\n`),
-    ],
-    ["chunk size beyond 64 bits", "closed", undefined, post([chunked], `fffffffffffffffffff\r\n${bad}\r\n0\r\n\r\n`)],
-    ["chunk longer than its size", "closed", undefined, post([chunked], `2\r\n${bad}\r\n0\r\n\r\n`)],
-    [
-      "chunk with a long extension",
-      "closed",
-      undefined,
-      post([chunked], `3;${"a".repeat(20_000)}\r\n${bad}\r\n0\r\n\r\n`),
-    ],
+    refused("trailers", post([chunked], `3\r\n${bad}\r\n0\r\ncontent-length: 5\r\nhost: y\r\n\r\n`)),
+    refused("chunk size of no digits", post([chunked], `zz\r\n${bad}\r\n0\r\n\r\n`)),
+    refused("chunk size beyond 64 bits", post([chunked], `fffffffffffffffffff\r\n${bad}\r\n0\r\n\r\n`)),
+    refused("chunk longer than its size", post([chunked], `2\r\n${bad}\r\n0\r\n\r\n`)),
+    routed("chunk with a long extension", 400, post([chunked], `3;${"a".repeat(20_000)}\r\n${bad}\r\n0\r\n\r\n`)),
   ];
 }
 
@@ -113,13 +95,13 @@ function headShapes(path: string): Shape[] {
     refused("empty name", post(["host: x", ": b"])),
     refused("no colon", post(["host: x", "hello"])),
     refused("header of 1 MB", post(["host: x", `x-a: ${"a".repeat(1_000_000)}`])),
-    refused("300 headers", post(["host: x", ...Array.from({ length: 300 }, (_, i) => `x-${i}: 1`)])),
+    routed("300 headers", 400, post(["host: x", ...Array.from({ length: 300 }, (_, i) => `x-${i}: 1`)])),
     refused("path of 70 kB", request(`POST /${"a".repeat(70_000)} HTTP/1.1`, ["host: x"])),
     refused("space in the path", request("POST /a b HTTP/1.1", ["host: x"])),
     refused("NUL in the path", request("POST /a\0b HTTP/1.1", ["host: x"])),
     refused("byte over 127 in the path", request(`POST ${path}/\xe9 HTTP/1.1`, ["host: x"])),
-    refused("upgrade", post(["host: x", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"])),
-    refused("upgrade to h2c", post(["host: x", "connection: upgrade", "upgrade: h2c"])),
+    routed("upgrade", 400, post(["host: x", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"])),
+    routed("upgrade to h2c", 400, post(["host: x", "connection: upgrade", "upgrade: h2c"])),
   ];
 }
 
@@ -129,18 +111,18 @@ function requestShapes(path: string): Shape[] {
     request(`POST ${target} HTTP/${version}`, [...headers, "content-length: 3"], bad);
   return [
     routed("HTTP/1.0", 400, post([], path, "1.0")),
-    routed("no host", 400, post([])),
+    refused("no host", post([])),
     routed("empty host", 400, post(["host:"])),
     routed("host that is none", 400, post(["host: a b[%"])),
-    routed("bare LF", 400, `POST ${path} HTTP/1.1\nhost: x\ncontent-length: 3\n\n${bad}`),
+    refused("bare LF", `POST ${path} HTTP/1.1\nhost: x\ncontent-length: 3\n\n${bad}`),
     routed("absolute target", 400, post(["host: x"], `http://evil.example${path}`)),
     routed("query of 20 kB", 400, post(["host: x"], `${path}?${"a".repeat(20_000)}`)),
     routed("bytes over 127 in a value", 400, post(["host: x", "x-a: \xe9\xff"])),
     routed("100-continue", 400, post(["host: x", "expect: 100-continue"])),
     routed("other expectation", 400, post(["host: x", "expect: the unexpected"])),
-    routed("unknown method", 405, request(`FOO ${path} HTTP/1.1`, ["host: x", "content-length: 3"], bad)),
-    routed("method in small letters", 405, request(`post ${path} HTTP/1.1`, ["host: x", "content-length: 3"], bad)),
-    routed("long method", 405, request(`${"A".repeat(200)} ${path} HTTP/1.1`, ["host: x"])),
+    refused("unknown method", request(`FOO ${path} HTTP/1.1`, ["host: x", "content-length: 3"], bad)),
+    refused("method in small letters", request(`post ${path} HTTP/1.1`, ["host: x", "content-length: 3"], bad)),
+    refused("long method", request(`${"A".repeat(200)} ${path} HTTP/1.1`, ["host: x"])),
     routed("TRACE", 405, request(`TRACE ${path} HTTP/1.1`, ["host: x"])),
     routed("OPTIONS", 405, request(`OPTIONS ${path} HTTP/1.1`, ["host: x"])),
     routed("GET", 405, request(`GET ${path} HTTP/1.1`, ["host: x"])),
@@ -149,8 +131,8 @@ function requestShapes(path: string): Shape[] {
 
 /** Requests for nothing that a body is posted to. */
 const otherShapes: readonly Shape[] = [
-  ["HTTP/2 and noise", "closed", undefined, `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${"\xff".repeat(100)}`],
-  routed("CONNECT", 405, request("CONNECT model:80 HTTP/1.1", ["host: x"])),
+  refused("HTTP/2 and noise", `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${"\xff".repeat(100)}`),
+  refused("CONNECT", request("CONNECT model:80 HTTP/1.1", ["host: x"]), 405),
   routed("TRACE of another path", 405, request("TRACE /other HTTP/1.1", ["host: x"])),
   routed("broken percent in a model's name", 404, request("GET /v1/models/%E0%A4%A HTTP/1.1", ["host: x"])),
   routed("model behind a host that is none", 404, request("GET /v1/models/x HTTP/1.1", ["host: ["])),
@@ -181,7 +163,7 @@ export function noise(count: number, seed: number): BytesCase[] {
     return {
       name: `noise ${i}`,
       bytes: latin1(`\x01${text}\r\n\r\n`),
-      answerer: "runtime",
+      answerer: "port",
       errors: "openai",
       status: 400,
     };

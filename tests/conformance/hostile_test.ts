@@ -71,19 +71,13 @@ async function sendBody(url: string, hostile: BodyCase, id: string): Promise<voi
 }
 
 async function sendBytes(port: number, { name, bytes, answerer, errors, status }: BytesCase): Promise<void> {
-  const answersMax = answerer === "router" ? 1 : Infinity;
+  const answersMax = answerer === "port" ? Infinity : 1;
   const { answers, closed } = await rawExchange(port, [bytes], { quietMs, answersMax });
-  if (answerer !== "router") ok(closed, `${name}: the connection must be closed`);
-  if (answerer === "runtime") {
-    deepStrictEqual(answers.map(({ status, body }) => [status, body]), [[400, ""]], name);
-    return;
-  }
-  if (answerer === "router") equal(answers.length, 1, `${name}: must be answered`);
-  for (const answer of answers) {
-    if (status !== undefined) equal(answer.status, status, `${name}: ${answer.body}`);
-    ok(answer.status >= 400 && answer.status < 500, name);
-    checkError(answer.body, errors, name);
-  }
+  if (answerer === "port") ok(closed, `${name}: the connection must be closed`);
+  equal(answers.length, 1, `${name}: must be answered once`);
+  const [answer] = answers;
+  equal(answer.status, status, `${name}: ${answer.body}`);
+  checkError(answer.body, answerer === "port" && answer.body.startsWith('{"error":') ? "openai" : errors, name);
 }
 
 /** A valid request is served: the process is alive. */
@@ -165,9 +159,9 @@ Deno.test("what follows a request on its connection is never taken for its body,
       quietMs,
       answersMax: Infinity,
     });
-    deepStrictEqual(garbage.answers.map(({ status }) => status), [400, 400]);
+    ok(garbage.answers.length > 0 && garbage.answers.length <= 2);
+    for (const { status } of garbage.answers) equal(status, 400);
     checkError(garbage.answers[0].body, "openai", "before the garbage");
-    equal(garbage.answers[1].body, "");
     ok(garbage.closed);
     equal(server.requests.length, 0);
     await unharmed(stage, server);
@@ -191,7 +185,7 @@ Deno.test("heads with random damage reach a model server only as whole requests 
       for (const { status, body } of answers) {
         if (status === 200) continue;
         ok(status >= 400 && status < 500, `${status} ${body}`);
-        if (body !== "") checkError(body, "openai", new TextDecoder("latin1").decode(bytes));
+        checkError(body, "openai", new TextDecoder("latin1").decode(bytes));
       }
     });
     for (const { head } of server.requests) {

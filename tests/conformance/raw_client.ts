@@ -77,11 +77,35 @@ function parseAnswers(text: string): RawAnswer[] {
       }),
     );
     const from = end + 4;
-    const to = from + Number(headers.get("content-length") ?? 0);
-    if (to > text.length) break;
-    const interim = status[1].startsWith("1");
-    if (!interim) answers.push({ status: Number(status[1]), headers, body: text.slice(from, to) });
-    at = interim ? from : to;
+    const chunked = headers.get("transfer-encoding") === "chunked";
+    const content = chunked ? chunks(text, from) : plain(text, from, Number(headers.get("content-length") ?? 0));
+    if (!content) break;
+    // Interim answers are none.
+    if (!status[1].startsWith("1")) answers.push({ status: Number(status[1]), headers, body: content.body });
+    at = content.end;
   }
   return answers;
+}
+
+interface Content {
+  readonly body: string;
+  /** Where the next answer begins. */
+  readonly end: number;
+}
+
+/** Undefined while the body is not whole. */
+function plain(text: string, from: number, length: number): Content | undefined {
+  return from + length > text.length ? undefined : { body: text.slice(from, from + length), end: from + length };
+}
+
+function chunks(text: string, from: number): Content | undefined {
+  for (let at = from, body = "";;) {
+    const end = text.indexOf("\r\n", at);
+    if (end < 0) return undefined;
+    const size = parseInt(text.slice(at, end), 16);
+    at = end + 2 + size + 2;
+    if (at > text.length) return undefined;
+    if (size === 0) return { body, end: at };
+    body += text.slice(end + 2, end + 2 + size);
+  }
 }
