@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { RouterError } from "../core/mod.ts";
+import { type BodySource, SourcedResponse } from "../pipeline/mod.ts";
 import { errorResponse, errorShape } from "../protocol/mod.ts";
 
 export interface ListenerOptions {
@@ -151,24 +152,24 @@ function soundHead({ httpVersion, rawHeaders }: IncomingMessage): boolean {
 async function send(response: Response, outgoing: ServerResponse): Promise<void> {
   const headers: string[] = [];
   response.headers.forEach((value, name) => headers.push(name, value));
-  const reader = response.body?.getReader();
-  if (!reader) {
-    outgoing.writeHead(response.status, headers);
-    return void outgoing.end();
-  }
-  let chunk = await reader.read();
   outgoing.writeHead(response.status, headers);
+  const source = response instanceof SourcedResponse ? response.source : sourceOf(response);
   try {
-    while (!chunk.done) {
-      if (!outgoing.write(chunk.value)) await drained(outgoing);
+    for (let bytes = await source?.read(); bytes; bytes = await source?.read()) {
+      if (!outgoing.write(bytes)) await drained(outgoing);
       if (outgoing.destroyed) return;
-      chunk = await reader.read();
     }
     outgoing.end();
   } finally {
-    // Does nothing to a body that was read to its end.
-    await reader.cancel();
+    source?.cancel();
   }
+}
+
+/** The body of an ordinary response. */
+function sourceOf({ body }: Response): BodySource | undefined {
+  if (!body) return undefined;
+  const reader = body.getReader();
+  return { read: async () => (await reader.read()).value ?? null, cancel: () => void reader.cancel() };
 }
 
 /** Resolves when the client has taken what was written, or is gone. */

@@ -2,6 +2,7 @@ import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
 import {
   type BodyEdit,
   BodyObserver,
+  type ErrorShape,
   forwardedHeaders,
   ModelNameRestorer,
   returnedHeaders,
@@ -9,6 +10,7 @@ import {
 } from "../protocol/mod.ts";
 import type { RetryReason } from "../telemetry/mod.ts";
 import { type FailureKind, type ResponseHead, UpstreamFailure, type UpstreamRequest } from "../upstream/mod.ts";
+import { type BodySource, SourcedResponse } from "./answer.ts";
 import type { RequestLife } from "./life.ts";
 import type { Placed } from "./dispatch.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -68,7 +70,7 @@ export async function attempt(
       return new Response(body, init);
     }
     life.answering = true;
-    return new Response(streamBody(life, first.bytes, edits, sse), init);
+    return new SourcedResponse(new AnswerBody(life, first.bytes, edits, sse), init);
   } catch (error) {
     throw attemptError(error);
   }
@@ -149,66 +151,70 @@ async function readFirst(life: RequestLife, whole: boolean): Promise<{ bytes: Ui
   }
 }
 
-/**
- * The rest of the body, read from the server only as the client takes it: nothing is buffered here beyond one read.
- */
-function streamBody(
-  life: RequestLife,
-  first: Uint8Array,
-  edits: readonly BodyEdit[],
-  sse: boolean,
-): ReadableStream<Uint8Array> {
-  let pending: Uint8Array | undefined = first;
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      try {
-        for (;;) {
-          const bytes: Uint8Array | null = pending ?? await life.exchange!.read();
-          if (bytes === null) {
-            const rest = applyEdits(edits, new Uint8Array(), true);
-            if (rest.length > 0) controller.enqueue(rest);
-            controller.close();
-            return life.end(outcomeOf(life.status));
-          }
-          if (bytes !== pending) life.sawChunk(bytes);
-          pending = undefined;
-          const out = edits.length > 0 ? applyEdits(edits, bytes, false) : bytes;
-          if (out.length > 0) return controller.enqueue(out);
-        }
-      } catch (error) {
-        breakOff(life, controller, error, sse);
+/** The rest of the body, read from the server only as the client takes it: nothing is buffered here beyond one read. */
+class AnswerBody implements BodySource {
+  readonly #life: RequestLife;
+  readonly #edits: readonly BodyEdit[];
+  readonly #sse: boolean;
+  #first: Uint8Array | undefined;
+  #done = false;
+
+  constructor(life: RequestLife, first: Uint8Array, edits: readonly BodyEdit[], sse: boolean) {
+    this.#life = life;
+    this.#first = first;
+    this.#edits = edits;
+    this.#sse = sse;
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    if (this.#done) return null;
+    try {
+      for (;;) {
+        const bytes = this.#first ?? await this.#life.exchange!.read();
+        if (bytes === null) return this.#end();
+        if (this.#first) this.#first = undefined;
+        else this.#life.sawChunk(bytes);
+        const out = this.#edits.length > 0 ? applyEdits(this.#edits, bytes, false) : bytes;
+        if (out.length > 0) return out;
       }
-    },
-    cancel() {
-      life.end("client-disconnect");
-    },
-  }, { highWaterMark: 0 });
+    } catch (error) {
+      return this.#breakOff(error);
+    }
+  }
+
+  cancel(): void {
+    this.#done = true;
+    this.#life.end("client-disconnect");
+  }
+
+  #end(): Uint8Array | null {
+    this.#done = true;
+    this.#life.end(outcomeOf(this.#life.status));
+    const rest = applyEdits(this.#edits, new Uint8Array(), true);
+    return rest.length > 0 ? rest : null;
+  }
+
+  /** The server was lost in the middle of an answer: a stream is told so in its own format, another body is cut off. */
+  #breakOff(error: unknown): Uint8Array {
+    this.#done = true;
+    const life = this.#life;
+    const timedOut = upstreamError(error).outcome === "upstream-timeout";
+    const lost = new RouterError(timedOut ? "upstream-timeout" : "upstream-aborted", lostMessage, { cause: error });
+    if (life.ended) throw lost;
+    life.failedMidStream();
+    life.end(lost.outcome, lost);
+    if (!this.#sse) throw lost;
+    // An empty line first: the last event may have been cut in the middle.
+    return new TextEncoder().encode(`\n\n${lostEvent(life.inbound.errorShape)}\n\n`);
+  }
 }
 
-/** The server was lost in the middle of an answer: a stream is told so in its own format, another body is cut off. */
-function breakOff(
-  life: RequestLife,
-  controller: ReadableStreamDefaultController<Uint8Array>,
-  error: unknown,
-  sse: boolean,
-): void {
-  const failure = upstreamError(error);
-  const message = "The model server ended the response early";
-  const detail = new RouterError(
-    failure.outcome === "upstream-timeout" ? "upstream-timeout" : "upstream-aborted",
-    message,
-    { cause: error },
-  );
-  if (life.ended) return controller.error(detail);
-  life.failedMidStream();
-  life.end(detail.outcome, detail);
-  if (!sse) return controller.error(detail);
-  const body = life.inbound.errorShape === "anthropic"
-    ? `event: error\ndata: ${JSON.stringify({ type: "error", error: { type: "api_error", message } })}`
-    : `data: ${JSON.stringify({ error: { message, type: "server_error", param: null, code: "upstream_aborted" } })}`;
-  // An empty line first: the last event may have been cut in the middle.
-  controller.enqueue(new TextEncoder().encode(`\n\n${body}\n\n`));
-  controller.close();
+const lostMessage = "The model server ended the response early";
+
+function lostEvent(shape: ErrorShape): string {
+  const error = { message: lostMessage, type: "server_error", param: null, code: "upstream_aborted" };
+  if (shape === "openai") return `data: ${JSON.stringify({ error })}`;
+  return `event: error\ndata: ${JSON.stringify({ type: "error", error: { type: "api_error", message: lostMessage } })}`;
 }
 
 function attemptError(error: unknown): unknown {
