@@ -18,7 +18,8 @@
  *   router_idle_cores                  CPU of the idle router with one endpoint
  *   added_ttfb_ms_p50, added_ttfb_ms_p99   first body byte of a stream by the router, less the same quantile when asked of the
  *                                      upstream directly; one request at a time, taking turns
- *   chunks_per_s                       chunks the client received through the router, of `--streams` × 1000 / `--gap`
+ *   chunks_per_s                       chunks the client received through the router, of `--streams` × 1000 / `--gap`; a
+ *                                      measurement with fewer than 97 % of them is left out
  */
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import { Child, startCpuWatch } from "./lib/child.ts";
@@ -30,6 +31,8 @@ interface Setting {
   readonly gapMs: number;
   readonly seconds: number;
   readonly rounds: number;
+  /** A measurement in which fewer of the chunks due came than this share had too little CPU to tell anything. */
+  readonly chunkShareMin: number;
   /** Until all streams run. */
   readonly rampMs: number;
   /** Requests each way in a round of the first-byte measurement. */
@@ -58,12 +61,13 @@ export const stream: Bench = {
   ],
   async run(flags: Flags, context: BenchContext): Promise<Report> {
     const setting: Setting = context.smoke
-      ? { streams: 5, gapMs: 10, seconds: 0.5, rounds: 1, rampMs: 100, firstBytes: 10 }
+      ? { streams: 5, gapMs: 10, seconds: 0.5, rounds: 1, chunkShareMin: 0, rampMs: 100, firstBytes: 10 }
       : {
         streams: positiveInteger(flags, "streams"),
         gapMs: positive(flags, "gap"),
         seconds: positive(flags, "seconds"),
         rounds: positiveInteger(flags, "rounds"),
+        chunkShareMin: 0.97,
         rampMs: 1000,
         firstBytes: 300,
       };
@@ -148,7 +152,7 @@ async function measureIdle(subjects: readonly Subject[], { seconds, rampMs }: Se
   }
 }
 
-/** CPU µs a chunk of one program, less its idle share. */
+/** CPU µs a chunk of one program, less its idle share; NaN when the chunks did not come at their pace. */
 async function measureChunks(subject: Subject, setting: Setting, figures: Figures): Promise<number> {
   const { streams: count, gapMs, seconds, rampMs } = setting;
   const chunksEach = Math.ceil((seconds * 1000 + 4 * rampMs) / gapMs);
@@ -160,6 +164,7 @@ async function measureChunks(subject: Subject, setting: Setting, figures: Figure
   const { cpuS, wallS } = watch();
   const chunks = streams.chunks - before;
   await streams.stop();
+  if (chunks < setting.chunkShareMin * count * wallS * 1000 / gapMs) return NaN;
   const usPerChunk = (cpuS - subject.idleCores * wallS) * 1e6 / chunks;
   figures.add(`${subject.name}_us_per_chunk`, usPerChunk);
   if (subject.name === "router") figures.add("chunks_per_s", chunks / wallS);
