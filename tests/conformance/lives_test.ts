@@ -4,6 +4,7 @@
  */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { type Outcome, Prng, sleep } from "../../src/core/mod.ts";
+import { SourcedResponse } from "../../src/pipeline/mod.ts";
 import { outcomeTable } from "../../src/protocol/mod.ts";
 import type { RequestRecord } from "../../src/telemetry/mod.ts";
 import { type LifeRequest, lifeRequests } from "./life_requests.ts";
@@ -63,8 +64,7 @@ class Life {
 
   /** The body's text as far as it was read; undefined when the client did not take all of it. */
   async #read(response: Response, manner: Manner): Promise<string | undefined> {
-    if (response.body === null) return "";
-    const reader = response.body.getReader();
+    const reader = this.#reader(response);
     let text = "";
     try {
       for (;;) {
@@ -74,7 +74,11 @@ class Life {
           return undefined;
         }
         const { value, done } = await reader.read();
-        if (done) return text;
+        if (done) {
+          // The port does so after every answer.
+          await reader.cancel();
+          return text;
+        }
         text += decoder.decode(value, { stream: true });
         // A client that is slow to take the next piece.
         if (this.#prng.below(10) === 0) await sleep(this.#world.clock, this.#prng.below(20));
@@ -82,6 +86,21 @@ class Life {
     } catch {
       return undefined;
     }
+  }
+
+  /** One of the two ways to take a body: as the port does, or as a web stream. */
+  #reader(response: Response): Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel"> {
+    if (!(response instanceof SourcedResponse) || this.#prng.below(2) === 0) {
+      return (response.body ?? new Blob().stream()).getReader();
+    }
+    const { source } = response;
+    return {
+      read: async () => {
+        const value = await source.read();
+        return value === null ? { done: true, value: undefined } : { done: false, value };
+      },
+      cancel: () => Promise.resolve(source.cancel()),
+    };
   }
 
   #check(record: RequestRecord, response: Response, text: string | undefined): void {
