@@ -19,6 +19,9 @@ export interface ListenerOptions {
 const headBytesMax = 65_536;
 // Above the 60 s after which common load balancers close an idle connection: the side that may send closes first.
 const keepAliveMs = 75_000;
+// A head is one packet or two; a body of 64 MiB takes 256 s at 2 Mbit/s.
+const headersMs = 30_000;
+const requestMs = 300_000;
 
 /** What the apps are told of a request beside the `Request` itself, as Hono's bindings. */
 export interface Bindings {
@@ -28,13 +31,15 @@ export interface Bindings {
 
 type Handler = (request: Request, bindings: Bindings) => Response | Promise<Response>;
 
+const refusals = { 400: "Bad Request", 405: "Method Not Allowed", 408: "Request Timeout" } as const;
+
 /** Answers what did not become a request, and closes. Its path is not known, so the error has OpenAI's shape. */
-function refuseRaw(socket: Socket, status: 400 | 405, reason: string): void {
+function refuseRaw(socket: Socket, status: keyof typeof refusals, reason: string): void {
   if (!socket.writable) return void socket.destroy();
   const body = JSON.stringify({
     error: { message: `Cannot read the request: ${reason}`, type: "invalid_request_error", param: null, code: null },
   });
-  const head = `HTTP/1.1 ${status} ${status === 400 ? "Bad Request" : "Method Not Allowed"}`;
+  const head = `HTTP/1.1 ${status} ${refusals[status]}`;
   socket.end(
     `${head}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
@@ -56,6 +61,8 @@ export class Listener {
       maxHeaderSize: headBytesMax,
       keepAliveTimeout: keepAliveMs,
       requireHostHeader: false,
+      headersTimeout: headersMs,
+      requestTimeout: requestMs,
     });
     const take = (incoming: IncomingMessage, outgoing: ServerResponse) => {
       answer(handler, incoming, outgoing).catch((error) => {
@@ -66,7 +73,10 @@ export class Listener {
     server.on("request", take);
     // An expectation other than 100-continue asks for nothing the router knows: the request is judged by the rest of it.
     server.on("checkExpectation", take);
-    server.on("clientError", (_error, socket: Socket) => refuseRaw(socket, 400, "it is not valid HTTP/1.1"));
+    server.on("clientError", ({ code }: { code?: string }, socket: Socket) => {
+      if (code === "ERR_HTTP_REQUEST_TIMEOUT") refuseRaw(socket, 408, "it did not arrive in time");
+      else refuseRaw(socket, 400, "it is not valid HTTP/1.1");
+    });
     server.on("connect", (_request, socket: Socket) => refuseRaw(socket, 405, "the router is no tunnel"));
     return new Promise((resolve, reject) => {
       server.once("error", reject);

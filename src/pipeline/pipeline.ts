@@ -179,7 +179,9 @@ function statusOf(outcome: Outcome): number {
 }
 
 function modelNotFound(model: string): RouterError {
-  return new RouterError("model-not-found", `The model \`${model}\` does not exist`, {
+  // A name may be as long as a body; the error repeats what a person can read.
+  const shown = model.length > 200 ? `${model.slice(0, 200)}…` : model;
+  return new RouterError("model-not-found", `The model \`${shown}\` does not exist`, {
     param: "model",
     code: "model_not_found",
   });

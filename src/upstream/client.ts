@@ -133,25 +133,25 @@ export class UpstreamClient {
   /** @internal */
   async dial(target: UpstreamTarget, signal: AbortSignal): Promise<Http1Connection> {
     if (this.options.dial) return new Http1Connection(await this.options.dial(target, signal));
-    if (target.scheme === "https") return new Http1Connection(await this.#dialTls(target, signal));
-    const connection = await Deno.connect({ hostname: bareHost(target), port: target.port, signal });
-    connection.setNoDelay(true);
-    return new Http1Connection(connection);
+    const tcp = await Deno.connect({ hostname: bareHost(target), port: target.port, signal });
+    tcp.setNoDelay(true);
+    return new Http1Connection(target.scheme === "https" ? await this.#dialTls(target, tcp, signal) : tcp);
   }
 
-  async #dialTls(target: UpstreamTarget, signal: AbortSignal): Promise<Deno.TlsConn> {
-    const connection = await Deno.connectTls({
-      hostname: bareHost(target),
-      port: target.port,
-      caCerts: this.options.caCerts ? [...this.options.caCerts] : undefined,
-      alpnProtocols: ["http/1.1"],
-    });
-    // connectTls takes no signal: a connection that comes after the abort is closed.
-    if (signal.aborted) {
-      connection.close();
-      throw signal.reason;
+  async #dialTls(target: UpstreamTarget, tcp: Deno.TcpConn, signal: AbortSignal): Promise<Deno.TlsConn> {
+    const caCerts = this.options.caCerts ? [...this.options.caCerts] : undefined;
+    const tls = await Deno.startTls(tcp, { hostname: bareHost(target), caCerts, alpnProtocols: ["http/1.1"] });
+    const stop = () => tls.close();
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      await tls.handshake();
+      return tls;
+    } catch (error) {
+      if (!signal.aborted) tls.close();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
     }
-    return connection;
   }
 
   /** @internal An exchange has ended; its connection is kept when it may be used again. */

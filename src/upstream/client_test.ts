@@ -210,3 +210,25 @@ Deno.test("UpstreamClient hears a server that refuses before the body is sent", 
   client.close();
   await server.stop();
 });
+
+Deno.test("UpstreamClient gives up a TLS handshake that is never answered", async () => {
+  const clock = new VirtualClock();
+  let taken!: () => void;
+  const accepted = new Promise<void>((resolve) => taken = resolve);
+  const server = rawServer(async (conn) => {
+    taken();
+    await conn.read(new Uint8Array(4096));
+    await conn.read(new Uint8Array(4096));
+  });
+  const client = new UpstreamClient({ clock });
+  const refused = rejects(
+    client.send({ ...server.target, scheme: "https" }, get).head,
+    (error) => error instanceof UpstreamFailure && error.kind === "connect-timeout",
+  );
+  await accepted;
+  clock.advance(2_500);
+  await refused;
+  equal(client.active, 0);
+  client.close();
+  await server.stop();
+});
