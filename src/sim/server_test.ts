@@ -136,7 +136,9 @@ Deno.test("refuse closes the port and cuts streams; the port opens again after r
     const healthy = async () => {
       for (let i = 0; i < 500; i++) {
         try {
-          return (await fetch(`${server.url}/health`)).status;
+          const { status, body } = await fetch(`${server.url}/health`);
+          await body?.cancel();
+          return status;
         } catch {
           await sleep(systemClock, 5);
         }

@@ -13,7 +13,9 @@ Deno.test("worker.ts answers each command once: start, faults, stop, and what fa
     ok(failed.kind === "failed" && /speed: must be above 0/.test(failed.message));
     const started = await ask({ kind: "start", options: { port: 0, name: "w" } });
     ok(started.kind === "started" && started.podName === "w");
-    equal((await fetch(`${started.url}/health`)).status, 200);
+    const health = await fetch(`${started.url}/health`);
+    equal(health.status, 200);
+    await health.body?.cancel();
     equal((await ask({ kind: "faults", change: { "slow-factor": 2 } })).kind, "done");
     equal((await ask({ kind: "faults", change: { "slow": 2 } })).kind, "failed");
     equal((await ask({ kind: "stop" })).kind, "done");

@@ -7,7 +7,11 @@ Deno.test("a request that failed at every ready endpoint goes to one that was ta
   await using ready = new RecordingServer();
   const config = { pool: { ejection: { time: "30s" } } };
   await withRouter({ endpoints: [ejected.url, ready.url], config }, async (stage) => {
-    const send = async () => (await post(`${stage.url}/v1/completions`, { model: "known", prompt: "x" })).status;
+    const send = async () => {
+      const { status, body } = await post(`${stage.url}/v1/completions`, { model: "known", prompt: "x" });
+      await body?.cancel();
+      return status;
+    };
     const states = () => stage.router.pool.snapshot().map(({ state }) => state);
     ejected.cuts = 5;
     while (ejected.cuts > 0) equal(await send(), 200);
