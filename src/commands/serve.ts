@@ -32,11 +32,13 @@ export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
     const router = await Router.start(config, host);
     const reloader = new Reloader(router, effective, systemClock, seen);
     announce(router, demo, host);
-    await untilSignal(host, reloader);
+    host.onSignal("SIGHUP", () => void reloader.reload());
+    await untilSignal(host);
     reloader.stop();
     router.log.info("Shutting down: running requests may finish", { requests: router.pipeline.active });
-    await router.stop(router.config.server.drainTimeoutMs);
-    return 0;
+    const stopped = router.stop(router.config.server.drainTimeoutMs).then(() => 0);
+    // Asked a second time, it goes at once.
+    return await Promise.race([stopped, untilSignal(host).then(() => 1)]);
   } catch (error) {
     if (error instanceof ConfigError) {
       host.err(error.message);
@@ -85,11 +87,10 @@ function announce(router: Router, demo: WorkerServers | undefined, host: Process
   });
 }
 
-/** Resolves at SIGTERM or SIGINT; SIGHUP reloads. A second signal to end does not wait for requests. */
-function untilSignal(host: ProcessHost, reloader: Reloader): Promise<void> {
+/** Resolves at the next SIGTERM or SIGINT. */
+function untilSignal(host: ProcessHost): Promise<void> {
   return new Promise((resolve) => {
     host.onSignal("SIGTERM", resolve);
     host.onSignal("SIGINT", resolve);
-    host.onSignal("SIGHUP", () => void reloader.reload());
   });
 }

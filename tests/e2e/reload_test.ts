@@ -175,3 +175,18 @@ fact(
       match(program.err.seen.join("\n"), /Requests are cut off as the drain timeout is over/);
     }, { server: "drainTimeout: 500ms" }),
 );
+
+fact(
+  "a second SIGTERM ends the program at once, with exit code 1",
+  () =>
+    withRunning(1, async ({ program, url, sims }) => {
+      const stream = await startStream(url, 20_000);
+      program.signal("SIGTERM");
+      await program.err.find(/"message":"Shutting down/);
+      const rest = stream.rest().catch(() => "cut");
+      program.signal("SIGTERM");
+      equal(await program.exit(), 1);
+      ok(!(await rest).endsWith("data: [DONE]\n\n"));
+      await until("the engine is idle", () => busy(sims[0]) === 0);
+    }),
+);
