@@ -12,10 +12,20 @@ import {
 
 const encoder = new TextEncoder();
 
+/** Writes a whole line. To a pipe that nobody reads any more nothing is written: serving goes on without its log. */
+function write(stream: { writeSync(bytes: Uint8Array): number }, line: string): void {
+  const bytes = encoder.encode(`${line}\n`);
+  try {
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  } catch {
+    // There is no other place to say so.
+  }
+}
+
 const host: ProcessHost = {
   env: Deno.env.toObject(),
-  out: (line) => void Deno.stdout.writeSync(encoder.encode(`${line}\n`)),
-  err: (line) => void Deno.stderr.writeSync(encoder.encode(`${line}\n`)),
+  out: (line) => write(Deno.stdout, line),
+  err: (line) => write(Deno.stderr, line),
   errIsTerminal: Deno.stderr.isTerminal(),
   onSignal: (signal, listener) => Deno.addSignalListener(signal, listener),
 };

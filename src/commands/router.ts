@@ -43,6 +43,7 @@ export class Router {
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
   readonly #stopLag: () => void;
   #config: Config;
+  #setup: SchedulingSetup;
   #rewriter: ModelRewriter;
   #edge: Listener | undefined;
   #admin: Listener | undefined;
@@ -80,6 +81,7 @@ export class Router {
     host: Pick<ProcessHost, "out" | "err" | "errIsTerminal">,
   ) {
     this.#config = config;
+    this.#setup = setup;
     this.#seed = config.scheduling.seed ?? randomSeed();
     const clock = this.#clock;
     this.log = new Logger({
@@ -139,9 +141,13 @@ export class Router {
    */
   async reload(config: Config): Promise<void> {
     const setup = schedulingSetup(config);
-    const scheduler = this.#buildScheduler(setup);
+    // Sessions and other state of the plugins live in the scheduler: an equal plan goes on with it.
+    const samePlan = JSON.stringify(setup.plan) === JSON.stringify(this.#setup.plan);
+    const scheduler = samePlan ? this.#parts.scheduler : this.#buildScheduler(setup);
     await this.pool.setDiscovery([...discoveries(config, this.#clock), ...setup.discovery]);
-    const kept = restartKeys(this.#config, config);
+    // What an EndpointPickerConfig says of prefixes and metrics counts, not what stands beside it.
+    const kept = restartKeys({ ...this.#config, prefix: this.#setup.prefix }, { ...config, prefix: setup.prefix });
+    if (JSON.stringify(this.#setup.pool) !== JSON.stringify(setup.pool)) kept.push("metrics-data-source");
     if (kept.length > 0) this.log.warn("Some changes take effect at the next start only", { keys: kept });
     this.#warn(config, setup);
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
@@ -154,6 +160,7 @@ export class Router {
     this.#upstream.options = { ...this.#upstream.options, ...upstreamOptions(config) };
     this.log.setLevel(config.observe.logLevel);
     this.#config = config;
+    this.#setup = setup;
   }
 
   /** Turns readiness off, lets running requests end for at most `drainTimeoutMs`, then closes everything. */
@@ -197,9 +204,9 @@ export class Router {
       config: () => this.#config,
       bodyBytesMax,
     });
-    const onError = (error: unknown) => this.#answerFailed(error);
-    this.#edge = await Listener.open((request, bindings) => edge.fetch(request, bindings), { ...server, onError });
-    this.#admin = await Listener.open((request, bindings) => pages.fetch(request, bindings), { ...admin, onError });
+    const port = { clock: this.#clock, onError: (error: unknown) => this.#answerFailed(error) };
+    this.#edge = await Listener.open((request, bindings) => edge.fetch(request, bindings), { ...server, ...port });
+    this.#admin = await Listener.open((request, bindings) => pages.fetch(request, bindings), { ...admin, ...port });
   }
 
   /** An answer broke off on its way out. One whose model server was lost has its access line already. */
@@ -259,7 +266,10 @@ export class Router {
       },
       events: {
         onGeometry: (slot, blocks, tokens) => this.index.setCapacity(slot, blocks, tokens),
-        onSlotFreed: (slot) => this.index.clear(slot),
+        onSlotFreed: (slot, { name }) => {
+          this.index.clear(slot);
+          this.metrics.forgetEndpoint(name);
+        },
       },
       observer: this.#poolObserver(),
     });

@@ -57,7 +57,7 @@ async function decide({ req: { raw: request }, env }: Context<Env>, parts: Admin
     const body = await readBody(request.headers, env.incoming, parts.bodyBytesMax());
     const report = parts.pipeline.explain({
       id,
-      api: apiPaths[path] ?? "passthrough",
+      api: Object.hasOwn(apiPaths, path) ? apiPaths[path] : "passthrough",
       method: "POST",
       path,
       headers: request.headers,

@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { RouterError } from "../core/mod.ts";
+import { type Clock, RouterError } from "../core/mod.ts";
 import { type BodySource, SourcedResponse } from "../pipeline/mod.ts";
 import { errorResponse, errorShape } from "../protocol/mod.ts";
 
@@ -12,6 +12,7 @@ export interface ListenerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  readonly clock: Clock;
   /** An answer could not be finished: its body failed on the way out. */
   readonly onError: (error: unknown) => void;
 }
@@ -22,6 +23,8 @@ const keepAliveMs = 75_000;
 // A head is one packet or two; a body of 64 MiB takes 256 s at 2 Mbit/s.
 const headersMs = 30_000;
 const requestMs = 300_000;
+// A client that takes no byte for so long has gone without saying so; the model server's place is worth more.
+const stallMs = 120_000;
 
 /** What the apps are told of a request beside the `Request` itself, as Hono's bindings. */
 export interface Bindings {
@@ -56,7 +59,7 @@ export class Listener {
   }
 
   /** Opens the port. Rejects with the system's error, which has a `code` such as `EADDRINUSE`. */
-  static open(handler: Handler, { host, port, onError }: ListenerOptions): Promise<Listener> {
+  static open(handler: Handler, { host, port, clock, onError }: ListenerOptions): Promise<Listener> {
     const server = createServer({
       maxHeaderSize: headBytesMax,
       keepAliveTimeout: keepAliveMs,
@@ -64,8 +67,9 @@ export class Listener {
       headersTimeout: headersMs,
       requestTimeout: requestMs,
     });
+    const turns: Turns = { last: new WeakMap(), begun: new WeakSet() };
     const take = (incoming: IncomingMessage, outgoing: ServerResponse) => {
-      answer(handler, incoming, outgoing).catch((error) => {
+      answer(handler, incoming, outgoing, turns, clock).catch((error) => {
         outgoing.destroy();
         onError(error);
       });
@@ -73,11 +77,16 @@ export class Listener {
     server.on("request", take);
     // An expectation other than 100-continue asks for nothing the router knows: the request is judged by the rest of it.
     server.on("checkExpectation", take);
+    const refuse = (socket: Socket, status: keyof typeof refusals, reason: string) => {
+      // In the middle of an answer a refusal would be taken for its body.
+      if (turns.begun.has(socket)) socket.destroy();
+      else refuseRaw(socket, status, reason);
+    };
     server.on("clientError", ({ code }: { code?: string }, socket: Socket) => {
-      if (code === "ERR_HTTP_REQUEST_TIMEOUT") refuseRaw(socket, 408, "it did not arrive in time");
-      else refuseRaw(socket, 400, "it is not valid HTTP/1.1");
+      if (code === "ERR_HTTP_REQUEST_TIMEOUT") refuse(socket, 408, "it did not arrive in time");
+      else refuse(socket, 400, "it is not valid HTTP/1.1");
     });
-    server.on("connect", (_request, socket: Socket) => refuseRaw(socket, 405, "the router is no tunnel"));
+    server.on("connect", (_request, socket: Socket) => refuse(socket, 405, "the router is no tunnel"));
     return new Promise((resolve, reject) => {
       server.once("error", reject);
       server.listen(port, host, () => resolve(new Listener(server)));
@@ -100,21 +109,47 @@ export class Listener {
   }
 }
 
-async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+/** What is under way on each connection: the answer its next request waits for, and whether one has begun. */
+interface Turns {
+  readonly last: WeakMap<Socket, Promise<void>>;
+  readonly begun: WeakSet<Socket>;
+}
+
+/**
+ * Answers one request. Requests of one connection are served one after the other, as their answers must be sent: work for
+ * a later one would go on unseen if the client left while an earlier answer was on its way.
+ */
+async function answer(
+  handler: Handler,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  turns: Turns,
+  clock: Clock,
+): Promise<void> {
+  const { socket } = incoming;
   const gone = new AbortController();
-  outgoing.once("close", () => {
-    if (!outgoing.writableFinished) gone.abort(new DOMException("The client left", "AbortError"));
-  });
-  const request = requestOf(incoming, gone.signal);
-  const bindings: Bindings = { incoming: bodyOf(incoming) };
-  const response = request instanceof Request ? await handler(request, bindings) : request;
-  // What was not read of a refused body is let go, so that a client still sending gets to read its answer.
-  if (!incoming.readableEnded) incoming.resume();
+  const leave = () => gone.abort(new DOMException("The client left", "AbortError"));
+  socket.once("close", leave);
+  const before = turns.last.get(socket);
+  const turn = Promise.withResolvers<void>();
+  turns.last.set(socket, turn.promise);
   try {
-    await send(response, outgoing, incoming.httpVersion === "1.1");
+    if (before) await before;
+    if (socket.destroyed) return;
+    const request = requestOf(incoming, gone.signal);
+    const response = request instanceof Request ? await handler(request, { incoming: bodyOf(incoming) }) : request;
+    // What was not read of a refused body is let go, so that a client still sending gets to read its answer.
+    if (!incoming.readableEnded) incoming.resume();
+    turns.begun.add(socket);
+    await send(response, outgoing, incoming.httpVersion === "1.1", () => drained(outgoing, gone.signal, clock));
   } catch (error) {
     // To a client that left nothing is owed.
     if (!gone.signal.aborted) throw error;
+  } finally {
+    socket.off("close", leave);
+    turns.begun.delete(socket);
+    if (turns.last.get(socket) === turn.promise) turns.last.delete(socket);
+    turn.resolve();
   }
 }
 
@@ -160,7 +195,12 @@ function soundHead({ httpVersion, rawHeaders }: IncomingMessage): boolean {
 }
 
 /** Writes the answer as its bytes come, waiting while the client takes none. `chunks`: the client reads chunked bodies. */
-async function send(response: Response, outgoing: ServerResponse, chunks: boolean): Promise<void> {
+async function send(
+  response: Response,
+  outgoing: ServerResponse,
+  chunks: boolean,
+  drained: () => Promise<void>,
+): Promise<void> {
   const headers: string[] = [];
   response.headers.forEach((value, name) => headers.push(name, value));
   const source = response instanceof SourcedResponse ? response.source : sourceOf(response);
@@ -172,7 +212,7 @@ async function send(response: Response, outgoing: ServerResponse, chunks: boolea
   try {
     for (let bytes = await source?.read(); bytes; bytes = await source?.read()) {
       if (bytes.length === 0) continue;
-      if (!outgoing.write(framed ? chunkOf(bytes) : bytes)) await drained(outgoing);
+      if (!outgoing.write(framed ? chunkOf(bytes) : bytes)) await drained();
       if (outgoing.destroyed) return;
     }
     outgoing.end(framed ? lastChunk : undefined);
@@ -202,16 +242,18 @@ function sourceOf({ body }: Response): BodySource | undefined {
   return { read: async () => (await reader.read()).value ?? null, cancel: () => void reader.cancel() };
 }
 
-/** Resolves when the client has taken what was written, or is gone. */
-function drained(outgoing: ServerResponse): Promise<void> {
+/** Resolves when the client has taken what was written, or is gone; one that takes nothing for too long is cut off. */
+function drained(outgoing: ServerResponse, gone: AbortSignal, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
+    const stall = clock.after(stallMs, () => outgoing.destroy(), { background: true });
     const done = () => {
+      stall.cancel();
       outgoing.off("drain", done);
-      outgoing.off("close", done);
+      gone.removeEventListener("abort", done);
       resolve();
     };
     outgoing.on("drain", done);
-    outgoing.on("close", done);
-    if (outgoing.destroyed) done();
+    gone.addEventListener("abort", done);
+    if (gone.aborted) done();
   });
 }

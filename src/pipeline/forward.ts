@@ -63,11 +63,11 @@ export async function attempt(
     parts.pool.report(placed.placement.slot, head.status < 500);
     const init = { status: head.status, headers };
     if (first.done) {
+      const body = bodyless(life.inbound.method, head.status) ? null : applyEdits(edits, first.bytes, true);
+      if (body) headers.set("content-length", String(body.length));
+      const response = new Response(body, init);
       life.end(outcomeOf(head.status));
-      if (bodyless(life.inbound.method, head.status)) return new Response(null, init);
-      const body = applyEdits(edits, first.bytes, true);
-      headers.set("content-length", String(body.length));
-      return new Response(body, init);
+      return response;
     }
     life.answering = true;
     return new SourcedResponse(new AnswerBody(life, first.bytes, edits, sse), init);
@@ -97,7 +97,7 @@ function responseHeaders(
   const headers = returnedHeaders(head.headers);
   headers.set("x-request-id", life.inbound.id);
   for (const [name, value] of parts.scheduler.responseHeaders(view, placement, placement.slot)) {
-    headers.append(name, value);
+    headers.set(name, value);
   }
   return headers;
 }
@@ -113,7 +113,7 @@ function upstreamRequest(life: RequestLife, prepared: Prepared): UpstreamRequest
 }
 
 function bodyless(method: string, status: number): boolean {
-  return method === "HEAD" || status === 204 || status === 304;
+  return method === "HEAD" || status === 204 || status === 205 || status === 304;
 }
 
 function bodyEdits(life: RequestLife, prepared: Prepared, sse: boolean): BodyEdit[] {

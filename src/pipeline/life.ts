@@ -101,8 +101,11 @@ export class RequestLife {
       placed.reservation.release();
     }
     if (outcome === "client-disconnect") this.#parts.metrics.clientDisconnected(this.#phase());
-    this.#report(outcome, endpoint, error);
-    this.#onEnd();
+    try {
+      this.#report(outcome, endpoint, error);
+    } finally {
+      this.#onEnd();
+    }
   }
 
   #phase(): DisconnectPhase {

@@ -112,6 +112,7 @@ export class Pipeline {
       const placing = this.#place(life, tried, lastFailure);
       const placed = placing instanceof Promise ? await placing : placing;
       life.placed = placed;
+      if (lastFailure) this.parts.metrics.upstreamRetried(lastFailure.reason);
       life.decisionMs += this.parts.clock.now() - startMs;
       life.attempts++;
       const { slot } = placed.placement;
@@ -122,24 +123,16 @@ export class Pipeline {
           prepared,
           placed,
           this.parts,
-          life.attempts >= attemptsMax || !this.#othersLeft(prepared.view, tried, slot),
+          life.attempts >= attemptsMax || placed.placement.fallbacks.length === 0,
         );
       } catch (error) {
         life.dropAttempt(error instanceof AttemptFailed);
         if (!(error instanceof AttemptFailed)) throw error;
         if (life.attempts >= attemptsMax) throw error.failure;
-        this.parts.metrics.upstreamRetried(error.reason);
         lastFailure = error;
         tried.push(slot);
       }
     }
-  }
-
-  /** Whether an endpoint that was not tried could take the request: if not, what this one says is the answer. */
-  #othersLeft({ model }: RequestView, tried: readonly number[], slot: number): boolean {
-    const { slots, count } = this.parts.pool.candidates(model);
-    for (let i = 0; i < count; i++) if (slots[i] !== slot && !tried.includes(slots[i])) return true;
-    return false;
   }
 
   /** When nobody is left to try, the client is told of the failure, not of the empty list it led to. */
@@ -148,9 +141,7 @@ export class Pipeline {
     try {
       return this.#dispatch.place(life.view!, tried);
     } catch (error) {
-      throw lastFailure && error instanceof RouterError && error.outcome === "rejected-no-endpoints"
-        ? lastFailure.failure
-        : error;
+      throw lastFailure && error instanceof RouterError ? lastFailure.failure : error;
     } finally {
       span.end();
     }

@@ -34,7 +34,7 @@ export interface PoolEvents {
   /** A new endpoint took the slot. */
   onSlotAdded?(slot: number): void;
   /** The endpoint is gone and the slot may be given to another: what is known of it by slot must go. */
-  onSlotFreed?(slot: number): void;
+  onSlotFreed?(slot: number, meta: EndpointMeta): void;
   /** KV cache of an endpoint, in engine blocks and tokens a block; 0 for what it does not report. */
   onGeometry?(slot: number, cacheBlocks: number, cacheBlockTokens: number): void;
 }
@@ -281,11 +281,11 @@ export class Pool {
         draining++;
         continue;
       }
-      const { id } = this.#table.meta(slot);
+      const meta = this.#table.meta(slot);
       this.#table.remove(slot);
       this.#members[slot] = undefined;
-      this.#observer.stateChanged?.(id, EndpointState.Draining, EndpointState.Free, "its last request has ended");
-      this.#events.onSlotFreed?.(slot);
+      this.#observer.stateChanged?.(meta.id, EndpointState.Draining, EndpointState.Free, "its last request has ended");
+      this.#events.onSlotFreed?.(slot, meta);
     }
     this.#drainTimer?.cancel();
     this.#drainTimer = undefined;

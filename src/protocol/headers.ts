@@ -78,7 +78,7 @@ export function forwardedHeaders(headers: Headers, own: Readonly<Record<string, 
   const listed = connectionListed(headers);
   let lines = "";
   headers.forEach((value, name) => {
-    if (notForwarded.has(name) || name in own || listed?.has(name)) return;
+    if (notForwarded.has(name) || Object.hasOwn(own, name) || listed?.has(name)) return;
     lines += `${name}: ${value}\r\n`;
   });
   for (const name in own) lines += `${name}: ${own[name]}\r\n`;

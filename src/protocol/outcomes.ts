@@ -66,7 +66,6 @@ export function errorResponse(error: RouterError, shape: ErrorShape, requestId: 
         code: error.code ?? row.code,
       },
     };
-  // 499 is not a status a Response may carry everywhere; the client is gone anyway.
   const bytes = new TextEncoder().encode(JSON.stringify(body));
   headers.set("content-length", String(bytes.length));
   return new Response(bytes, { status: row.status, headers });

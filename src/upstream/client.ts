@@ -13,7 +13,10 @@ export interface UpstreamTarget {
 export interface UpstreamOptions {
   /** To an open connection, TLS included. */
   readonly connectTimeoutMs: number;
-  /** From the request sent to the first byte of the answer. Long: a queued prompt may wait minutes for its turn. */
+  /**
+   * From the request sent to the head of the answer, and from there to the first byte of its body. Long: a queued prompt may
+   * wait minutes for its turn.
+   */
   readonly firstByteTimeoutMs: number;
   /** Longest silence inside a body. */
   readonly idleTimeoutMs: number;
@@ -134,8 +137,17 @@ export class UpstreamClient {
   async dial(target: UpstreamTarget, signal: AbortSignal): Promise<Http1Connection> {
     if (this.options.dial) return new Http1Connection(await this.options.dial(target, signal));
     const tcp = await Deno.connect({ hostname: bareHost(target), port: target.port, signal });
-    tcp.setNoDelay(true);
-    return new Http1Connection(target.scheme === "https" ? await this.#dialTls(target, tcp, signal) : tcp);
+    try {
+      tcp.setNoDelay(true);
+      return new Http1Connection(target.scheme === "https" ? await this.#dialTls(target, tcp, signal) : tcp);
+    } catch (error) {
+      try {
+        tcp.close();
+      } catch {
+        // The TLS connection took it over and closed it.
+      }
+      throw error;
+    }
   }
 
   async #dialTls(target: UpstreamTarget, tcp: Deno.TcpConn, signal: AbortSignal): Promise<Deno.TlsConn> {
@@ -144,10 +156,15 @@ export class UpstreamClient {
     const stop = () => tls.close();
     signal.addEventListener("abort", stop, { once: true });
     try {
+      signal.throwIfAborted();
       await tls.handshake();
       return tls;
     } catch (error) {
-      if (!signal.aborted) tls.close();
+      try {
+        tls.close();
+      } catch {
+        // The abort closed it.
+      }
       throw error;
     } finally {
       signal.removeEventListener("abort", stop);
@@ -162,9 +179,18 @@ export class UpstreamClient {
     const key = keyOf(target);
     const list = this.#idle.get(key) ?? [];
     if (list.length >= this.options.idleConnectionsMax) return connection.close();
-    list.push({ connection, sinceMs: this.#clock.now() });
+    const entry = { connection, sinceMs: this.#clock.now() };
+    list.push(entry);
+    connection.rest(() => this.#forgetIdle(key, entry));
     this.#idle.set(key, list);
     this.#startWatch();
+  }
+
+  #forgetIdle(key: string, entry: IdleConnection): void {
+    const list = this.#idle.get(key);
+    const at = list?.indexOf(entry) ?? -1;
+    if (at >= 0) list!.splice(at, 1);
+    if (list?.length === 0) this.#idle.delete(key);
   }
 
   // One timer looks at all exchanges and idle connections four times a second: a timer for every chunk would cost more than the chunk.

@@ -232,3 +232,22 @@ Deno.test("UpstreamClient gives up a TLS handshake that is never answered", asyn
   client.close();
   await server.stop();
 });
+
+Deno.test("UpstreamClient closes an idle connection that speaks unasked, and never takes its words for an answer", async () => {
+  const closed = Promise.withResolvers<void>();
+  const server = rawServer(async (conn, number) => {
+    await readRequest(conn);
+    await conn.write(ok2);
+    if (number > 0) return void await readRequest(conn);
+    await conn.write(encoder.encode("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
+    await readRequest(conn).catch(() => null);
+    closed.resolve();
+  });
+  const client = new UpstreamClient();
+  equal(await text(client.send(server.target, get)), "ok");
+  await closed.promise;
+  equal(await text(client.send(server.target, get)), "ok");
+  equal(server.connections, 2);
+  client.close();
+  await server.stop();
+});

@@ -25,8 +25,19 @@ export interface ResponseHead {
 const headBytesMax = 65_536;
 const readBytes = 16_384;
 const trailerBytesMax = 16_384;
-const decoder = new TextDecoder("latin1");
-const encoder = new TextEncoder();
+
+/** Header bytes as text, one character a byte: `TextDecoder`'s latin1 is windows-1252 and changes some of them. */
+function headText(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  return text;
+}
+
+function headBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
 
 type Framing =
   | { kind: "none" }
@@ -52,6 +63,9 @@ export class Http1Connection {
   #closed = false;
   #sending = false;
   #writeError: unknown;
+  /** The read that watches an idle connection; what it brings once the connection is in use belongs to the answer. */
+  #pending: Promise<number | null> | undefined;
+  #idle = false;
   /** Whether any byte of the current response has arrived. */
   sawByte = false;
 
@@ -69,6 +83,22 @@ export class Http1Connection {
       this.#start === this.#end;
   }
 
+  /**
+   * Watches a connection that is not in use: whatever comes, bytes nobody asked for or the end, closes it. Left unread, such
+   * bytes would be taken for the next answer. `onClosed` is told then.
+   */
+  rest(onClosed: () => void): void {
+    this.#idle = true;
+    this.#start = this.#end = 0;
+    this.#pending = this.#stream.read(this.#buffer);
+    const wake = () => {
+      if (!this.#idle || this.#closed) return;
+      this.close();
+      onClosed();
+    };
+    this.#pending.then(wake, wake);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -84,10 +114,11 @@ export class Http1Connection {
    * that refuses early is heard. `head` is everything up to and including the empty line.
    */
   async exchange(method: string, head: string, body: Uint8Array | undefined): Promise<ResponseHead> {
+    this.#idle = false;
     this.sawByte = false;
     this.#writeError = undefined;
     this.#sending = true;
-    this.#send(encoder.encode(head), body).then(() => {
+    this.#send(headBytes(head), body).then(() => {
       this.#sending = false;
     }, (error) => {
       this.#writeError = error;
@@ -130,7 +161,10 @@ export class Http1Connection {
   async #fill(): Promise<boolean> {
     if (this.#start === this.#end) this.#start = this.#end = 0;
     else if (this.#end === this.#buffer.length) this.#makeRoom();
-    const n = await this.#stream.read(this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end));
+    const reading = this.#pending ??
+      this.#stream.read(this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end));
+    this.#pending = undefined;
+    const n = await reading;
     if (n === null || n === 0) return false;
     this.sawByte = true;
     this.#end += n;
@@ -172,7 +206,7 @@ export class Http1Connection {
       for (let i = Math.max(scanned, this.#start + 3); i < this.#end; i++) {
         if (this.#buffer[i] !== 0x0a || this.#buffer[i - 1] !== 0x0d) continue;
         if (this.#buffer[i - 2] !== 0x0a || this.#buffer[i - 3] !== 0x0d) continue;
-        const text = decoder.decode(this.#buffer.subarray(this.#start, i - 1));
+        const text = headText(this.#buffer.subarray(this.#start, i - 1));
         this.#start = i + 1;
         return text;
       }
@@ -294,12 +328,14 @@ function parseHead(text: string): ParsedHead {
   for (let i = 1; i < lines.length; i++) {
     if (lines[i] === "") continue;
     const field = fieldLine.exec(lines[i]);
-    if (!field || /[\r\n\0]/.test(lines[i])) {
+    if (!field || /[\0-\x08\n-\x1f\x7f]/.test(lines[i])) {
       throw new Http1Error(`Cannot read the header line ${JSON.stringify(lines[i].slice(0, 80))}`);
     }
     headers.append(field[1], field[2]);
   }
-  return { minor: Number(start[1]), status: Number(start[2]), headers };
+  const status = Number(start[2]);
+  if (status < 100 || status > 599) throw new Http1Error(`Cannot take status ${status}: it must be from 100 to 599`);
+  return { minor: Number(start[1]), status, headers };
 }
 
 function keepsAlive(head: ParsedHead): boolean {
