@@ -129,13 +129,13 @@ async function answer(
   const { socket } = incoming;
   const gone = new AbortController();
   const leave = () => gone.abort(new DOMException("The client left", "AbortError"));
-  socket.once("close", leave);
   const before = turns.last.get(socket);
   const turn = Promise.withResolvers<void>();
   turns.last.set(socket, turn.promise);
   try {
     if (before) await before;
     if (socket.destroyed) return;
+    socket.once("close", leave);
     const request = requestOf(incoming, gone.signal);
     const response = request instanceof Request ? await handler(request, { incoming: bodyOf(incoming) }) : request;
     // What was not read of a refused body is let go, so that a client still sending gets to read its answer.

@@ -74,11 +74,6 @@ export class Metrics {
     this.#hitBytes = this.#store.series("prefix_indexer_hit_bytes", ...prefixPlugin);
   }
 
-  /** `content-type` of `render`'s text. */
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
-
   /**
    * A request was placed: it counts as running until `requestEnded` is called with the series returned here. Keep them
    * for `itl`.

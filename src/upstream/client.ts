@@ -102,14 +102,10 @@ export class UpstreamClient {
     return exchange;
   }
 
-  /** Closes idle connections; of one target, or of all. */
-  closeIdle(target?: UpstreamTarget): void {
-    const key = target && keyOf(target);
-    for (const [name, list] of this.#idle) {
-      if (key !== undefined && name !== key) continue;
-      for (const { connection } of list) connection.close();
-      this.#idle.delete(name);
-    }
+  /** Closes the connections that are not in use. */
+  closeIdle(): void {
+    for (const list of this.#idle.values()) for (const { connection } of list) connection.close();
+    this.#idle.clear();
   }
 
   /** Ends every exchange and connection. */

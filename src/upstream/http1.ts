@@ -316,6 +316,15 @@ function hexDigit(byte: number): number {
 const statusLine = /^HTTP\/1\.([01]) (\d{3})(?: [^\r\n]*)?$/;
 const fieldLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;
 
+/** Whether a line holds what no header may: a control character other than a tab. */
+function hasControl(line: string): boolean {
+  for (let i = 0; i < line.length; i++) {
+    const code = line.charCodeAt(i);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f) return true;
+  }
+  return false;
+}
+
 interface ParsedHead extends ResponseHead {
   readonly minor: number;
 }
@@ -328,7 +337,7 @@ function parseHead(text: string): ParsedHead {
   for (let i = 1; i < lines.length; i++) {
     if (lines[i] === "") continue;
     const field = fieldLine.exec(lines[i]);
-    if (!field || /[\0-\x08\n-\x1f\x7f]/.test(lines[i])) {
+    if (!field || hasControl(lines[i])) {
       throw new Http1Error(`Cannot read the header line ${JSON.stringify(lines[i].slice(0, 80))}`);
     }
     headers.append(field[1], field[2]);
