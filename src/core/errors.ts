@@ -22,6 +22,11 @@ export class RouterError extends Error {
     this.retryAfterS = details.retryAfterS;
   }
 
+  /** What a request ends with when its client is gone; nobody reads it. */
+  static clientLeft(): RouterError {
+    return new RouterError("client-disconnect", "The client closed the request");
+  }
+
   /** The one door for foreign errors. */
   static from(error: unknown): RouterError {
     if (error instanceof RouterError) return error;

@@ -12,7 +12,7 @@ export interface Placement {
 
 /** Why a profile has no endpoint to offer. */
 export interface Refusal {
-  readonly refused: "no-endpoints" | "no-such-model" | "filtered" | "unknown-profile" | "not-cached";
+  readonly refused: "no-endpoints" | "filtered" | "unknown-profile" | "not-cached";
   readonly message: string;
 }
 

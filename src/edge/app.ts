@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { type Api, type Clock, RouterError } from "../core/mod.ts";
 import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
-import type { Pipeline } from "../pipeline/mod.ts";
+import { modelNotFound, type Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
 import type { Bindings } from "./listener.ts";
 import { type ListedModel, modelList, modelObject } from "./models.ts";
@@ -29,11 +29,7 @@ export function edgeApp(parts: EdgeParts): Hono<Env> {
     const id = decoded(bare(pathOf(c.req.raw.url)).slice("/v1/models/".length));
     const model = parts.models().find((model) => model.id === id);
     if (model) return c.json(modelObject(model));
-    const error = new RouterError("model-not-found", `The model \`${id}\` does not exist`, {
-      param: "model",
-      code: "model_not_found",
-    });
-    return errorResponse(error, "openai", idOf(c.req.raw));
+    return errorResponse(modelNotFound(id), "openai", idOf(c.req.raw));
   });
   for (const [path, api] of Object.entries(apiPaths)) {
     app.post(path, (c) => route(c, api, parts));

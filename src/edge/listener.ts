@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo, Socket } from "node:net";
 import { type Clock, RouterError } from "../core/mod.ts";
 import { type BodySource, SourcedResponse } from "../pipeline/mod.ts";
-import { errorResponse, errorShape } from "../protocol/mod.ts";
+import { errorBody, errorResponse, errorShape } from "../protocol/mod.ts";
 
 export interface ListenerOptions {
   readonly host: string;
@@ -39,9 +39,8 @@ const refusals = { 400: "Bad Request", 405: "Method Not Allowed", 408: "Request 
 /** Answers what did not become a request, and closes. Its path is not known, so the error has OpenAI's shape. */
 function refuseRaw(socket: Socket, status: keyof typeof refusals, reason: string): void {
   if (!socket.writable) return void socket.destroy();
-  const body = JSON.stringify({
-    error: { message: `Cannot read the request: ${reason}`, type: "invalid_request_error", param: null, code: null },
-  });
+  const error = new RouterError("bad-request", `Cannot read the request: ${reason}`);
+  const body = errorBody(error, "openai", "");
   const head = `HTTP/1.1 ${status} ${refusals[status]}`;
   socket.end(
     `${head}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`,

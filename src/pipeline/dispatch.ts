@@ -79,8 +79,6 @@ export function refusalError(refusal: Refusal): RouterError {
   switch (refusal.refused) {
     case "no-endpoints":
       return new RouterError("rejected-no-endpoints", refusal.message);
-    case "no-such-model":
-      return new RouterError("model-not-found", refusal.message, { param: "model" });
     case "filtered":
       return new RouterError("rejected-saturated", refusal.message);
     case "unknown-profile":

@@ -2,6 +2,7 @@ import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
 import {
   type BodyEdit,
   BodyObserver,
+  errorBody,
   type ErrorShape,
   forwardedHeaders,
   ModelNameRestorer,
@@ -212,15 +213,14 @@ class AnswerBody implements BodySource {
 const lostMessage = "The model server ended the response early";
 
 function lostEvent(shape: ErrorShape): string {
-  const error = { message: lostMessage, type: "server_error", param: null, code: "upstream_aborted" };
-  if (shape === "openai") return `data: ${JSON.stringify({ error })}`;
+  if (shape === "openai") return `data: ${errorBody(new RouterError("upstream-aborted", lostMessage), shape, "")}`;
   return `event: error\ndata: ${JSON.stringify({ type: "error", error: { type: "api_error", message: lostMessage } })}`;
 }
 
 function attemptError(error: unknown): unknown {
   if (error instanceof AttemptFailed || error instanceof RouterError) return error;
   if (!(error instanceof UpstreamFailure)) return error;
-  if (error.kind === "cancelled") return new RouterError("client-disconnect", "The client closed the request");
+  if (error.kind === "cancelled") return RouterError.clientLeft();
   return new AttemptFailed(retryReasons[error.kind], upstreamError(error));
 }
 

@@ -107,7 +107,7 @@ export class Pipeline {
     const tried: number[] = [];
     let lastFailure: AttemptFailed | undefined;
     for (;;) {
-      if (life.inbound.signal.aborted) throw new RouterError("client-disconnect", "The client closed the request");
+      if (life.inbound.signal.aborted) throw RouterError.clientLeft();
       const startMs = this.parts.clock.now();
       const placing = this.#place(life, tried, lastFailure);
       const placed = placing instanceof Promise ? await placing : placing;
@@ -149,9 +149,7 @@ export class Pipeline {
 
   #refuse(life: RequestLife, thrown: unknown): Response {
     const gone = life.inbound.signal.aborted;
-    const error = gone
-      ? new RouterError("client-disconnect", "The client closed the request")
-      : RouterError.from(thrown);
+    const error = gone ? RouterError.clientLeft() : RouterError.from(thrown);
     life.dropAttempt(false);
     life.status = gone ? 0 : statusOf(error.outcome);
     life.end(error.outcome, error);
@@ -169,11 +167,10 @@ function statusOf(outcome: Outcome): number {
   return outcomeTable[outcome].status;
 }
 
-function modelNotFound(model: string): RouterError {
+export function modelNotFound(model: string): RouterError {
   // A name may be as long as a body; the error repeats what a person can read.
   const shown = model.length > 200 ? `${model.slice(0, 200)}…` : model;
   return new RouterError("model-not-found", `The model \`${shown}\` does not exist`, {
     param: "model",
-    code: "model_not_found",
   });
 }

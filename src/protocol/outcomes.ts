@@ -56,6 +56,14 @@ export function errorResponse(error: RouterError, shape: ErrorShape, requestId: 
   if (row.reason) headers.set(droppedReasonHeader, row.reason);
   const wait = error.retryAfterS ?? row.retryAfterS;
   if (wait !== undefined) headers.set("retry-after", String(Math.ceil(wait)));
+  const bytes = new TextEncoder().encode(errorBody(error, shape, requestId));
+  headers.set("content-length", String(bytes.length));
+  return new Response(bytes, { status: row.status, headers });
+}
+
+/** The error as the JSON the path's clients read. */
+export function errorBody(error: RouterError, shape: ErrorShape, requestId: string): string {
+  const row = outcomeTable[error.outcome];
   const body = shape === "anthropic"
     ? { type: "error", error: { type: row.anthropicType, message: error.message }, request_id: requestId }
     : {
@@ -66,7 +74,5 @@ export function errorResponse(error: RouterError, shape: ErrorShape, requestId: 
         code: error.code ?? row.code,
       },
     };
-  const bytes = new TextEncoder().encode(JSON.stringify(body));
-  headers.set("content-length", String(bytes.length));
-  return new Response(bytes, { status: row.status, headers });
+  return JSON.stringify(body);
 }

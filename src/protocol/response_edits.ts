@@ -1,4 +1,5 @@
 /** Edits made to a response on its way to the client, as bytes pass. Made only for requests that need one. */
+import { concatBytes } from "../core/mod.ts";
 
 /** Takes chunks as they come and gives what may go on; holds back no more than an unfinished event or name. */
 export interface BodyEdit {
@@ -10,15 +11,6 @@ export interface BodyEdit {
 const empty = new Uint8Array();
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-
-function join(a: Uint8Array, b: Uint8Array): Uint8Array {
-  if (a.length === 0) return b;
-  if (b.length === 0) return a;
-  const out = new Uint8Array(a.length + b.length);
-  out.set(a);
-  out.set(b, a.length);
-  return out;
-}
 
 const choicesKey = encoder.encode('"choices"');
 
@@ -47,7 +39,7 @@ export class UsageEventRemoval implements BodyEdit {
   removed: Uint8Array | undefined;
 
   push(chunk: Uint8Array): Uint8Array {
-    const bytes = join(this.#held, chunk);
+    const bytes = this.#held.length > 0 ? concatBytes([this.#held, chunk]) : chunk;
     this.#held = empty;
     const complete = this.#completeLength(bytes);
     if (complete < bytes.length) {
@@ -74,24 +66,14 @@ export class UsageEventRemoval implements BodyEdit {
   #withoutUsage(bytes: Uint8Array): Uint8Array {
     if (bytes.length === 0 || !isUsageOnly(bytes)) return bytes;
     const kept: Uint8Array[] = [];
-    let size = 0;
     for (let from = 0; from < bytes.length;) {
       const end = this.#eventEnd(bytes, from);
       const event = bytes.subarray(from, end);
       if (isUsageOnly(event)) this.removed = event.slice();
-      else {
-        kept.push(event);
-        size += event.length;
-      }
+      else kept.push(event);
       from = end;
     }
-    const out = new Uint8Array(size);
-    let at = 0;
-    for (const event of kept) {
-      out.set(event, at);
-      at += event.length;
-    }
-    return out;
+    return concatBytes(kept);
   }
 
   #eventEnd(bytes: Uint8Array, from: number): number {
@@ -147,7 +129,7 @@ export class ModelNameRestorer implements BodyEdit {
       }
     }
     if (flushed >= 0) out.push(chunk.subarray(flushed));
-    return out.length === 1 ? out[0] : out.reduce(join, empty);
+    return concatBytes(out);
   }
 
   end(): Uint8Array {
