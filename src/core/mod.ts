@@ -7,5 +7,6 @@ export * from "./outcome.ts";
 export * from "./placement.ts";
 export * from "./prng.ts";
 export * from "./request.ts";
+export * from "./tier.ts";
 export * from "./reservation.ts";
 export * from "./bounded.ts";

@@ -64,8 +64,13 @@ export interface RequestView {
 
 /** Prefix match of one request over the pool; arrays are indexed by slot and valid until the next match. */
 export interface PrefixMatch {
-  /** Leading blocks of the prompt each slot holds. */
+  /** Leading blocks of the prompt each slot holds, on whatever tier. */
   readonly blocks: Int32Array;
+  /**
+   * Of those, how many lie on which tier, the fastest that has the block: `tiers[slot * 4 + tier]`. Blocks known from
+   * routing history alone are on none, so that the four may sum to less than `blocks`. Absent: nothing is known of tiers.
+   */
+  readonly tiers?: Int32Array;
   /** Blocks of the prompt. */
   readonly total: number;
   readonly blockTokens: number;
