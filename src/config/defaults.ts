@@ -103,6 +103,37 @@ export const prefixDefaults = {
   tokensMax: 131_072,
   // Blocks of 64 tokens: 2 M tokens, about the KV cache of an 8B model on 80 GB; used until the engine reports its own.
   lruCapacityPerServer: 31_250,
+  // Agents, replicas and snapshots must agree on it; a collision costs a detour, never a wrong answer.
+  hashSeed: "",
+} as const;
+
+export const feedDefaults = {
+  kind: "none",
+  // What each kind of publisher listens on by its own habit: `--kv-events-config` of vLLM and SGLang, gRPC's usual
+  // example port, and our agent.
+  ports: { zmq: 5557, "vllm-grpc": 50_051, "sglang-grpc": 50_051, agent: 9700 },
+  topic: "",
+  // A batch overtaken on its way arrives within a few round trips.
+  reorderWindowMs: 50,
+  // An engine's publisher pauses this long for a step of a long prefill; a shorter loss of the link is no doubt yet.
+  graceMs: 2_000,
+} as const;
+
+export const tokensDefaults = {
+  source: "auto",
+  // 16 M token ids of 4 bytes: some hundred conversations of 128k tokens.
+  cacheBytes: 64 * MiB,
+  // Each holds a tokenizer of its own, about 100 MB for a vocabulary of 150k.
+  workers: 1,
+  // One request in 200 is asked of the engine too, off the request's path.
+  checkEvery: 200,
+  // A renderer on the same network answers 100k tokens within a second.
+  timeoutMs: 5_000,
+} as const;
+
+export const snapshotDefaults = {
+  // What changed since is fetched from the feeds; a crash loses this much of what feeds without replay told.
+  intervalMs: 60_000,
 } as const;
 
 export const memoryDefaults = {

@@ -10,10 +10,11 @@ import { loadConfigText, type RawConfig } from "./load.ts";
  */
 export async function readConfigFile(path: string): Promise<RawConfig> {
   const raw = loadConfigText(await readText(path, path, ""), path);
-  const { discovery, upstream, scheduling } = raw.values;
+  const { discovery, upstream, scheduling, tokens, snapshot } = raw.values;
+  const beside = (name: string) => isAbsolute(name) ? name : join(dirname(path), name);
   const read = async (name: string | undefined, ...keyPath: string[]): Promise<Named | undefined> => {
     if (name === undefined) return undefined;
-    const named = isAbsolute(name) ? name : join(dirname(path), name);
+    const named = beside(name);
     return { path: named, text: await readText(named, raw.where(keyPath), keyPath.join(".")) };
   };
   const list = await read(discovery?.file, "discovery", "file");
@@ -25,6 +26,17 @@ export async function readConfigFile(path: string): Promise<RawConfig> {
       ...raw.values,
       ...(list && { discovery: { ...discovery, file: list.path } }),
       ...(authorities && { upstream: { ...upstream, tls: { caFile: authorities.path } } }),
+      // Tokenizer files are read when the model is first asked for, the snapshot need not exist yet.
+      ...(tokens?.models && {
+        tokens: {
+          ...tokens,
+          models: tokens.models.map((entry) => ({
+            ...entry,
+            directory: entry.directory === undefined ? undefined : beside(entry.directory),
+          })),
+        },
+      }),
+      ...(snapshot?.file !== undefined && { snapshot: { ...snapshot, file: beside(snapshot.file) } }),
     },
     ...(picker && { endpointPickerConfig: { text: picker.text, fileName: picker.path } }),
   };

@@ -52,6 +52,13 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
     const { tokensMax, blockTokens } = config.prefix;
     complain("prefix.tokensMax", `must be at least prefix.blockTokens (${blockTokens}): current value is ${tokensMax}`);
   }
+  config.tokens.models.forEach(({ source, directory }, index) => {
+    if (source !== "directory" || directory !== undefined) return;
+    const at = raw.where(["tokens", "models", index]);
+    problems.push(
+      new ConfigError(at, `tokens.models[${index}].directory`, 'must be given where the source is "directory"'),
+    );
+  });
   for (const alias of Object.keys(config.models.aliases)) {
     const rule = raw.values.models?.rewrites?.find(({ match }) => match?.includes(alias));
     if (!rule) continue;

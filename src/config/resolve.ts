@@ -3,6 +3,7 @@ import {
   adminDefaults,
   dnsDefaults,
   endpointDefaults,
+  feedDefaults,
   memoryDefaults,
   observeDefaults,
   poolDefaults,
@@ -11,6 +12,8 @@ import {
   poolLoadDefaults,
   prefixDefaults,
   serverDefaults,
+  snapshotDefaults,
+  tokensDefaults,
   tracingDefaults,
   upstreamDefaults,
   workersDefault,
@@ -21,7 +24,16 @@ import type { Overrides } from "./overrides.ts";
 import { relationProblems, relationWarnings } from "./relations.ts";
 import { resolveScheduling } from "./resolve_scheduling.ts";
 import type { RawValues } from "./schema.ts";
-import type { Config, EndpointConfig, HealthCheck, ModelsConfig, PoolConfig } from "./types.ts";
+import type {
+  Config,
+  EndpointConfig,
+  FeedConfig,
+  HealthCheck,
+  ModelsConfig,
+  PoolConfig,
+  SnapshotConfig,
+  TokensConfig,
+} from "./types.ts";
 
 /**
  * Fills every default, applies flags and environment, checks what keys must hold towards each other, and freezes.
@@ -43,6 +55,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
   const problems: ConfigError[] = [];
   const scheduling = resolveScheduling(raw, problems);
   const pool = resolvePool(values.pool);
+  const feed = resolveFeed(values.feed);
   const config: Config = {
     server: {
       host: overrides.host ?? values.server?.host ?? serverDefaults.host,
@@ -55,12 +68,19 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
     },
     workers: overrides.workers ?? values.workers ?? workersDefault,
-    endpoints: resolveEndpoints(overrides.endpoints?.map((url) => ({ url })) ?? values.endpoints ?? [], pool),
+    endpoints: resolveEndpoints(overrides.endpoints?.map((url) => ({ url })) ?? values.endpoints ?? [], pool, feed),
     discovery: resolveDiscovery(values.discovery),
     pool,
     upstream: resolveUpstream(values.upstream),
     scheduling,
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
+    feed: {
+      ...feed,
+      reorderWindowMs: values.feed?.reorderWindow ?? feedDefaults.reorderWindowMs,
+      graceMs: values.feed?.grace ?? feedDefaults.graceMs,
+    },
+    tokens: resolveTokens(values.tokens),
+    snapshot: resolveSnapshot(values.snapshot),
     memory: { prefixTreeBytes: values.memory?.prefixTree ?? memoryDefaults.prefixTreeBytes },
     models: resolveModels(values.models),
     objectives: values.objectives ?? [],
@@ -109,7 +129,48 @@ function resolvePool(raw: RawValues["pool"]): PoolConfig {
   };
 }
 
-function resolveEndpoints(raw: NonNullable<RawValues["endpoints"]>, pool: PoolConfig): EndpointConfig[] {
+/** A kind of its own brings its own default port; else what is absent follows `base`. */
+function resolveFeed(
+  raw: Omit<NonNullable<RawValues["feed"]>, "reorderWindow" | "grace"> = {},
+  base?: FeedConfig,
+): FeedConfig {
+  const kind = raw.kind ?? base?.kind ?? feedDefaults.kind;
+  const same = base?.kind === kind ? base : undefined;
+  return {
+    kind,
+    port: raw.port ?? same?.port ?? (kind === "none" ? 0 : feedDefaults.ports[kind]),
+    replayPort: raw.replayPort ?? same?.replayPort,
+    topic: raw.topic ?? same?.topic ?? feedDefaults.topic,
+    tls: raw.tls ?? same?.tls ?? false,
+  };
+}
+
+function resolveTokens(raw: RawValues["tokens"]): TokensConfig {
+  const source = raw?.source ?? tokensDefaults.source;
+  return {
+    source,
+    models: (raw?.models ?? []).map(({ model, source: own, directory, url }) => ({
+      model,
+      source: own ?? (directory === undefined ? source : "directory"),
+      directory,
+      url,
+    })),
+    cacheBytes: raw?.cache ?? tokensDefaults.cacheBytes,
+    workers: raw?.workers ?? tokensDefaults.workers,
+    checkEvery: raw?.checkEvery ?? tokensDefaults.checkEvery,
+    timeoutMs: raw?.timeout ?? tokensDefaults.timeoutMs,
+  };
+}
+
+function resolveSnapshot(raw: RawValues["snapshot"]): SnapshotConfig {
+  return { file: raw?.file, intervalMs: raw?.interval ?? snapshotDefaults.intervalMs, peers: raw?.peers ?? [] };
+}
+
+function resolveEndpoints(
+  raw: NonNullable<RawValues["endpoints"]>,
+  pool: PoolConfig,
+  feed: FeedConfig,
+): EndpointConfig[] {
   return raw.map((endpoint) => {
     const { scheme, host, port } = endpoint.url;
     const health: HealthCheck = {
@@ -128,6 +189,8 @@ function resolveEndpoints(raw: NonNullable<RawValues["endpoints"]>, pool: PoolCo
       engine: endpoint.engine ?? endpointDefaults.engine,
       health,
       metrics: { port: endpoint.metrics?.port ?? port, path: endpoint.metrics?.path ?? pool.load.path },
+      feed: { ...resolveFeed(endpoint.feed, feed), host: endpoint.feed?.host },
+      ranks: endpoint.ranks ?? 1,
     };
   });
 }

@@ -78,6 +78,8 @@ endpoints:
       engine: "vllm",
       health: { kind: "grpc", port: 80, path: "/ping" },
       metrics: { port: 80, path: "/stats" },
+      feed: { kind: "none", host: undefined, port: 0, replayPort: undefined, topic: "", tls: false },
+      ranks: 1,
     },
     {
       url: "https://[::1]:8443",
@@ -90,8 +92,39 @@ endpoints:
       engine: "sglang",
       health: { kind: "http", port: 9, path: "/ping" },
       metrics: { port: 7, path: "/m" },
+      feed: { kind: "none", host: undefined, port: 0, replayPort: undefined, topic: "", tls: false },
+      ranks: 1,
     },
   ]);
+});
+
+Deno.test("resolveConfig() completes a feed: from the pool's, and with its kind's port", () => {
+  const config = load(`
+feed: {kind: zmq, port: 6000, replayPort: 6001, topic: "kv@"}
+endpoints:
+  - http://a:1
+  - {url: "http://b:1", ranks: 4, feed: {host: c, port: 7000}}
+  - {url: "http://d:1", feed: {kind: agent, tls: true}}
+  - {url: "http://e:1", feed: {kind: none}}
+`);
+  const shared = { kind: "zmq", replayPort: 6001, topic: "kv@", tls: false };
+  const none = { replayPort: undefined, topic: "", host: undefined };
+  deepStrictEqual(config.endpoints.map(({ feed }) => feed), [
+    { ...shared, host: undefined, port: 6000 },
+    { ...shared, host: "c", port: 7000 },
+    { ...none, kind: "agent", port: 9700, tls: true },
+    { ...none, kind: "none", port: 0, tls: false },
+  ]);
+  equal(config.endpoints[1].ranks, 4);
+});
+
+Deno.test("resolveConfig() gives a model with a directory that source, and asks for one where it is needed", () => {
+  const config = load("tokens: {source: render, models: [{model: a, directory: /t}, {model: b, source: tokenize}]}");
+  deepStrictEqual(config.tokens.models.map(({ source }) => source), ["directory", "tokenize"]);
+  throws(
+    () => load("tokens:\n  models:\n    - {model: a, source: directory}\n"),
+    (error: Error) => error.message.includes("tokens.models[0].directory") && error.message.includes(":3"),
+  );
 });
 
 Deno.test("resolveConfig() lets flags win over environment over file over default", () => {

@@ -3,6 +3,7 @@ import {
   adminDefaults,
   dnsDefaults,
   endpointDefaults,
+  feedDefaults,
   memoryDefaults,
   observeDefaults,
   poolDefaults,
@@ -12,6 +13,8 @@ import {
   prefixDefaults,
   schedulingDefaults,
   serverDefaults,
+  snapshotDefaults,
+  tokensDefaults,
   tracingDefaults,
   upstreamDefaults,
   workersDefault,
@@ -70,6 +73,32 @@ const admin = section("The port of metrics, probes and debug pages.", {
 
 const healthKinds = ["http", "grpc"] as const;
 
+/** Ways to learn what a model server caches. */
+export const feedKinds = ["none", "agent", "zmq", "vllm-grpc", "sglang-grpc"] as const;
+
+const feedPort =
+  "Port of the feed; absent: agent 9700, zmq 5557, gRPC 50051. A data-parallel rank adds its number for zmq.";
+
+const feedKeys = {
+  port: integer(1, portMax, { about: feedPort }),
+  replayPort: integer(1, portMax, { about: "Port of the engine's replay socket, for `zmq`; absent: no replay." }),
+  topic: text({ about: "Beginning of the topics read, for `zmq`; absent: all.", form: "a string", pattern: /^/ }),
+  tls: flag({ about: "Whether an agent or gRPC feed is dialled with TLS, trusting `upstream.tls.caFile` too." }),
+};
+
+const feed = section("How each endpoint tells what it caches; an endpoint's own `feed` goes before.", {
+  kind: choice(feedKinds, { about: "Kind of feed; `none`: routing history alone.", default: feedDefaults.kind }),
+  ...feedKeys,
+  reorderWindow: duration(0, 10 * secondMs, {
+    about: "How long a batch that overtook another is held back.",
+    default: feedDefaults.reorderWindowMs,
+  }),
+  grace: duration(0, 600 * secondMs, {
+    about: "How long a lost link leaves an endpoint LIVE.",
+    default: feedDefaults.graceMs,
+  }),
+});
+
 const endpointObject = sectionSchema({
   url: serverUrl({ about: "Where the model server listens." }),
   name: text({ about: "Name in logs, metrics and debug pages; `host:port` when absent." }),
@@ -95,6 +124,15 @@ const endpointObject = sectionSchema({
       form: pathForm,
       pattern: pathPattern,
     }),
+  }),
+  feed: section("How it tells what it caches; absent keys follow `feed`.", {
+    kind: choice(feedKinds, { about: "Kind of feed." }),
+    host: text({ about: "Host of the feed; the server's own when absent." }),
+    ...feedKeys,
+  }),
+  ranks: integer(1, 64, {
+    about: "Data-parallel ranks behind this one port: each becomes an endpoint, chosen by `x-data-parallel-rank`.",
+    default: 1,
   }),
 });
 
@@ -216,16 +254,74 @@ const scheduling = section(
   },
 );
 
-const prefix = section("Approximate prefix matching over the prompt's text.", {
-  enabled: flag({ about: "Whether prompts are matched.", default: prefixDefaults.enabled }),
-  blockTokens: integer(16, 4096, { about: "Tokens of a block.", default: prefixDefaults.blockTokens }),
-  tokensMax: integer(64, 1 << 24, {
-    about: "Leading prompt tokens that are matched.",
-    default: prefixDefaults.tokensMax,
+const prefix = section(
+  "Prefix matching, over exact token blocks where an endpoint has a feed, else over the prompt's text.",
+  {
+    enabled: flag({ about: "Whether prompts are matched.", default: prefixDefaults.enabled }),
+    blockTokens: integer(16, 4096, { about: "Tokens of a block.", default: prefixDefaults.blockTokens }),
+    tokensMax: integer(64, 1 << 24, {
+      about: "Leading prompt tokens that are matched.",
+      default: prefixDefaults.tokensMax,
+    }),
+    lruCapacityPerServer: integer(1, 1 << 24, {
+      about: "Blocks an endpoint is believed to hold while it reports no cache size.",
+      default: prefixDefaults.lruCapacityPerServer,
+    }),
+    hashSeed: text({
+      about: "Enters every block hash; the same for all routers and agents that work together.",
+      form: "a string",
+      pattern: /^/,
+    }),
+  },
+);
+
+/** Where a model's token ids come from. */
+export const tokenSources = ["auto", "directory", "render", "tokenize", "none"] as const;
+
+const tokenSource =
+  "`directory`: tokenizer files; `render`, `tokenize`: the engine is asked; `auto`: the first that works";
+
+const tokens = section("Exact token ids of prompts, for endpoints with a feed.", {
+  source: choice(tokenSources, {
+    about: `${tokenSource}; \`none\`: text blocks only.`,
+    default: tokensDefaults.source,
   }),
-  lruCapacityPerServer: integer(1, 1 << 24, {
-    about: "Blocks an endpoint is believed to hold while it reports no cache size.",
-    default: prefixDefaults.lruCapacityPerServer,
+  models: list(
+    sectionSchema({
+      model: requiredText({ about: "Model name as the endpoints serve it." }),
+      source: choice(tokenSources, { about: "Goes before `tokens.source`." }),
+      directory: text({ about: "Directory with tokenizer.json and tokenizer_config.json, relative to this file." }),
+      url: text({
+        about: "Server of render or tokenize requests; an endpoint of the model when absent.",
+        form: urlForm,
+        pattern: /^https?:\/\//,
+      }),
+    }),
+    { about: "Models with settings of their own.", form: "a list of mappings" },
+  ),
+  cache: bytes(MiB, 4 * GiB, { about: "Bytes of the token cache.", default: tokensDefaults.cacheBytes }),
+  workers: integer(0, 64, {
+    about: "Isolates for long prompts; 0: all in the edge's own.",
+    default: tokensDefaults.workers,
+  }),
+  checkEvery: integer(0, 1_000_000, {
+    about: "One request in so many is compared with the engine's own ids; 0: none.",
+    default: tokensDefaults.checkEvery,
+  }),
+  timeout: duration(10, hourMs, { about: "Time an engine may take for ids.", default: tokensDefaults.timeoutMs }),
+});
+
+const snapshot = section("What is known of caches, kept over a restart.", {
+  file: text({
+    about: "File written on drain, at intervals and on request, and read at start; relative to this file.",
+  }),
+  interval: duration(secondMs, 24 * hourMs, {
+    about: "Time between writes.",
+    default: snapshotDefaults.intervalMs,
+  }),
+  peers: list(textSchema("an http(s) URL of a router's admin port", /^https?:\/\//), {
+    about: "Admin ports of other routers: the first that answers is asked for its knowledge at start.",
+    form: "a list of URLs",
   }),
 });
 
@@ -299,6 +395,9 @@ export const configSchema = sectionSchema({
   upstream,
   scheduling,
   prefix,
+  feed,
+  tokens,
+  snapshot,
   memory,
   models,
   objectives,

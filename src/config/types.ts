@@ -1,5 +1,5 @@
 import type { EndpointPickerSource } from "./load.ts";
-import type { policyNames } from "./schema.ts";
+import type { feedKinds, policyNames, tokenSources } from "./schema.ts";
 
 export interface ServerConfig {
   readonly host: string;
@@ -31,6 +31,45 @@ export interface EndpointConfig {
   readonly engine: string;
   readonly health: HealthCheck;
   readonly metrics: { readonly port: number; readonly path: string };
+  readonly feed: FeedConfig;
+  /** Data-parallel ranks behind the port. */
+  readonly ranks: number;
+}
+
+export type FeedKind = (typeof feedKinds)[number];
+
+/** Where one endpoint tells what it caches. */
+export interface FeedConfig {
+  readonly kind: FeedKind;
+  /** Absent: the endpoint's own. */
+  readonly host?: string;
+  readonly port: number;
+  readonly replayPort?: number;
+  readonly topic: string;
+  readonly tls: boolean;
+}
+
+export type TokenSourceName = (typeof tokenSources)[number];
+
+export interface TokensConfig {
+  readonly source: TokenSourceName;
+  readonly models: readonly {
+    readonly model: string;
+    readonly source: TokenSourceName;
+    readonly directory?: string;
+    readonly url?: string;
+  }[];
+  readonly cacheBytes: number;
+  readonly workers: number;
+  /** 0: never. */
+  readonly checkEvery: number;
+  readonly timeoutMs: number;
+}
+
+export interface SnapshotConfig {
+  readonly file?: string;
+  readonly intervalMs: number;
+  readonly peers: readonly string[];
 }
 
 export interface DnsConfig {
@@ -110,6 +149,7 @@ export interface PrefixConfig {
   readonly tokensMax: number;
   /** Blocks, for an endpoint that reports no cache size. */
   readonly lruCapacityPerServer: number;
+  readonly hashSeed: string;
 }
 
 /** One rule of model rewriting: any of `match` (empty: every model) goes to one of `targets`. */
@@ -138,6 +178,10 @@ export interface Config {
   readonly upstream: UpstreamConfig;
   readonly scheduling: SchedulingConfig;
   readonly prefix: PrefixConfig;
+  /** For endpoints that name none of their own, discovered ones too. */
+  readonly feed: FeedConfig & { readonly reorderWindowMs: number; readonly graceMs: number };
+  readonly tokens: TokensConfig;
+  readonly snapshot: SnapshotConfig;
   readonly memory: { readonly prefixTreeBytes: number };
   readonly models: ModelsConfig;
   readonly objectives: readonly { readonly name: string; readonly priority: number }[];
