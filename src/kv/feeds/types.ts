@@ -1,3 +1,4 @@
+import type { FeedState } from "../../core/mod.ts";
 import type { KvBatch } from "../../protocol/mod.ts";
 
 /** Load as a feed tells it, the moment it changes. Absent: not told. */
@@ -37,6 +38,13 @@ export interface FeedSink {
   load(sample: LoadSample): void;
   /** Nothing to tell, the link works. */
   heartbeat(): void;
+  /**
+   * From a publisher that stands between the engine and this reader (an agent): how far its own feed from the engine can
+   * be relied on. The reader is never in a better state than that. Told after each `connected` and on each change; the
+   * publisher's own LIVE is told only once every batch or snapshot part that belongs to it was. A source that never
+   * calls it talks to the engine itself.
+   */
+  upstreamState?(state: FeedState, reason: string): void;
 }
 
 /** One way to learn what a model server caches: ZMQ, the engine's gRPC service, or a Warmpath agent. */
