@@ -1,2 +1,5 @@
 /** Messages and services of the protocols Warmpath speaks, generated from the `.proto` files beside this one. */
 export * from "./gen/grpc_health_pb.ts";
+export * as smgCommon from "./gen/smg_common_pb.ts";
+export * as vllmEngine from "./gen/vllm_engine_pb.ts";
+export * as sglangScheduler from "./gen/sglang_scheduler_pb.ts";
