@@ -13,15 +13,16 @@ import {
 export function discoveries(config: Config, clock: Clock): Discovery[] {
   const { endpoints, discovery } = config;
   const sources: Discovery[] = [];
-  if (endpoints.length > 0) sources.push(new StaticDiscovery(endpoints.map(discovered)));
+  if (endpoints.length > 0) sources.push(new StaticDiscovery(endpoints.flatMap(discovered)));
   if (discovery.file !== undefined) sources.push(new FileDiscovery(discovery.file, clock));
   for (const dns of discovery.dns) sources.push(new DnsDiscovery(dns, { clock, prng: new Prng(randomSeed()) }));
   return sources;
 }
 
-function discovered(endpoint: EndpointConfig): DiscoveredEndpoint {
-  const { name, scheme, host, port, labels, engine, models, metrics } = endpoint;
-  return {
+/** One endpoint, or one a data-parallel rank behind the port. */
+function discovered(endpoint: EndpointConfig): DiscoveredEndpoint[] {
+  const { name, scheme, host, port, labels, engine, models, metrics, ranks } = endpoint;
+  const whole: DiscoveredEndpoint = {
     name,
     scheme,
     host,
@@ -32,6 +33,9 @@ function discovered(endpoint: EndpointConfig): DiscoveredEndpoint {
     health: healthCheck(endpoint.health),
     metrics: { path: metrics.path, ...(metrics.port === port ? {} : { port: metrics.port }) },
   };
+  return ranks === 1
+    ? [whole]
+    : Array.from({ length: ranks }, (_, rank) => ({ ...whole, name: `${name}#${rank}`, rank }));
 }
 
 /** The check the configuration describes, in the pool's words. */

@@ -42,7 +42,7 @@ export type EngineKind =
 
 /** What is known of one endpoint beyond numbers: one data-parallel rank of one model server. */
 export interface EndpointMeta {
-  /** `host:port`, with `#rank` when the server has several ranks. Unique in the table. */
+  /** `host:port`, with `#rank` where several ranks share the port. Unique in the table. */
   readonly id: string;
   /** Name from discovery (pod name, file entry); equals `id` when none was given. */
   readonly name: string;
@@ -50,7 +50,8 @@ export interface EndpointMeta {
   readonly scheme: "http" | "https";
   readonly host: string;
   readonly port: number;
-  readonly rank: number;
+  /** Data-parallel rank behind the port, where an endpoint is one of several; absent: the port is the endpoint. */
+  readonly rank?: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly engine: EngineKind;
   /** Replaced as a whole when the endpoint reports a new list; empty means not known yet. */
@@ -64,8 +65,8 @@ const noAdapters: AdapterLoad = { running: new Set(), waiting: new Set(), max: 0
 
 /** Everything optional filled: discovery sources give the parts they know. */
 export function endpointMeta(part: Partial<EndpointMeta> & Pick<EndpointMeta, "host" | "port">): EndpointMeta {
-  const rank = part.rank ?? 0;
-  const id = part.id ?? (rank > 0 ? `${part.host}:${part.port}#${rank}` : `${part.host}:${part.port}`);
+  const { rank } = part;
+  const id = part.id ?? `${part.host}:${part.port}${rank === undefined ? "" : `#${rank}`}`;
   return {
     id,
     name: part.name ?? id,

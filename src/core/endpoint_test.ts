@@ -8,6 +8,7 @@ const meta = (port: number) => endpointMeta({ host: "h", port });
 Deno.test("endpointMeta() names an endpoint by address and rank", () => {
   equal(meta(80).id, "h:80");
   equal(endpointMeta({ host: "h", port: 80, rank: 2 }).id, "h:80#2");
+  equal(endpointMeta({ host: "h", port: 80, rank: 0 }).id, "h:80#0");
   equal(endpointMeta({ host: "h", port: 80, name: "pod" }).name, "pod");
 });
 

@@ -42,7 +42,7 @@ export async function attempt(
   lastTry: boolean,
 ): Promise<Response> {
   const meta = parts.table.meta(placed.placement.slot);
-  const exchange = parts.upstream.send(meta, upstreamRequest(life, prepared));
+  const exchange = parts.upstream.send(meta, upstreamRequest(life, prepared, meta.rank));
   life.exchange = exchange;
   try {
     const head = await exchange.head;
@@ -103,12 +103,17 @@ function responseHeaders(
   return headers;
 }
 
-function upstreamRequest(life: RequestLife, prepared: Prepared): UpstreamRequest {
+function upstreamRequest(life: RequestLife, prepared: Prepared, rank: number | undefined): UpstreamRequest {
   const { inbound } = life;
   return {
     method: inbound.method,
     path: inbound.path,
-    headerLines: forwardedHeaders(inbound.headers, { "x-request-id": inbound.id, ...life.trace.headers }),
+    headerLines: forwardedHeaders(inbound.headers, {
+      "x-request-id": inbound.id,
+      ...life.trace.headers,
+      // vLLM's front end sends the request to this engine instead of choosing one itself.
+      ...(rank !== undefined && { "x-data-parallel-rank": String(rank) }),
+    }),
     body: prepared.body,
   };
 }

@@ -19,6 +19,8 @@ export interface DiscoveredEndpoint {
   /** Name or address; IPv6 in brackets. */
   readonly host: string;
   readonly port: number;
+  /** Data-parallel rank, where several share the port. */
+  readonly rank?: number;
   readonly labels: EndpointMeta["labels"];
   /** Engine kind, when the source was told one. */
   readonly engine?: string;
@@ -43,19 +45,20 @@ export interface Discovery {
 }
 
 /** The table's id of a discovered endpoint. */
-export function endpointId({ host, port }: Pick<DiscoveredEndpoint, "host" | "port">): string {
-  return `${host}:${port}`;
+export function endpointId({ host, port, rank }: Pick<DiscoveredEndpoint, "host" | "port" | "rank">): string {
+  return endpointMeta({ host, port, rank }).id;
 }
 
 /** A new row for the table; `engine` is the dialect chosen for it. */
 export function toMeta(found: DiscoveredEndpoint, engine: string): EndpointMeta {
-  const { name, namespace, scheme, host, port, labels } = found;
+  const { name, namespace, scheme, host, port, rank, labels } = found;
   return endpointMeta({
     name,
     namespace,
     scheme,
     host,
     port,
+    rank,
     labels,
     engine,
     models: (found.models ?? []).map((id) => ({ id })),

@@ -93,12 +93,17 @@ export class SampleReader {
     this.#scanner = new PrometheusScanner(selectors);
   }
 
-  /** Undefined when the page has no load metric at all: then it is no sample. */
-  read(page: Uint8Array, bytesMax?: number): LoadSample | undefined {
+  /**
+   * Undefined when the page has no load metric at all: then it is no sample. With `rank`, series that say they are of
+   * another data-parallel rank are left out.
+   */
+  read(page: Uint8Array, bytesMax?: number, rank?: number): LoadSample | undefined {
     const reading = new Reading(this.dialect);
+    const own = rank?.toString();
     const scan = this.#scanner.scan(page, (selector, series) => {
       // Engines say NaN or infinity for a value they do not have yet.
       if (!Number.isFinite(series.value)) return;
+      if (own !== undefined && (rankOf(this.dialect, series) ?? own) !== own) return;
       const { role, alternative } = this.#parts[selector];
       reading.take(role, alternative, series);
     }, bytesMax);
@@ -177,14 +182,7 @@ class Reading {
   }
 
   #rank(series: Series): Rank | undefined {
-    let key = "";
-    for (const label of this.#dialect.rankLabels) {
-      const value = series.label(label);
-      if (value !== undefined) {
-        key = value;
-        break;
-      }
-    }
+    const key = rankOf(this.#dialect, series) ?? "";
     let rank = this.#ranks.get(key);
     if (!rank && this.#ranks.size < ranksMax) this.#ranks.set(key, rank = new Rank());
     return rank;
@@ -245,6 +243,15 @@ class Reading {
     }
     return { running, waiting, max };
   }
+}
+
+/** The rank a series says it is of. */
+function rankOf({ rankLabels }: EngineDialect, series: Series): string | undefined {
+  for (const label of rankLabels) {
+    const value = series.label(label);
+    if (value !== undefined) return value;
+  }
+  return undefined;
 }
 
 function addNames(names: Set<string>, list: string): void {

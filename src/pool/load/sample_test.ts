@@ -164,6 +164,20 @@ for (const { name, engine, page, want } of cases) {
   Deno.test(`read() takes ${name}`, () => deepStrictEqual(numbers(read(engine, page)), want));
 }
 
+Deno.test("read() leaves other ranks out where the endpoint is one rank", () => {
+  const page = encoder.encode(
+    ["0", "1"].map((engine) =>
+      `vllm:num_requests_running{engine="${engine}"} ${3 + 4 * Number(engine)}\n` +
+      `vllm:num_requests_waiting{engine="${engine}"} ${engine}\nvllm:kv_cache_usage_perc{engine="${engine}"} 0.5\n` +
+      `vllm:cache_config_info{engine="${engine}",block_size="16",num_gpu_blocks="100"} 1\n`
+    ).join(""),
+  );
+  const reader = new SampleReader(new Dialects().of({}, "vllm"));
+  deepStrictEqual(numbers(reader.read(page)!), [1, 10, 0.5, 200, 16]);
+  deepStrictEqual(numbers(reader.read(page, undefined, 1)!), [1, 7, 0.5, 100, 16]);
+  equal(reader.read(page, undefined, 2), undefined, "nothing is told of it");
+});
+
 Deno.test("read() finds nothing in a page without load metrics", () => {
   const reader = new SampleReader(new Dialects().of({}));
   equal(reader.read(encoder.encode("vllm:prompt_tokens_total 5\nprocess_cpu_seconds_total 1\n")), undefined);

@@ -193,7 +193,7 @@ export class LoadScraper {
     const dialect = this.#parts.dialects.of(meta.labels, meta.engine);
     let reader = this.#readers.get(dialect.name);
     if (!reader) this.#readers.set(dialect.name, reader = new SampleReader(dialect));
-    const sample = reader.read(page, pageBytesMax);
+    const sample = reader.read(page, pageBytesMax, meta.rank);
     if (!sample) throw new Error(`${path} has none of the load metrics of engine "${dialect.name}"`);
     return sample;
   }
