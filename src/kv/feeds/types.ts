@@ -38,6 +38,8 @@ export interface FeedSink {
   load(sample: LoadSample): void;
   /** Nothing to tell, the link works. */
   heartbeat(): void;
+  /** A message that has not even a sequence number: not of an engine's event publisher. */
+  stray?(): void;
   /**
    * From a publisher that stands between the engine and this reader (an agent): how far its own feed from the engine can
    * be relied on. The reader is never in a better state than that. Told after each `connected` and on each change; the

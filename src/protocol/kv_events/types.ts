@@ -92,4 +92,6 @@ export interface KvBatch {
   readonly events: readonly KvEvent[];
   /** Events left out, by reason; absent when none was. */
   readonly skipped?: Partial<Record<SkipReason, number>>;
+  /** Set when nothing of the batch but its number could be read: what it said is lost. */
+  readonly unreadable?: true;
 }
