@@ -55,7 +55,7 @@ async function decide({ req: { raw: request }, env }: Context<Env>, parts: Admin
   const path = new URL(request.url).searchParams.get("path") ?? "/v1/chat/completions";
   try {
     const body = await readBody(request.headers, env.incoming, parts.bodyBytesMax());
-    const report = parts.pipeline.explain({
+    const report = await parts.pipeline.explain({
       id,
       api: Object.hasOwn(apiPaths, path) ? apiPaths[path] : "passthrough",
       method: "POST",

@@ -2,6 +2,7 @@ import { cachedTokens, type Placement, type Refusal, Reservation, RouterError, u
 import type { RequestView } from "../core/mod.ts";
 import { generates } from "../protocol/mod.ts";
 import type { Candidates, PipelineParts, PrefixTicket } from "./parts.ts";
+import { PrefillRate } from "./prefill_rate.ts";
 
 /** A choice made and paid for: the endpoint's load already counts the request. */
 export interface Placed {
@@ -9,6 +10,8 @@ export interface Placed {
   readonly reservation: Reservation;
   readonly ticket: PrefixTicket | undefined;
   readonly cachedTokens: number;
+  /** The first byte came, so long after the decision. */
+  firstByte(ms: number): void;
 }
 
 /**
@@ -23,6 +26,7 @@ export interface Dispatch {
 export class DirectDispatch implements Dispatch {
   readonly #parts: PipelineParts;
   readonly #slots: Uint16Array;
+  readonly #rate = new PrefillRate();
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
@@ -43,17 +47,23 @@ export class DirectDispatch implements Dispatch {
       throw refusalError(decision);
     }
     const { slot } = decision;
+    const uncached = uncachedTokens(view, match, slot);
+    const ahead = Math.max(0, table.prefillTokens[slot]) + uncached;
+    const predictedMs = this.#rate.predictMs(ahead);
     const reservation = new Reservation(table, slot, {
-      prefillTokens: uncachedTokens(view, match, slot),
+      prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
     });
     const cached = cachedTokens(view, match, slot);
-    const ticket = view.blocks.hashes.length > 0 ? index.speculate(slot, view.blocks, startMs) : undefined;
+    const ticket = view.blocks.hashes.length > 0
+      ? index.speculate(slot, view.blocks, startMs, { predictedMs })
+      : undefined;
     pool.poke(slot);
     if (tried.length > 0) scheduler.moved(view, decision, slot, startMs);
     metrics.decision(clock.now() - startMs, view.model, table.meta(slot));
     metrics.prefixMatched(cached, view.promptTokens);
-    return { placement: decision, reservation, ticket, cachedTokens: cached };
+    const firstByte = (ms: number) => this.#rate.observe(ahead, ms);
+    return { placement: decision, reservation, ticket, cachedTokens: cached, firstByte };
   }
 
   /** Writes the candidates that were not tried into the slots to decide over; returns how many. */

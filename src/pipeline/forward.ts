@@ -42,7 +42,7 @@ export async function attempt(
   lastTry: boolean,
 ): Promise<Response> {
   const meta = parts.table.meta(placed.placement.slot);
-  const exchange = parts.upstream.send(meta, upstreamRequest(life, prepared, meta.rank));
+  const exchange = parts.upstream.send(meta, upstreamRequest(life, prepared, placed, parts));
   life.exchange = exchange;
   try {
     const head = await exchange.head;
@@ -103,8 +103,14 @@ function responseHeaders(
   return headers;
 }
 
-function upstreamRequest(life: RequestLife, prepared: Prepared, rank: number | undefined): UpstreamRequest {
+function upstreamRequest(
+  life: RequestLife,
+  prepared: Prepared,
+  { placement }: Placed,
+  { scheduler, table }: PipelineParts,
+): UpstreamRequest {
   const { inbound } = life;
+  const { rank } = table.meta(placement.slot);
   return {
     method: inbound.method,
     path: inbound.path,
@@ -113,6 +119,7 @@ function upstreamRequest(life: RequestLife, prepared: Prepared, rank: number | u
       ...life.trace.headers,
       // vLLM's front end sends the request to this engine instead of choosing one itself.
       ...(rank !== undefined && { "x-data-parallel-rank": String(rank) }),
+      ...Object.fromEntries(scheduler.requestHeaders(prepared.view, placement, placement.slot)),
     }),
     body: prepared.body,
   };

@@ -16,7 +16,8 @@ export class RequestLife {
   readonly #parts: PipelineParts;
   readonly #onEnd: () => void;
   view: RequestView | undefined;
-  placed: Placed | undefined;
+  #placed: Placed | undefined;
+  #placedMs = 0;
   exchange: Exchange | undefined;
   observer: BodyObserver | undefined;
   /** Usage read from an event that was taken out of the stream. */
@@ -41,6 +42,16 @@ export class RequestLife {
     this.trace = parts.tracing.startRequest(inbound.headers);
     this.#parts = parts;
     this.#onEnd = onEnd;
+  }
+
+  /** The endpoint in hand; absent before the decision and after a failed attempt. */
+  get placed(): Placed | undefined {
+    return this.#placed;
+  }
+
+  set placed(placed: Placed | undefined) {
+    this.#placed = placed;
+    this.#placedMs = this.#parts.clock.now();
   }
 
   get ended(): boolean {
@@ -81,6 +92,7 @@ export class RequestLife {
     if (this.#firstByteMs === undefined) {
       this.#firstByteMs = now;
       this.placed!.reservation.firstByte();
+      this.placed!.firstByte(now - this.#placedMs);
     } else if (this.view!.stream) {
       this.series?.itl(now - this.#lastChunkMs);
     }
@@ -117,6 +129,9 @@ export class RequestLife {
   #report(outcome: Outcome, endpoint: EndpointMeta | undefined, error: RouterError | undefined): void {
     const { inbound, view, observer, placed } = this;
     const usage: Usage = observer?.usage(this.removedUsage?.()) ?? {};
+    if (placed && view && usage.cachedTokens !== undefined) {
+      this.#parts.index.reported(placed.placement.slot, view.blocks, placed.cachedTokens, usage.cachedTokens);
+    }
     const record: RequestRecord = {
       id: inbound.id,
       api: inbound.api,

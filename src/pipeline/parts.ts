@@ -1,4 +1,5 @@
 import type {
+  Api,
   Clock,
   EndpointTable,
   Explanation,
@@ -8,7 +9,7 @@ import type {
   Refusal,
   RequestView,
 } from "../core/mod.ts";
-import type { Hotpath } from "../hotpath/mod.ts";
+import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
 import type { Metrics, RequestRecord, Tracing } from "../telemetry/mod.ts";
 
@@ -26,6 +27,8 @@ export interface PoolView {
   hasModel(model: string): boolean;
   /** Asks the endpoints for their models again; rate-limited. */
   refreshModels(): Promise<void>;
+  /** Whether `model` is a LoRA adapter of the endpoints that serve it. */
+  isAdapter(model: string): boolean;
   /** How an attempt went. */
   report(slot: number, ok: boolean): void;
   /** Work was sent to `slot`: its load is worth sampling again soon. */
@@ -42,7 +45,48 @@ export interface PrefixTicket {
 export interface PrefixIndex {
   /** Valid until the next call. */
   match(blocks: PromptBlocks): PrefixMatch;
-  speculate(slot: number, blocks: PromptBlocks, nowMs: number): PrefixTicket;
+  /** `predictedMs`: when the endpoint is expected to have computed the prompt. */
+  speculate(
+    slot: number,
+    blocks: PromptBlocks,
+    nowMs: number,
+    options?: { readonly predictedMs?: number },
+  ): PrefixTicket;
+  /** Tokens of a block the endpoints' feeds tell of, the largest of them; 0 when no endpoint has a feed. */
+  feedBlockTokens(slots: Uint16Array, count: number): number;
+  /** Hashes of a prompt's token blocks, comparable with what feeds tell. */
+  chain(prompt: TokenPrompt): BigUint64Array;
+  /** The endpoint reported how many prompt tokens it found in its cache. */
+  reported(slot: number, blocks: PromptBlocks, predictedTokens: number, actualTokens: number): void;
+}
+
+/** A prompt whose token ids are asked for. */
+export interface TokenRequest {
+  readonly model: string;
+  readonly api: Api;
+  readonly body: Uint8Array;
+}
+
+/** Token ids as the engine will compute them. */
+export interface ExactPrompt {
+  readonly tokens: Uint32Array;
+  /** Where they came from: a word for metrics. */
+  readonly source: string;
+  /** Images, audio and video: the engine's hash of each and the tokens it stands at. */
+  readonly media?: readonly { readonly hash: string; readonly offset: number; readonly length: number }[];
+}
+
+/** Why there are none: a word for metrics. */
+export interface NoExactPrompt {
+  readonly unavailable: string;
+}
+
+/** What the pipeline asks for token ids. Never rejects. */
+export interface PromptTokenizer {
+  prompt(
+    request: TokenRequest,
+    signal: AbortSignal,
+  ): ExactPrompt | NoExactPrompt | Promise<ExactPrompt | NoExactPrompt>;
 }
 
 /** What the pipeline asks of the scheduler. */
@@ -54,6 +98,8 @@ export interface Decider {
   };
   /** A request failed at its first choice and went to `slot` instead. */
   moved(view: RequestView, placement: Placement, slot: number, nowMs: number): void;
+  /** Headers for the endpoint `slot` beside the client's own. */
+  requestHeaders(view: RequestView, placement: Placement, slot: number): readonly (readonly [string, string])[];
   /** Headers for the client when `slot` answers. */
   responseHeaders(view: RequestView, placement: Placement, slot: number): readonly (readonly [string, string])[];
 }
@@ -86,6 +132,8 @@ export interface PipelineParts {
   readonly table: EndpointTable;
   readonly hotpath: Hotpath;
   readonly index: PrefixIndex;
+  /** Absent: every prompt is matched by its text. */
+  readonly tokenizer?: PromptTokenizer;
   readonly pool: PoolView;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;

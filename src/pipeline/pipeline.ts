@@ -18,6 +18,8 @@ import { prepare, type Prepared } from "./view.ts";
 /** A decision laid open: nothing was reserved, recorded or sent. */
 export interface DecisionReport {
   readonly view: RequestView;
+  /** Where the blocks come from: `text`, or the source of the engine's token ids; and why it is text, where ids were wanted. */
+  readonly prompt: { readonly source: string; readonly reason?: string };
   readonly matched: readonly { readonly endpoint: string; readonly blocks: number }[];
   readonly totalBlocks: number;
   readonly result: Placement | Refusal;
@@ -56,7 +58,8 @@ export class Pipeline {
     inbound.signal.addEventListener("abort", () => life.abandon(), { once: true });
     try {
       if (this.#draining) throw new RouterError("rejected-shutting-down", "The router is shutting down");
-      const prepared = prepare(inbound, this.parts);
+      const preparing = prepare(inbound, this.parts);
+      const prepared = preparing instanceof Promise ? await preparing : preparing;
       life.view = prepared.view;
       life.rewriteRule = prepared.rule;
       await this.#knowModel(prepared.view);
@@ -74,8 +77,8 @@ export class Pipeline {
   }
 
   /** Decides for a request without sending it. Throws `RouterError` as `handle` would answer. */
-  explain(inbound: Inbound): DecisionReport {
-    const { view } = prepare(inbound, this.parts);
+  async explain(inbound: Inbound): Promise<DecisionReport> {
+    const { view, prompt } = await prepare(inbound, this.parts);
     const { index, pool, scheduler, clock, table } = this.parts;
     if (view.model !== "" && !pool.hasModel(view.model)) throw modelNotFound(view.model);
     const candidates = pool.candidates(view.model);
@@ -84,7 +87,8 @@ export class Pipeline {
     const slots = candidates.slots.slice(0, candidates.count);
     const { result, explanation } = scheduler.explain(view, match, slots, slots.length, clock.now());
     const matched = [...slots].map((slot) => ({ endpoint: table.meta(slot).id, blocks: match.blocks[slot] }));
-    return { view, matched, totalBlocks: match.total, result, explanation };
+    const { source, reason } = prompt;
+    return { view, prompt: { source, reason }, matched, totalBlocks: match.total, result, explanation };
   }
 
   /** A model no endpoint is known to serve may have been loaded since the last look. */
@@ -95,10 +99,11 @@ export class Pipeline {
     if (!pool.hasModel(view.model)) throw modelNotFound(view.requestedModel || view.model);
   }
 
-  #started(life: RequestLife, { view, rule }: Prepared): void {
+  #started(life: RequestLife, { view, rule, prompt }: Prepared): void {
     const { metrics } = this.parts;
     const { requestedModel: model, model: targetModel, fairnessId, priority } = view;
     life.series = metrics.requestStarted({ model, targetModel, fairnessId, priority });
+    metrics.promptHashed(prompt.source, prompt.reason);
     if (rule !== undefined) metrics.modelRewritten(rule, model, targetModel);
   }
 

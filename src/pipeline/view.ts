@@ -1,12 +1,14 @@
-import { type PromptBlocks, type RequestView, RouterError, type Slo } from "../core/mod.ts";
+import { type RequestView, RouterError, type Slo } from "../core/mod.ts";
 import { type BodyEditSpan, includeUsageEdit, modelEdit, type RequestScan, spliceBody } from "../hotpath/mod.ts";
 import { controlHeader, controlHeaders, hasStreamOptions } from "../protocol/mod.ts";
+import { type HashedPrompt, hashPrompt } from "./blocks.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
 
 /** A request ready to be placed: what is known of it, and the bytes that go on. */
 export interface Prepared {
   readonly view: RequestView;
+  readonly prompt: HashedPrompt;
   readonly body: Uint8Array | undefined;
   /** The usage event in the answer is ours to take out again. */
   readonly removesUsage: boolean;
@@ -14,15 +16,31 @@ export interface Prepared {
   readonly rule?: string;
 }
 
-const noBlocks = new BigUint64Array(0);
-
 /**
- * Reads a request once: scan, rewrite, hash, headers. Throws `RouterError` for what no endpoint should see.
- * Runs without a pause, since the scan's results lie in the isolate's one scratch region.
+ * Reads a request: scan, rewrite, headers, then token ids and block hashes. Throws `RouterError` for what no endpoint
+ * should see. Takes a pause only where token ids have to be waited for.
  */
-export function prepare(inbound: Inbound, parts: PipelineParts): Prepared {
+export function prepare(inbound: Inbound, parts: PipelineParts): Prepared | Promise<Prepared> {
+  const read = readRequest(inbound, parts);
+  const prompt = hashPrompt(inbound, read.scan, read.model, parts);
+  return prompt instanceof Promise
+    ? prompt.then((prompt) => withPrompt(inbound, read, prompt, parts))
+    : withPrompt(inbound, read, prompt, parts);
+}
+
+/** What a request says, before anything is computed of its prompt. */
+interface ReadRequest {
+  readonly scan: RequestScan | undefined;
+  readonly requestedModel: string;
+  readonly model: string;
+  readonly rule?: string;
+  readonly edits: readonly BodyEditSpan[];
+  readonly removesUsage: boolean;
+}
+
+function readRequest(inbound: Inbound, parts: PipelineParts): ReadRequest {
   const { options, models } = parts;
-  const scan = scanBody(inbound, parts);
+  const scan = scanBody(inbound.body, inbound, parts);
   const requestedModel = scan?.model ?? "";
   const header = controlHeader(inbound.headers, controlHeaders.modelRewrite);
   const session = inbound.headers.get("x-session-id") ?? inbound.headers.get("x-session-token") ?? scan?.user;
@@ -34,7 +52,15 @@ export function prepare(inbound: Inbound, parts: PipelineParts): Prepared {
     hasStreamOptions(inbound.api) &&
     scan.includeUsage !== true;
   if (removesUsage) edits.push(includeUsageEdit(scan));
+  return { scan, requestedModel, model, rule, edits, removesUsage };
+}
 
+function withPrompt(
+  inbound: Inbound,
+  { scan, requestedModel, model, rule, edits, removesUsage }: ReadRequest,
+  prompt: HashedPrompt,
+  { options }: PipelineParts,
+): Prepared {
   const objective = controlHeader(inbound.headers, controlHeaders.objective) ?? "";
   const view: RequestView = {
     id: inbound.id,
@@ -44,9 +70,9 @@ export function prepare(inbound: Inbound, parts: PipelineParts): Prepared {
     requestedModel,
     stream: scan?.stream ?? false,
     maxOutputTokens: scan?.maxOutputTokens,
-    promptTokens: scan?.promptTokens ?? 0,
+    promptTokens: prompt.tokens ?? scan?.promptTokens ?? 0,
     bodyBytes: inbound.body?.length ?? 0,
-    blocks: promptBlocks(scan, model, parts),
+    blocks: prompt.blocks,
     fairnessId: controlHeader(inbound.headers, controlHeaders.fairnessId) ?? "default-flow",
     objective,
     priority: options.objectives.get(objective) ?? 0,
@@ -56,14 +82,18 @@ export function prepare(inbound: Inbound, parts: PipelineParts): Prepared {
     subset: readSubset(inbound.headers),
   };
   const body = inbound.body && edits.length > 0 ? spliceBody(inbound.body, edits) : inbound.body;
-  return { view, body, removesUsage, rule };
+  return { view, prompt, body, removesUsage, rule };
 }
 
 /**
  * Scans a JSON body; undefined when the request has none to scan. A path the router does not know is not its to judge: what
  * cannot be read there goes on as it is, placed by load alone.
  */
-function scanBody({ api, body, headers }: Inbound, parts: PipelineParts): RequestScan | undefined {
+function scanBody(
+  body: Uint8Array | undefined,
+  { api, headers }: Inbound,
+  parts: PipelineParts,
+): RequestScan | undefined {
   const known = api !== "passthrough";
   if (!body || body.length === 0) {
     if (!known) return undefined;
@@ -77,17 +107,6 @@ function scanBody({ api, body, headers }: Inbound, parts: PipelineParts): Reques
 }
 
 const jsonType = /^application\/(?:[\w.-]+\+)?json\b/i;
-
-function promptBlocks(scan: RequestScan | undefined, model: string, parts: PipelineParts): PromptBlocks {
-  const { blockTokens, prefixEnabled } = parts.options;
-  if (!scan || !prefixEnabled || scan.promptTokens === 0) return { hashes: noBlocks, blockTokens };
-  const hashes = parts.hotpath.hashPrompt(parts.hotpath.scanner.canonicalise(), {
-    model: scan.adapter ?? model,
-    salt: scan.salt ?? "",
-    blockTokens,
-  });
-  return { hashes, blockTokens };
-}
 
 function readSlo(headers: Headers): Slo {
   const read = (names: readonly string[]): number | undefined => {

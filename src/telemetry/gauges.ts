@@ -1,6 +1,27 @@
 import type { MetricName } from "./catalogue.ts";
 import type { MetricStore } from "./store.ts";
 
+/** What is known of an endpoint's cache, and of the feed that tells of it. Counters grow from the endpoint's start. */
+export interface CacheSample {
+  /** Blocks by tier, `routed` for those known from routing history alone. */
+  readonly blocks: Readonly<Record<string, number>>;
+  /** Cached prompt tokens expected and reported, of the same requests. */
+  readonly predictedTokens: number;
+  readonly reportedTokens: number;
+  /** Absent without a feed. */
+  readonly feed?: {
+    readonly state: string;
+    /** NaN before the first batch. */
+    readonly lagMs: number;
+    readonly batches: number;
+    readonly events: number;
+    /** By kind. */
+    readonly incidents: Readonly<Record<string, number>>;
+    /** By reason. */
+    readonly skipped: Readonly<Record<string, number>>;
+  };
+}
+
 /** One endpoint as the pool sees it now. */
 export interface EndpointSample {
   readonly name: string;
@@ -19,6 +40,7 @@ export interface EndpointSample {
   readonly requests: number;
   readonly prefillTokens: number;
   readonly decodeTokens: number;
+  readonly cache?: CacheSample;
 }
 
 /** What is asked for at a scrape; absent parts show nothing. */
@@ -44,6 +66,15 @@ const collected = [
   "inflight_requests",
   "inflight_tokens",
   "inflight_decode_tokens",
+  "feed_state",
+  "feed_batches_total",
+  "feed_events_total",
+  "feed_incidents_total",
+  "feed_skipped_total",
+  "feed_lag_seconds",
+  "cached_blocks",
+  "prefix_predicted_tokens_total",
+  "prefix_reported_tokens_total",
   "prefix_indexer_size",
   "process_memory_bytes",
 ] as const satisfies readonly MetricName[];
@@ -88,11 +119,30 @@ function fillEndpoint(store: MetricStore, pool: string, endpoint: EndpointSample
   store.series("inflight_requests", ...labels).set(endpoint.requests);
   store.series("inflight_tokens", ...labels).set(endpoint.prefillTokens);
   store.series("inflight_decode_tokens", ...labels).set(endpoint.decodeTokens);
+  if (endpoint.cache) fillCache(store, labels, endpoint.cache);
   if (Number.isNaN(endpoint.sampleAgeMs)) return;
   store.series("endpoint_sample_age_seconds", ...labels).set(endpoint.sampleAgeMs / 1000);
   store.series("per_endpoint_queue_size", pool, endpoint.name).set(endpoint.waiting);
   store.series("endpoint_running_requests", ...labels).set(endpoint.running);
   store.series("endpoint_kv_cache_utilization", ...labels).set(endpoint.kvUsageRatio);
+}
+
+function fillCache(store: MetricStore, labels: readonly [string, string], cache: CacheSample): void {
+  for (const [tier, blocks] of Object.entries(cache.blocks)) store.series("cached_blocks", ...labels, tier).set(blocks);
+  store.series("prefix_predicted_tokens_total", ...labels).set(cache.predictedTokens);
+  store.series("prefix_reported_tokens_total", ...labels).set(cache.reportedTokens);
+  const { feed } = cache;
+  if (!feed) return;
+  store.series("feed_state", ...labels, feed.state).set(1);
+  store.series("feed_batches_total", ...labels).set(feed.batches);
+  store.series("feed_events_total", ...labels).set(feed.events);
+  if (!Number.isNaN(feed.lagMs)) store.series("feed_lag_seconds", ...labels).set(feed.lagMs / 1000);
+  for (const [kind, count] of Object.entries(feed.incidents)) {
+    store.series("feed_incidents_total", ...labels, kind).set(count);
+  }
+  for (const [reason, count] of Object.entries(feed.skipped)) {
+    store.series("feed_skipped_total", ...labels, reason).set(count);
+  }
 }
 
 /** Mean and standard deviation of the whole, not of a sample. */

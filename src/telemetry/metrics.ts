@@ -152,6 +152,11 @@ export class Metrics {
     this.#hitBytes.observe(matchedTokens * bytesPerToken);
   }
 
+  /** A prompt's blocks come from `source`; `reason` says why from its text, where token ids were wanted. */
+  promptHashed(source: string, reason = ""): void {
+    this.#store.series("prompt_source_total", source, reason).add(1);
+  }
+
   /** A rule or alias replaced the model. */
   modelRewritten(rule: string, model: string, targetModel: string): void {
     const labels = [clip(rule), this.#models.label(clip(model)), this.#models.label(clip(targetModel))] as const;

@@ -34,6 +34,19 @@ const endpoint = (part: Partial<EndpointSample> = {}): EndpointSample => ({
   requests: 3,
   prefillTokens: 100,
   decodeTokens: 900,
+  cache: {
+    blocks: { gpu: 7, routed: 2 },
+    predictedTokens: 640,
+    reportedTokens: 600,
+    feed: {
+      state: "SUSPECT",
+      lagMs: 12,
+      batches: 5,
+      events: 9,
+      incidents: { gap: 1 },
+      skipped: { malformed: 2 },
+    },
+  },
   ...part,
 });
 
@@ -49,6 +62,7 @@ function recordEverything(subject: Metrics): void {
   subject.decision(0.2, "llama", { name: "a", namespace: "default", port: 8000 });
   subject.decision(0.1, "llama");
   subject.prefixMatched(640, 800);
+  subject.promptHashed("text", "busy");
   subject.modelRewritten("canary", "llama", "llama-v2");
   subject.upstreamRetried("connect");
   subject.clientDisconnected("streaming");
@@ -268,4 +282,20 @@ Deno.test("render() shows the build under both names", async () => {
     { name: "warmpath_info", labels: { version: "1.2.3", commit: "abc", build_ref: "main" }, value: 1 },
     { name: "llm_d_epp_info", labels: { commit: "abc", build_ref: "main" }, value: 1 },
   ]);
+});
+
+Deno.test("render() shows what an endpoint caches and how its feed is, until it is gone", async () => {
+  const subject = metrics();
+  let endpoints = [endpoint()];
+  subject.onCollect(() => ({ pool: { name: "pool", endpoints } }));
+  const text = await scrape(subject);
+  equal(value(text, "warmpath_feed_state", { endpoint_name: "a", state: "SUSPECT" }), 1);
+  equal(value(text, "warmpath_cached_blocks", { tier: "gpu" }), 7);
+  equal(value(text, "warmpath_feed_incidents_total", { kind: "gap" }), 1);
+  equal(value(text, "warmpath_feed_lag_seconds"), 0.012);
+  equal(value(text, "warmpath_prefix_reported_tokens_total"), 600);
+  endpoints = [endpoint({ cache: { blocks: {}, predictedTokens: 0, reportedTokens: 0 } })];
+  const later = await scrape(subject);
+  equal(value(later, "warmpath_feed_state"), undefined);
+  equal(value(later, "warmpath_cached_blocks"), undefined);
 });
