@@ -31,6 +31,7 @@ export const rooms: readonly Room[] = [
   { layer: 4, name: "pool", holds: "which endpoints exist and how they are: discovery, health, load" },
   { layer: 4, name: "kv", holds: "which blocks each endpoint holds" },
   { layer: 5, name: "pipeline", holds: "one request's life: view, place, forward, outcome" },
+  { layer: 5, name: "agent", holds: "beside a model server: mirrors its cache, serves it to routers" },
   { layer: 6, name: "edge", holds: "the Hono app: routes, limits, models, admin" },
   { layer: 7, name: "commands", holds: "composition roots: they wire, start, drain and stop" },
   { layer: 8, name: "main.ts", holds: "the command line; the only place for arguments, exit codes and signals" },
