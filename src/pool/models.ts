@@ -88,6 +88,7 @@ export class ModelDirectory {
   #ready: Candidates = nobody;
   readonly #byModel = new Map<string, Candidates>();
   readonly #known = new Set<string>();
+  readonly #adapters = new Set<string>();
   #merged: readonly ModelEntry[] = [];
 
   constructor(parts: ModelParts) {
@@ -150,6 +151,12 @@ export class ModelDirectory {
   hasModel(model: string): boolean {
     this.#index();
     return model === "" || !this.#informed || this.#known.has(model);
+  }
+
+  /** Whether a ready endpoint says that `model` is an adapter of another. */
+  isAdapter(model: string): boolean {
+    this.#index();
+    return this.#adapters.has(model);
   }
 
   /** Models of the ready endpoints, by id, each once. */
@@ -242,6 +249,7 @@ export class ModelDirectory {
     this.#indexVersion = table.version;
     const ready: number[] = [], slotsOf = new Map<string, number[]>(), entries = new Map<string, ServedModel>();
     this.#known.clear();
+    this.#adapters.clear();
     this.#byModel.clear();
     for (const slot of table.slots()) {
       const state = table.state[slot];
@@ -251,6 +259,7 @@ export class ModelDirectory {
       if (state !== EndpointState.Ready) continue;
       ready.push(slot);
       for (const model of models) {
+        if (model.parent !== undefined) this.#adapters.add(model.id);
         const slots = slotsOf.get(model.id);
         if (slots) slots.push(slot);
         else slotsOf.set(model.id, [slot]);

@@ -218,3 +218,10 @@ Deno.test("untrack() ends a look whose answer then changes nothing", async () =>
   equal(pool.asked.length, 1);
   equal(pool.table.version, version);
 });
+
+Deno.test("isAdapter() knows the adapters that ready endpoints report", async () => {
+  const fleet = new Fleet();
+  fleet.add(0, list({ id: "base", parent: null }, { id: "tuned", parent: "base" }));
+  await fleet.run();
+  deepStrictEqual(["base", "tuned", "other"].map((model) => fleet.directory.isAdapter(model)), [false, true, false]);
+});

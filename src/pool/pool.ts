@@ -12,7 +12,7 @@ import { type DiscoveredEndpoint, type Discovery, type HealthCheck, toMeta } fro
 import { Health, type HealthOptions } from "./health.ts";
 import { type FetchText, HttpFetcher, type HttpOptions } from "./http.ts";
 import { type DialectOptions, Dialects } from "./load/dialects.ts";
-import { LoadScraper, type ScrapeOptions } from "./load/scraper.ts";
+import { LoadScraper, type PushedLoad, type ScrapeOptions } from "./load/scraper.ts";
 import { type Candidates, ModelDirectory, type ModelEntry, type ModelOptions } from "./models.ts";
 import type { PoolObserver } from "./observer.ts";
 import { Probes } from "./probes.ts";
@@ -162,6 +162,16 @@ export class Pool {
   /** A request was reserved at the slot; see {@link LoadScraper.poke}. */
   poke(slot: number): void {
     this.#scraper.poke(slot);
+  }
+
+  /** Load the endpoint told of itself; see {@link LoadScraper.pushed}. */
+  pushLoad(slot: number, load: PushedLoad): void {
+    this.#scraper.pushed(slot, load);
+  }
+
+  /** See {@link ModelDirectory.isAdapter}. */
+  isAdapter(model: string): boolean {
+    return this.#models.isAdapter(model);
   }
 
   /** See {@link ModelDirectory.candidates}. */

@@ -38,6 +38,13 @@ export const scrapeDefaults: ScrapeOptions = {
   scrapesPerSecondMax: 400,
 };
 
+/**
+ * An endpoint that pushes is scraped this many idle intervals apart, for what pushes leave out (adapters, custom
+ * metrics). After two missed heartbeats of 5 s it is scraped as any other.
+ */
+const pushedIntervals = 4;
+const pushFreshMs = 10_000;
+
 /** How scraping one endpoint goes. */
 export interface ScrapeStatus {
   readonly scrapes: number;
@@ -45,6 +52,16 @@ export interface ScrapeStatus {
   readonly intervalMs: number;
   /** Of the last scrape, when that failed. */
   readonly lastError?: string;
+}
+
+/** Load an endpoint told of itself the moment it changed; what is absent did not. */
+export interface PushedLoad {
+  readonly waiting?: number;
+  readonly running?: number;
+  /** 0 to 1. */
+  readonly kvUsage?: number;
+  readonly cacheBlocks?: number;
+  readonly cacheBlockTokens?: number;
 }
 
 /** Where one endpoint's metrics are, if not where the options say. */
@@ -60,6 +77,8 @@ interface Target {
   busy: boolean;
   failing: boolean;
   startedAtMs: number;
+  /** Last push or heartbeat. */
+  pushedAtMs: number;
   scrapes: number;
   errors: number;
   lastError?: string;
@@ -103,6 +122,7 @@ export class LoadScraper {
       busy: false,
       failing: false,
       startedAtMs: -Infinity,
+      pushedAtMs: -Infinity,
       scrapes: 0,
       errors: 0,
     };
@@ -129,12 +149,31 @@ export class LoadScraper {
    */
   poke(slot: number): void {
     const target = this.#targets[slot];
-    if (!target || target.busy || target.failing) return;
+    if (!target || target.busy || target.failing || this.#pushes(target)) return;
     this.#setBusy(target, true);
     target.intervalMs = this.options.busyIntervalMs;
     if (target.running) return;
     const sinceMs = this.#parts.clock.now() - target.startedAtMs;
     this.#schedule(target, Math.max(0, this.options.busyIntervalMs - sinceMs));
+  }
+
+  /** Takes over what the endpoint told; an empty `load` says that nothing has changed. */
+  pushed(slot: number, load: PushedLoad): void {
+    const target = this.#targets[slot];
+    if (!target) return;
+    const { table, clock } = this.#parts;
+    const nowMs = clock.now();
+    target.pushedAtMs = nowMs;
+    if (load.waiting !== undefined) table.waiting[slot] = load.waiting;
+    if (load.running !== undefined) table.running[slot] = load.running;
+    if (load.kvUsage !== undefined) table.kvUsage[slot] = load.kvUsage;
+    // Only what has told its load before can say that it is unchanged.
+    if (load.running !== undefined || !Number.isNaN(table.sampleAtMs[slot])) table.sampleAtMs[slot] = nowMs;
+    this.#setGeometry(slot, load.cacheBlocks ?? NaN, load.cacheBlockTokens ?? NaN);
+  }
+
+  #pushes(target: Target): boolean {
+    return this.#parts.clock.now() - target.pushedAtMs < pushFreshMs;
   }
 
   status(slot: number): ScrapeStatus | undefined {
@@ -169,7 +208,7 @@ export class LoadScraper {
     try {
       const sample = await this.#fetchSample(target, running.signal);
       if (this.#targets[slot] !== target) return;
-      this.#store(slot, sample, startedAtMs);
+      this.#store(slot, sample, startedAtMs, target.pushedAtMs > startedAtMs);
       target.lastError = undefined;
     } catch (error) {
       if (this.#targets[slot] !== target) return;
@@ -199,9 +238,14 @@ export class LoadScraper {
   }
 
   /** What a page does not report keeps its last value; running requests are then taken from our own count. */
-  #store(slot: number, sample: LoadSample, startedAtMs: number): void {
-    const { table, onGeometry } = this.#parts;
+  #store(slot: number, sample: LoadSample, startedAtMs: number, overtaken: boolean): void {
+    const { table } = this.#parts;
     const meta = table.meta(slot);
+    if (sample.adapters) meta.adapters = sample.adapters;
+    for (const [key, value] of sample.attributes) meta.attributes.set(key, value);
+    this.#setGeometry(slot, sample.cacheBlocks, sample.cacheBlockTokens);
+    // What was pushed while the page was on its way is newer.
+    if (overtaken) return;
     const waiting = Number.isNaN(sample.waiting) ? table.waiting[slot] : sample.waiting;
     const ownRunning = Math.max(0, Atomics.load(table.requests, slot) - waiting);
     table.waiting[slot] = waiting;
@@ -209,10 +253,13 @@ export class LoadScraper {
     if (!Number.isNaN(sample.kvUsage)) table.kvUsage[slot] = sample.kvUsage;
     // Stamped with the start: the engine may have written the page at any time since.
     table.sampleAtMs[slot] = startedAtMs;
-    if (sample.adapters) meta.adapters = sample.adapters;
-    for (const [key, value] of sample.attributes) meta.attributes.set(key, value);
-    const blocks = Number.isNaN(sample.cacheBlocks) ? table.cacheBlocks[slot] : sample.cacheBlocks;
-    const tokens = Number.isNaN(sample.cacheBlockTokens) ? table.cacheBlockTokens[slot] : sample.cacheBlockTokens;
+  }
+
+  /** NaN leaves what is known. */
+  #setGeometry(slot: number, cacheBlocks: number, cacheBlockTokens: number): void {
+    const { table, onGeometry } = this.#parts;
+    const blocks = Number.isNaN(cacheBlocks) ? table.cacheBlocks[slot] : cacheBlocks;
+    const tokens = Number.isNaN(cacheBlockTokens) ? table.cacheBlockTokens[slot] : cacheBlockTokens;
     if (blocks === table.cacheBlocks[slot] && tokens === table.cacheBlockTokens[slot]) return;
     table.cacheBlocks[slot] = blocks;
     table.cacheBlockTokens[slot] = tokens;
@@ -225,9 +272,12 @@ export class LoadScraper {
     const { busyIntervalMs, idleIntervalMs, jitterRatio, scrapesPerSecondMax } = this.options;
     const ours = Atomics.load(table.requests, slot) > 0;
     target.failing = failed;
-    this.#setBusy(target, !failed && (ours || table.waiting[slot] + table.running[slot] > 0));
+    const pushes = !failed && this.#pushes(target);
+    this.#setBusy(target, !failed && !pushes && (ours || table.waiting[slot] + table.running[slot] > 0));
     target.intervalMs = target.busy
       ? Math.max(busyIntervalMs, this.#busyCount * 1000 / scrapesPerSecondMax)
+      : pushes
+      ? pushedIntervals * idleIntervalMs
       : Math.min(idleIntervalMs, target.intervalMs * 2);
     this.#schedule(target, target.intervalMs * (1 + jitterRatio * (2 * prng.float() - 1)));
   }

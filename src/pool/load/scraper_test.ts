@@ -210,3 +210,49 @@ Deno.test("untrack() ends a running scrape and nothing of it reaches the slot's 
   ok(Number.isNaN(fleet.table.sampleAtMs[slot]));
   equal(fleet.count(1), 1);
 });
+
+Deno.test("LoadScraper takes pushed load at once and scrapes seldom while it comes", async () => {
+  const fleet = new Fleet({ jitterRatio: 0 });
+  const slot = fleet.add(1);
+  fleet.page = () => busyPage;
+  await fleet.run(200);
+  for (let i = 0; i < 8; i++) {
+    fleet.scraper.pushed(
+      slot,
+      i === 0 ? { running: 7, waiting: 1, kvUsage: 0.75, cacheBlocks: 10, cacheBlockTokens: 16 } : {},
+    );
+    if (i === 0) {
+      const { running, waiting, kvUsage, sampleAtMs } = fleet.table;
+      deepStrictEqual([running[slot], waiting[slot], kvUsage[slot], sampleAtMs[slot]], [7, 1, 0.75, 200]);
+      deepStrictEqual(fleet.geometry, [[slot, 10, 16]]);
+      fleet.scrapes.clear();
+    }
+    fleet.scraper.poke(slot);
+    await fleet.run(5000);
+  }
+  ok(fleet.count(1) <= 6, `${fleet.count(1)} scrapes in 40 s`);
+  equal(
+    fleet.table.sampleAgeMs(slot, fleet.clock.now()) <= 8000,
+    true,
+    "an unchanged load is as fresh as its heartbeat",
+  );
+});
+
+Deno.test("LoadScraper goes back to scraping when pushes stop, and keeps what overtook a page", async () => {
+  const fleet = new Fleet({ jitterRatio: 0 });
+  const slot = fleet.add(1);
+  await fleet.run(100);
+  const page = Promise.withResolvers<Uint8Array>();
+  fleet.page = () => page.promise;
+  await fleet.run(300);
+  fleet.scraper.pushed(slot, { running: 9 });
+  page.resolve(encoder.encode(busyPage));
+  await settle();
+  equal(fleet.table.running[slot], 9);
+  fleet.page = () => busyPage;
+  await fleet.run(20_000);
+  equal(fleet.table.running[slot], 5);
+  fleet.scrapes.clear();
+  await fleet.run(1000);
+  ok(fleet.count(1) >= 15, `${fleet.count(1)} scrapes in a second`);
+});
