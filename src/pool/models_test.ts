@@ -220,8 +220,8 @@ Deno.test("untrack() ends a look whose answer then changes nothing", async () =>
 });
 
 Deno.test("isAdapter() knows the adapters that ready endpoints report", async () => {
-  const fleet = new Fleet();
-  fleet.add(0, list({ id: "base", parent: null }, { id: "tuned", parent: "base" }));
-  await fleet.run();
-  deepStrictEqual(["base", "tuned", "other"].map((model) => fleet.directory.isAdapter(model)), [false, true, false]);
+  const library = new Library();
+  library.add(0, list({ id: "base", parent: null }, { id: "tuned", parent: "base" }));
+  await library.run();
+  deepStrictEqual(["base", "tuned", "other"].map((model) => library.directory.isAdapter(model)), [false, true, false]);
 });
