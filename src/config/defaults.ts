@@ -131,11 +131,6 @@ export const tokensDefaults = {
   timeoutMs: 5_000,
 } as const;
 
-export const snapshotDefaults = {
-  // What changed since is fetched from the feeds; a crash loses this much of what feeds without replay told.
-  intervalMs: 60_000,
-} as const;
-
 export const memoryDefaults = {
   // At 48 B a block and holder: 5.6 M pairs, or 178 servers at the default capacity.
   prefixTreeBytes: 256 * MiB,

@@ -12,7 +12,6 @@ import {
   poolLoadDefaults,
   prefixDefaults,
   serverDefaults,
-  snapshotDefaults,
   tokensDefaults,
   tracingDefaults,
   upstreamDefaults,
@@ -163,7 +162,7 @@ function resolveTokens(raw: RawValues["tokens"]): TokensConfig {
 }
 
 function resolveSnapshot(raw: RawValues["snapshot"]): SnapshotConfig {
-  return { file: raw?.file, intervalMs: raw?.interval ?? snapshotDefaults.intervalMs, peers: raw?.peers ?? [] };
+  return { file: raw?.file, peers: raw?.peers ?? [] };
 }
 
 function resolveEndpoints(

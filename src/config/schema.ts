@@ -13,7 +13,6 @@ import {
   prefixDefaults,
   schedulingDefaults,
   serverDefaults,
-  snapshotDefaults,
   tokensDefaults,
   tracingDefaults,
   upstreamDefaults,
@@ -313,11 +312,7 @@ const tokens = section("Exact token ids of prompts, for endpoints with a feed.",
 
 const snapshot = section("What is known of caches, kept over a restart.", {
   file: text({
-    about: "File written on drain, at intervals and on request, and read at start; relative to this file.",
-  }),
-  interval: duration(secondMs, 24 * hourMs, {
-    about: "Time between writes.",
-    default: snapshotDefaults.intervalMs,
+    about: "File written on drain and on request, and read at start; relative to this file.",
   }),
   peers: list(textSchema("an http(s) URL of a router's admin port", /^https?:\/\//), {
     about: "Admin ports of other routers: the first that answers is asked for its knowledge at start.",

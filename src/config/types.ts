@@ -68,7 +68,6 @@ export interface TokensConfig {
 
 export interface SnapshotConfig {
   readonly file?: string;
-  readonly intervalMs: number;
   readonly peers: readonly string[];
 }
 
