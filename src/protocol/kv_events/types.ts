@@ -29,8 +29,6 @@ export interface KvStored {
   readonly extras?: readonly (readonly string[] | undefined)[];
   /** KV-cache group of a hybrid model. */
   readonly group?: KvGroup;
-  /** The tier belongs to no one server. */
-  readonly remote?: boolean;
 }
 
 /** Which of a hybrid model's caches an event is about. */
@@ -77,9 +75,12 @@ export type SkipReason =
   | "unknown-event"
   /** A medium this router does not know: its blocks count as not held. */
   | "unknown-medium"
-  /** Pages of fewer tokens than a block, or of token pairs. */
+  /** The last page has fewer tokens than a block; the pages before it are kept. */
   | "partial-page"
-  | "token-pairs";
+  /** Pairs of tokens in place of tokens: SGLang with EAGLE speculation. */
+  | "token-pairs"
+  /** The tokens are not those of the blocks: KV-cache groups that keep only some blocks of a prefix. */
+  | "uneven-span";
 
 /** One sequence-numbered message of a feed. */
 export interface KvBatch {
@@ -90,7 +91,7 @@ export interface KvBatch {
   /** Data-parallel rank; absent when not told. */
   readonly rank?: number;
   readonly events: readonly KvEvent[];
-  /** Events left out, by reason; absent when none was. */
+  /** Events left out, wholly or in part, by reason; absent when none was. */
   readonly skipped?: Partial<Record<SkipReason, number>>;
   /** Set when nothing of the batch but its number could be read: what it said is lost. */
   readonly unreadable?: true;
