@@ -1,4 +1,5 @@
 /** Typed door to the kernels: memory layout, loading, one instance an isolate. Their TypeScript twins are for tests. */
+export type * from "./block_tree_types.ts";
 export * from "./body_edits.ts";
 export * from "./hash.ts";
 export * from "./hotpath.ts";
