@@ -1,3 +1,5 @@
+export type HeaderPair = readonly [name: string, value: string];
+
 /** Where a request goes, and where next if that fails before the first byte. */
 export interface Placement {
   readonly slot: number;
@@ -8,6 +10,8 @@ export interface Placement {
   /** Leading prompt blocks the chosen endpoint is believed to hold. */
   readonly matchedBlocks: number;
   readonly totalBlocks: number;
+  /** Headers the request to `slot` shall carry; absent for most plans. */
+  readonly requestHeaders?: readonly HeaderPair[];
 }
 
 /** Why a profile has no endpoint to offer. */
@@ -23,9 +27,20 @@ export interface ScoreTrace {
   readonly score: number;
 }
 
+/** Leading prompt blocks an endpoint holds, by the fastest tier each lies on; `routed`: known from routing history alone. */
+export interface HeldBlocksTrace {
+  readonly gpu: number;
+  readonly cpu: number;
+  readonly disk: number;
+  readonly shared: number;
+  readonly routed: number;
+}
+
 /** One endpoint's way through a profile. */
 export interface CandidateTrace {
   readonly endpoint: string;
+  /** Absent when nothing is known of tiers. */
+  readonly held?: HeldBlocksTrace;
   /** Filter that dropped it, when one did. */
   readonly droppedBy?: string;
   readonly scores: readonly ScoreTrace[];

@@ -16,7 +16,7 @@ export function checkAttribute(
     throw context.fail(key, `must not contain "/" while producer is not given: current value is "${attribute}"`);
   }
   if (producer) {
-    context.find("core-metrics-extractor", "producer", producer === "core-metrics-extractor" ? undefined : producer);
+    context.find(["core-metrics-extractor"], "producer", producer === "core-metrics-extractor" ? undefined : producer);
   }
 }
 

@@ -16,10 +16,11 @@ export const builtIn: Source = { where: () => "built-in plan" };
 /** What a plugin's parameters may refer to while they are read. */
 export interface LoadContext {
   /**
-   * The configured plugin of `type` a parameter refers to: named `name`, or any one when no name is given.
-   * Undefined when there is none and no name was given. Throws ConfigError when the name is not of that type.
+   * The configured plugin of one of `types` a parameter refers to: named `name`, or when no name is given the first of
+   * the first type that has one. Undefined when there is none and no name was given. Throws ConfigError when the name is
+   * of another type.
    */
-  find(type: string, key: string, name: string | undefined): PluginSpec | undefined;
+  find(types: readonly string[], key: string, name: string | undefined): PluginSpec | undefined;
   /** Notes something the operator should know that is no error. */
   warn(message: string): void;
   /** The error for a parameter that is well-formed and still cannot be used. */

@@ -5,8 +5,10 @@ import { Decision } from "./context.ts";
 import { takeBest } from "./order.ts";
 import { Trace } from "./trace.ts";
 import {
+  type Decorator,
   type Filter,
   type HeaderPair,
+  isDecorator,
   isFilter,
   isPicker,
   isProfileHandler,
@@ -54,6 +56,7 @@ export class Scheduler {
   readonly #handler: ProfileHandler;
   readonly #profiles: readonly Profile[];
   readonly #profileNames: readonly string[];
+  readonly #decorators: readonly Decorator[];
   readonly #slots: Uint16Array;
   readonly #totals: Float64Array;
   readonly #scores: Float64Array;
@@ -68,6 +71,7 @@ export class Scheduler {
     this.#handler = instance(plugins, plan.handler, isProfileHandler);
     this.#profiles = plan.profiles.map((profile) => buildProfile(profile, plugins));
     this.#profileNames = plan.profiles.map((profile) => profile.name);
+    this.#decorators = [...plugins.values()].filter(isDecorator);
     this.#slots = new Uint16Array(table.capacity);
     this.#totals = new Float64Array(table.capacity);
     this.#scores = new Float64Array(table.capacity);
@@ -92,7 +96,7 @@ export class Scheduler {
     this.#decision.record(result.slot);
     const profile = this.#profiles[this.#profileNames.indexOf(result.profile)];
     for (const plugin of profile.plugins) plugin.placed?.(this.#decision, result.slot);
-    return result;
+    return this.#decorators.length === 0 ? result : this.#decorate(result, candidates, count);
   }
 
   /** What {@link decide} would answer now, with every verdict and score. Nothing is recorded. */
@@ -105,7 +109,7 @@ export class Scheduler {
     peer = -1,
   ): { explanation: Explanation; result: Placement | Refusal } {
     this.#decision.begin(view, match, nowMs, peer);
-    const trace = new Trace(this.#table, candidates, count);
+    const trace = new Trace(this.#table, match, candidates, count);
     const result = this.#run(candidates, count, trace);
     return { explanation: trace.finish(), result };
   }
@@ -121,6 +125,18 @@ export class Scheduler {
     const profile = this.#profiles.find((profile) => profile.name === placement.profile);
     if (!profile?.answersWithHeaders) return noHeaders;
     return profile.plugins.flatMap((plugin) => plugin.responseHeaders?.(view, profile.name, slot) ?? noHeaders);
+  }
+
+  /** Headers the request to `slot` shall carry; empty for most plans, and where `slot` is not the one that was chosen. */
+  requestHeaders(_view: RequestView, placement: Placement, slot: number): readonly HeaderPair[] {
+    return slot === placement.slot && placement.requestHeaders || noHeaders;
+  }
+
+  #decorate(placement: Placement, candidates: Uint16Array, count: number): Placement {
+    const headers = this.#decorators.flatMap((plugin) =>
+      plugin.requestHeaders(this.#decision, placement.slot, candidates, count)
+    );
+    return headers.length === 0 ? placement : { ...placement, requestHeaders: headers };
   }
 
   #run(candidates: Uint16Array, count: number, trace: Trace | undefined): Placement | Refusal {

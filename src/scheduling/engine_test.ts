@@ -2,6 +2,7 @@ import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
 import { Prng, Reservation } from "../core/mod.ts";
 import { Scheduler } from "./engine.ts";
+import { importEndpointPickerConfig } from "./import_config.ts";
 import { defaultPlan, llmdDefaultPlan, onePlan, planFromPolicy, policies } from "./plan.ts";
 import { registry } from "./registry.ts";
 import {
@@ -35,6 +36,36 @@ Deno.test("decide() sums clamped scores by weight", () => {
   ok(Math.abs(totals[0] - 3) < 1e-12);
   ok(Math.abs(totals[1] - 3.4) < 1e-12);
   deepStrictEqual(result, { slot: 1, fallbacks: [0], profile: "default", matchedBlocks: 8, totalBlocks: 10 });
+});
+
+Deno.test("explain() shows what each candidate holds by tier, when tiers are known", () => {
+  const pool = testPool([{ matched: 9, tiers: [3, 2, 1, 1] }, { matched: 4 }]);
+  const { explanation } = explain(scheduler(defaultPlan(), pool), pool, { totalBlocks: 10 });
+  deepStrictEqual(explanation.candidates.map(({ held }) => held), [
+    { gpu: 3, cpu: 2, disk: 1, shared: 1, routed: 2 },
+    { gpu: 0, cpu: 0, disk: 0, shared: 0, routed: 4 },
+  ]);
+  const blind = testPool([{ matched: 9 }]);
+  const { explanation: unknown } = explain(scheduler(defaultPlan(), blind), blind, { totalBlocks: 10 });
+  ok(!("held" in unknown.candidates[0]));
+});
+
+Deno.test("requestHeaders() gives what the plan's decorators add, for the chosen slot only", () => {
+  const pool = testPool([{ matched: 2, waiting: 0 }, { matched: 9, waiting: 5 }]);
+  const plan = onePlan({ scorers: [{ type: "queue-scorer" }], picker: { type: "max-score-picker" } });
+  const { plugins } = importEndpointPickerConfig(
+    "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: p2p-source-producer}]\n",
+    "epp.yaml",
+  ).plan;
+  const headersOf = (engine: Scheduler, slot: number) => {
+    const result = decide(engine, pool, { totalBlocks: 10 });
+    ok("slot" in result && result.slot === 0);
+    return engine.requestHeaders(testView(), result, slot);
+  };
+  const engine = scheduler({ ...plan, plugins: [...plan.plugins, ...plugins] }, pool);
+  deepStrictEqual(headersOf(engine, 0), [["x-kv-cache-source-host-port", "10.0.0.2:8000"]]);
+  deepStrictEqual(headersOf(engine, 1), []);
+  deepStrictEqual(headersOf(scheduler(plan, pool), 0), []);
 });
 
 Deno.test("decide() gives the best of the rest as fallbacks, up to the plan's number", () => {

@@ -1,14 +1,17 @@
-import { z } from "zod";
 import { ConfigError } from "../core/mod.ts";
 import type { PrefixParams } from "./data/approx_prefix_cache_producer.ts";
 import type { CoreMetricsParams } from "./data/core_metrics_extractor.ts";
 import type { FileDiscoveryParams } from "./data/file_discovery.ts";
 import type { InflightLoadParams } from "./data/inflight_load_producer.ts";
 import type { HttpSourceParams } from "./data/metrics_source.ts";
+import type { FeedsParams } from "./data/precise_prefix_cache_producer.ts";
+import type { RenderParams, TokenParams } from "./data/token_producer.ts";
 import { type DocumentPath, keyText, parseValue, type Source } from "./definition.ts";
 import { YamlSource } from "./document.ts";
+import { configSchema, type RawConfig } from "./import_schema.ts";
 import { fallbacksMaxDefault, staleAfterMsDefault } from "./plan.ts";
 import { PluginSet } from "./plugin_set.ts";
+import { prefixProducerTypes } from "./prefix.ts";
 import { nearNames } from "./registry.ts";
 import type { HeaderProfileParams } from "./profiles/header_profile_handler.ts";
 import type { PluginKind, PluginSpec, ProfilePlan, SchedulingPlan } from "./types.ts";
@@ -17,6 +20,10 @@ import type { PluginKind, PluginSpec, ProfilePlan, SchedulingPlan } from "./type
 export interface ImportedConfig {
   readonly plan: SchedulingPlan;
   readonly prefix: PrefixParams;
+  /** Present when the configuration asks for an exact prefix match. */
+  readonly feeds?: FeedsParams;
+  /** Present when the configuration names a server that renders prompts to token ids. */
+  readonly render?: RenderParams;
   readonly inflight: InflightLoadParams;
   /** Absent when the configuration turns metrics off (`injectDefaults: false` without a source). */
   readonly metrics?: { readonly source: HttpSourceParams; readonly extractor: CoreMetricsParams };
@@ -28,40 +35,6 @@ export interface ImportedConfig {
   /** What the operator should know that is no error, each with its line. */
   readonly warnings: readonly string[];
 }
-
-const list = <T extends z.ZodType>(item: T) => z.array(item).nullish().transform((items) => items ?? []);
-const pluginRef = z.strictObject({ pluginRef: z.string().min(1, "must be a plugin name") });
-
-const configSchema = z.strictObject({
-  apiVersion: z.enum(
-    ["llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1"],
-    "must be llm-d.ai/v1alpha1 or inference.networking.x-k8s.io/v1alpha1",
-  ),
-  kind: z.literal("EndpointPickerConfig", 'must be "EndpointPickerConfig"'),
-  featureGates: list(z.string()),
-  plugins: list(z.strictObject({
-    name: z.string().min(1, "must be a plugin name").optional(),
-    type: z.string().min(1, "must be a plugin type"),
-    parameters: z.unknown().optional(),
-  })),
-  schedulingProfiles: list(z.strictObject({
-    name: z.string().min(1, "must be a profile name"),
-    plugins: list(pluginRef.extend({ weight: z.number().optional() })),
-  })),
-  dataLayer: z.strictObject({
-    injectDefaults: z.boolean().default(true),
-    sources: list(pluginRef.extend({ extractors: list(pluginRef) })),
-    discovery: pluginRef.optional(),
-    peerDiscovery: z.unknown().optional(),
-    crossReplicaSyncerPluginRef: z.unknown().optional(),
-    crossReplicaSyncInterval: z.unknown().optional(),
-  }).nullish().transform((dataLayer) => dataLayer ?? undefined),
-  flowControl: z.unknown().optional(),
-  requestHandler: z.strictObject({ parsers: list(pluginRef) }).nullish(),
-  saturationDetector: z.unknown().optional(),
-  parser: pluginRef.optional(),
-});
-type RawConfig = z.output<typeof configSchema>;
 
 /**
  * Reads an llm-d `EndpointPickerConfig` strictly and fills in what llm-d would. Anything that cannot be honoured is a
@@ -85,6 +58,15 @@ export function importScheduling(
   return new Import(parseValue(configSchema, document, source, [], "scheduling"), source).run();
 }
 
+const exactProducers = ["precise-prefix-cache-producer", "precise-prefix-cache-scorer"];
+
+/** What may read each source. */
+const extractorsOf: Readonly<Record<string, readonly string[]>> = {
+  "metrics-data-source": ["core-metrics-extractor"],
+  "models-data-source": ["models-data-extractor"],
+  "endpoint-notification-source": exactProducers,
+};
+
 /** An empty key is as good as none. */
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
 
@@ -102,8 +84,9 @@ class Import {
   run(): ImportedConfig {
     this.#refuseUnsupported();
     const specs = this.#set.all();
-    this.#onlyOne(specs, "approx-prefix-cache-producer");
-    this.#onlyOne(specs, "inflight-load-producer");
+    this.#onlyOne(specs, ["approx-prefix-cache-producer"]);
+    this.#onlyOne(specs, exactProducers);
+    this.#onlyOne(specs, ["inflight-load-producer"]);
     const profiles = this.#profiles(specs);
     const handler = this.#handler(specs, profiles);
     const { metrics, models } = this.#dataSources();
@@ -111,10 +94,12 @@ class Import {
     const parsers = this.#parsers();
     this.#warnUnused(specs, profiles);
     const prefix = this.#prefix(profiles);
+    const feeds = this.#feeds();
+    const render = this.#render(specs);
     const inflight = this.#set.ensure("inflight-load-producer").params as InflightLoadParams;
     const plugins = this.#set.all().filter((spec) => spec.create !== undefined);
     const plan = { plugins, profiles, handler, fallbacksMax: fallbacksMaxDefault, staleAfterMs: staleAfterMsDefault };
-    return { plan, prefix, inflight, metrics, models, discovery, parsers, warnings: this.#set.warnings };
+    return { plan, prefix, feeds, render, inflight, metrics, models, discovery, parsers, warnings: this.#set.warnings };
   }
 
   #fail(path: DocumentPath, expected: string): ConfigError {
@@ -152,11 +137,16 @@ class Import {
     }
   }
 
-  #onlyOne(specs: readonly PluginSpec[], type: string): void {
-    const second = specs.filter((spec) => spec.type === type)[1];
-    if (!second) return;
-    const i = this.#raw.plugins.findIndex((entry) => (entry.name ?? entry.type) === second.name);
-    throw this.#fail(["plugins", i], `must be the only plugin of type ${type}`);
+  #onlyOne(specs: readonly PluginSpec[], types: readonly string[]): void {
+    const second = specs.filter((spec) => types.includes(spec.type))[1];
+    if (second) throw this.#failAt(second, `must be the only plugin of type ${types.join(" or ")}`);
+  }
+
+  #failAt({ name }: PluginSpec, expected: string): ConfigError {
+    return this.#fail(
+      ["plugins", this.#raw.plugins.findIndex((entry) => (entry.name ?? entry.type) === name)],
+      expected,
+    );
   }
 
   /** The plugin a reference names, of one of `kinds`. */
@@ -239,31 +229,27 @@ class Import {
 
   #dataSources(): Pick<ImportedConfig, "metrics" | "models"> {
     const { injectDefaults = true, sources = [] } = this.#raw.dataLayer ?? {};
-    let metrics: PluginSpec | undefined, extractor: PluginSpec | undefined, models: PluginSpec | undefined;
+    const found = new Map<string, { source: PluginSpec; extractor?: PluginSpec }>();
     sources.forEach(({ pluginRef, extractors }, i) => {
       const path = ["dataLayer", "sources", i];
       const spec = this.#refer(pluginRef, path, ["source"]);
-      const wanted = spec.type === "metrics-data-source" ? "core-metrics-extractor" : "models-data-extractor";
-      if (spec.type === "metrics-data-source" ? metrics : models) {
-        throw this.#fail(path, `must be the only ${spec.type}`);
-      }
+      const wanted = extractorsOf[spec.type];
+      if (found.has(spec.type)) throw this.#fail(path, `must be the only ${spec.type}`);
       const used = extractors.map((ref, j) => {
         const at = [...path, "extractors", j];
-        const found = this.#refer(ref.pluginRef, at, ["extractor"]);
-        if (found.type !== wanted) throw this.#fail([...at, "pluginRef"], `must be a ${wanted} for a ${spec.type}`);
-        return found;
+        const extractor = this.#refer(ref.pluginRef, at, ["extractor", "producer"]);
+        if (wanted.includes(extractor.type)) return extractor;
+        throw this.#fail([...at, "pluginRef"], `must be a ${wanted.join(" or ")} for a ${spec.type}`);
       });
-      if (spec.type === "metrics-data-source") [metrics, extractor] = [spec, used[0]];
-      else models = spec;
+      found.set(spec.type, { source: spec, extractor: used[0] });
     });
-    if (injectDefaults) {
-      metrics ??= this.#set.ensure("metrics-data-source");
-      extractor ??= this.#set.ensure("core-metrics-extractor");
-    }
+    const listed = found.get("metrics-data-source");
+    const metrics = listed?.source ?? (injectDefaults ? this.#set.ensure("metrics-data-source") : undefined);
+    const extractor = listed?.extractor ?? (injectDefaults ? this.#set.ensure("core-metrics-extractor") : undefined);
     return {
       metrics: metrics && extractor &&
         { source: metrics.params as HttpSourceParams, extractor: extractor.params as CoreMetricsParams },
-      models: models?.params as HttpSourceParams | undefined,
+      models: found.get("models-data-source")?.source.params as HttpSourceParams | undefined,
     };
   }
 
@@ -289,13 +275,24 @@ class Import {
     const scored = profiles.some((profile) =>
       profile.scorers.some(({ plugin }) => this.#set.named(plugin)?.type === "prefix-cache-scorer")
     );
-    if (scored && !this.#set.ofType("approx-prefix-cache-producer")) {
+    if (scored && !this.#set.ofAnyType(prefixProducerTypes)) {
       this.#warn(
         ["plugins"],
         "prefix-cache-scorer reads an approx-prefix-cache-producer that is not listed, its defaults apply",
       );
     }
     return this.#set.ensure("approx-prefix-cache-producer").params as PrefixParams;
+  }
+
+  #feeds(): FeedsParams | undefined {
+    return this.#set.ofAnyType(exactProducers)?.params as FeedsParams | undefined;
+  }
+
+  #render(specs: readonly PluginSpec[]): RenderParams | undefined {
+    const types = ["token-producer", "tokenizer"];
+    const asking = specs.filter(({ type, params }) => types.includes(type) && (params as TokenParams).render);
+    if (asking.length > 1) throw this.#failAt(asking[1], "must be the only token-producer with a vllm section");
+    return (asking[0]?.params as TokenParams | undefined)?.render;
   }
 
   #warnUnused(specs: readonly PluginSpec[], profiles: readonly ProfilePlan[]): void {

@@ -49,11 +49,27 @@ plugins:
   - name: prefix
     type: approx-prefix-cache-producer
     parameters: {autoTune: false, blockSizeTokens: 128, maxPrefixTokensToMatch: 65536, lruCapacityPerServer: 1000}
+  - name: exact
+    type: precise-prefix-cache-producer
+    parameters:
+      speculativeIndexing: true
+      speculativeTTL: 3s
+      tokenProcessorConfig: {blockSizeTokens: 64, hashSeed: "42", hashAlgorithm: xxh64}
+      indexerConfig:
+        kvBlockIndexConfig: {costAwareMemoryConfig: {size: 2GiB}, enableMetrics: true}
+        kvCacheBackendConfigs: [{name: gpu, weight: 1}, {name: CPU_PINNED, weight: 0.7}, {name: tape, weight: 0.1}]
+      kvEventsConfig:
+        engineType: sglang
+        concurrency: 8
+        podDiscoveryConfig: {socketPort: 6557, replaySocketPort: 6558}
+  - type: p2p-source-producer
+    parameters: {prefixMatchInfoProducerName: exact, minCachedTokenDelta: 64}
+  - type: endpoint-notification-source
   - type: inflight-load-producer
     parameters: {addEstimatedOutputTokens: true, outputRatio: 2, maxEstimatedOutputTokens: 500, prefixMatchInfoProducerName: prefix}
   - name: tok
     type: token-producer
-    parameters: {modelName: Qwen/Qwen3-32B}
+    parameters: {modelName: Qwen/Qwen3-32B, vllm: {url: "http://render:8000", timeout: 2s, mmTimeout: 9s}}
   - type: tokenizer
   - name: jar
     type: session-id-producer
@@ -113,6 +129,7 @@ dataLayer:
   sources:
     - {pluginRef: metrics-data-source, extractors: [{pluginRef: core-metrics-extractor}]}
     - {pluginRef: models-data-source, extractors: [{pluginRef: models-data-extractor}]}
+    - {pluginRef: endpoint-notification-source, extractors: [{pluginRef: exact}]}
   discovery: {pluginRef: file-discovery}
 requestHandler:
   parsers: [{pluginRef: openai-parser}, {pluginRef: passthrough-parser}]
@@ -135,7 +152,11 @@ schedulingProfiles:
 Deno.test("importEndpointPickerConfig() reads a configuration with every supported plugin", () => {
   const config = read(everything);
   const listed = [...registry.keys()].filter((type) => !everything.includes(`type: ${type}\n`));
-  deepStrictEqual(listed, ["single-profile-handler"], "there may be one profile handler only");
+  deepStrictEqual(
+    listed,
+    ["precise-prefix-cache-scorer", "single-profile-handler"],
+    "there may be one exact producer and one profile handler only",
+  );
   deepStrictEqual(config.plan.profiles, [
     {
       name: "decode",
@@ -156,6 +177,20 @@ Deno.test("importEndpointPickerConfig() reads a configuration with every support
   ]);
   equal(config.plan.handler, "header-profile-handler");
   deepStrictEqual(config.prefix, { autoTune: false, blockTokens: 128, blocksMax: 512, capacityBlocks: 1000 });
+  deepStrictEqual(config.feeds, {
+    kind: "zmq",
+    port: 6557,
+    replayPort: 6558,
+    topicFilter: "kv@",
+    engineType: "sglang",
+    tierWeights: { gpu: 1, cpu: 0.7 },
+    speculative: true,
+    speculativeTtlMs: 3000,
+    blockTokens: 64,
+    hashSeed: "42",
+    indexBytesMax: 2 ** 31,
+  });
+  deepStrictEqual(config.render, { modelName: "Qwen/Qwen3-32B", url: "http://render:8000", timeoutMs: 2000 });
   deepStrictEqual(config.inflight, { addEstimatedOutputTokens: true, outputRatio: 2, maxEstimatedOutputTokens: 500 });
   deepStrictEqual(config.discovery, { path: "/etc/pool.yaml", watchFile: true });
   deepStrictEqual(config.parsers, ["openai-parser", "passthrough-parser"]);
@@ -175,6 +210,19 @@ Deno.test("importEndpointPickerConfig() reads a configuration with every support
     config.warnings.some((warning) =>
       /^epp\.yaml:\d+: by-label is deprecated, use label-selector-filter$/.test(warning)
     ),
+  );
+  deepStrictEqual(
+    config.warnings.filter((warning) => warning.includes("has no effect")).map((warning) =>
+      warning.replace(/^epp\.yaml:\d+: /, "")
+    ),
+    [
+      "haPopulateNonLeaderDatastore has no effect, there is no leader",
+      "exact: hashAlgorithm has no effect, block keys never leave the router",
+      "exact: enableMetrics has no effect, metrics of the index are always there",
+      "exact: concurrency has no effect, every feed is read in order",
+      `exact: kvCacheBackendConfigs: weight of "tape" has no effect, it is none of gpu, cpu, disk, shared or an engine's name for one`,
+      "tok: mmTimeout has no effect, timeout holds for all requests",
+    ],
   );
   ok(config.warnings.some((warning) => warning.endsWith('plugin "random-picker" is used by no profile')));
   new Scheduler(config.plan, { table: testPool([{}]).table, seed: 1 });
@@ -265,11 +313,95 @@ Deno.test("importEndpointPickerConfig() refuses what needs flow control or repli
     "dataLayer.crossReplicaSyncInterval",
     "not supported yet",
   );
+});
+
+Deno.test("importEndpointPickerConfig() fills in the defaults of an exact prefix match, in both of its forms", () => {
+  const defaults = {
+    kind: "zmq",
+    port: 5557,
+    replayPort: undefined,
+    topicFilter: "kv@",
+    engineType: "vllm",
+    tierWeights: { gpu: 1, cpu: 0.8 },
+    speculative: false,
+    speculativeTtlMs: 2000,
+    blockTokens: 16,
+    hashSeed: "",
+    indexBytesMax: undefined,
+  };
+  for (const type of ["precise-prefix-cache-producer", "precise-prefix-cache-scorer"]) {
+    const { feeds, prefix, warnings } = read(`plugins: [{type: ${type}}, {type: prefix-cache-scorer}]\n`);
+    deepStrictEqual(feeds, defaults);
+    equal(prefix.blockTokens, 64, "what falls back to routing history has llm-d's approximate defaults");
+    deepStrictEqual(warnings.filter((warning) => !warning.includes("deprecated")), []);
+  }
+  equal(read("plugins: [{type: prefix-cache-scorer}]\n").feeds, undefined);
+});
+
+Deno.test("importEndpointPickerConfig() refuses what the feeds and tokens of this router do otherwise", () => {
+  const exact = (parameters: string) =>
+    `plugins:\n  - type: precise-prefix-cache-producer\n    parameters:\n${parameters}`;
+  const key = (name: string) => `plugins[0].parameters.${name}`;
+  const events = (text: string) => exact(`      kvEventsConfig:\n        ${text}\n`);
+  refuses(events("zmqEndpoint: tcp://*:5557"), 6, key("kvEventsConfig"), "zmqEndpoint must be empty");
+  refuses(events("discoverPods: false"), 6, key("kvEventsConfig"), "discoverPods must be true");
+  refuses(events("engineType: trt"), 7, key("kvEventsConfig.engineType"), "must be vllm or sglang");
   refuses(
-    "plugins:\n  - type: token-producer\n    parameters:\n      vllm: {url: 'http://localhost:8000'}\n",
+    events("podDiscoveryConfig: {socketPort: 0}"),
+    7,
+    key("kvEventsConfig.podDiscoveryConfig.socketPort"),
+    "must be",
+  );
+  refuses(
+    exact("      tokenProcessorConfig: {hashAlgorithm: sha256}\n"),
     6,
-    "plugins[0].parameters.vllm",
-    "not supported yet",
+    key("tokenProcessorConfig.hashAlgorithm"),
+    "must be cbor-fnv or xxh64",
+  );
+  const index = (text: string) => exact(`      indexerConfig:\n        ${text}\n`);
+  refuses(
+    index("kvBlockIndexConfig: {redisConfig: {address: 'redis://x'}}"),
+    6,
+    key("indexerConfig"),
+    "redisConfig must be absent",
+  );
+  refuses(
+    index("kvBlockIndexConfig: {costAwareMemoryConfig: {size: lots}}"),
+    7,
+    key("indexerConfig.kvBlockIndexConfig.costAwareMemoryConfig.size"),
+    "must be a size",
+  );
+  refuses(
+    index("kvCacheBackendConfigs: [{name: cpu, weight: 0.5}, {name: cpu_pinned, weight: 0.6}]"),
+    6,
+    key("indexerConfig"),
+    'must not weigh tier cpu twice, again as "cpu_pinned"',
+  );
+  refuses(
+    "plugins:\n  - type: precise-prefix-cache-producer\n  - type: precise-prefix-cache-scorer\n",
+    5,
+    "plugins[1]",
+    "must be the only plugin of type",
+  );
+  refuses(
+    "plugins:\n  - type: token-producer\n    parameters:\n      udsTokenizerConfig: {}\n",
+    6,
+    key("udsTokenizerConfig"),
+    "must be absent",
+  );
+  refuses(
+    "plugins:\n  - {type: token-producer, parameters: {vllm: {}}}\n  - {type: tokenizer, parameters: {vllm: {}}}\n",
+    5,
+    "plugins[1]",
+    "must be the only token-producer with a vllm section",
+  );
+  refuses(
+    "plugins: [{type: endpoint-notification-source}, {type: queue-scorer}, {type: core-metrics-extractor}]\n" +
+      "dataLayer:\n  sources:\n    - pluginRef: endpoint-notification-source\n" +
+      "      extractors: [{pluginRef: core-metrics-extractor}]\n",
+    7,
+    "dataLayer.sources[0].extractors[0].pluginRef",
+    "must be a precise-prefix-cache-producer or precise-prefix-cache-scorer",
   );
 });
 
@@ -310,7 +442,7 @@ Deno.test("importEndpointPickerConfig() refuses references that lead nowhere or 
     "plugins:\n  - type: prefix-cache-scorer\n    parameters: {prefixMatchInfoProducerName: exact}\n",
     5,
     "plugins[0].parameters.prefixMatchInfoProducerName",
-    'plugin "prefix-cache-scorer": must be the name of a configured approx-prefix-cache-producer',
+    /must be the name of a configured .*approx-prefix-cache-producer: current value is "exact"/,
   );
 });
 

@@ -11,7 +11,7 @@ export type InflightTokens = "prefill" | "all";
 
 /** The producer a plugin reads, if any is configured. Throws ConfigError when the named one does not exist. */
 export function checkInflightProducer(name: string | undefined, context: LoadContext): PluginSpec | undefined {
-  return context.find("inflight-load-producer", "inFlightLoadProducerName", name);
+  return context.find(["inflight-load-producer"], "inFlightLoadProducerName", name);
 }
 
 /** `all` when the producer is told to add estimated output tokens. */

@@ -6,6 +6,8 @@ export type { CoreMetricsParams, EngineMetricsConfig } from "./data/core_metrics
 export type { FileDiscoveryParams } from "./data/file_discovery.ts";
 export type { InflightLoadParams } from "./data/inflight_load_producer.ts";
 export type { HttpSourceParams } from "./data/metrics_source.ts";
+export type { FeedsParams } from "./data/precise_prefix_cache_producer.ts";
+export type { RenderParams } from "./data/token_producer.ts";
 export { Scheduler } from "./engine.ts";
 export type { SchedulerOptions } from "./engine.ts";
 export { importEndpointPickerConfig, importScheduling } from "./import_config.ts";

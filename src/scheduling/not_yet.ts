@@ -1,12 +1,6 @@
 /** llm-d plugin types that are known and cannot be used yet, by what they wait for. Loading one is an error. */
 const waiting: Record<string, readonly string[]> = {
-  "exact KV-cache events": [
-    "precise-prefix-cache-producer",
-    "precise-prefix-cache-scorer",
-    "burst-prefix-cache-producer",
-    "p2p-source-producer",
-    "endpoint-notification-source",
-  ],
+  "requests that are held and placed together": ["burst-prefix-cache-producer"],
   "latency prediction": [
     "predicted-latency-producer",
     "latency-scorer",

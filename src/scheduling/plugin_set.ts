@@ -47,6 +47,15 @@ export class PluginSet {
     return i < 0 ? this.#added.find((spec) => spec.type === type) : this.#load(i);
   }
 
+  /** The first plugin of the first of `types` that has one. */
+  ofAnyType(types: readonly string[]): PluginSpec | undefined {
+    for (const type of types) {
+      const spec = this.ofType(type);
+      if (spec) return spec;
+    }
+    return undefined;
+  }
+
   /** The first plugin of `type`, added with its defaults when there is none. */
   ensure(type: string): PluginSpec {
     const present = this.ofType(type);
@@ -75,12 +84,14 @@ export class PluginSet {
 
   #context(plugin: string, path: DocumentPath) {
     return {
-      find: (type: string, key: string, name: string | undefined) => {
-        if (name === undefined) return this.ofType(type);
+      find: (types: readonly string[], key: string, name: string | undefined) => {
+        if (name === undefined) return this.ofAnyType(types);
         const spec = this.named(name);
-        if (spec?.type === type) return spec;
+        if (spec && types.includes(spec.type)) return spec;
         const at = [...path, key];
-        const expected = `plugin "${plugin}": must be the name of a configured ${type}: current value is "${name}"`;
+        const expected = `plugin "${plugin}": must be the name of a configured ${
+          types.join(" or ")
+        }: current value is "${name}"`;
         throw new ConfigError(this.source.where(at), keyText(at), expected);
       },
       warn: (message: string) => void this.warnings.push(`${this.source.where(path)}: ${plugin}: ${message}`),

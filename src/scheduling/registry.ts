@@ -3,8 +3,10 @@ import { approxPrefixCacheProducer } from "./data/approx_prefix_cache_producer.t
 import { coreMetricsExtractor, modelsDataExtractor } from "./data/core_metrics_extractor.ts";
 import { fileDiscovery } from "./data/file_discovery.ts";
 import { inflightLoadProducer } from "./data/inflight_load_producer.ts";
-import { metricsDataSource, modelsDataSource } from "./data/metrics_source.ts";
+import { endpointNotificationSource, metricsDataSource, modelsDataSource } from "./data/metrics_source.ts";
+import { p2pSourceProducer } from "./data/p2p_source_producer.ts";
 import { parserTypes } from "./data/parsers.ts";
+import { precisePrefixCacheProducer, precisePrefixCacheScorer } from "./data/precise_prefix_cache_producer.ts";
 import { sessionIdProducer } from "./data/session_id_producer.ts";
 import { tokenizer, tokenProducer } from "./data/token_producer.ts";
 import type { PluginType } from "./definition.ts";
@@ -67,6 +69,7 @@ const types: readonly PluginType[] = [
   activeRequestScorer,
   tokenLoadScorer,
   prefixCacheScorer,
+  precisePrefixCacheScorer,
   noHitLruScorer,
   sessionAffinityScorer,
   headerLabelAffinityScorer,
@@ -79,12 +82,15 @@ const types: readonly PluginType[] = [
   singleProfileHandler,
   headerProfileHandler,
   approxPrefixCacheProducer,
+  precisePrefixCacheProducer,
+  p2pSourceProducer,
   inflightLoadProducer,
   tokenProducer,
   tokenizer,
   sessionIdProducer,
   metricsDataSource,
   modelsDataSource,
+  endpointNotificationSource,
   coreMetricsExtractor,
   modelsDataExtractor,
   fileDiscovery,

@@ -59,7 +59,7 @@ export interface SessionConfig {
 export function resolveSession(params: z.output<typeof sessionParams>, context: LoadContext): SessionConfig {
   const sources = params.sessionIdConfig.sources.map((source): SessionSource => {
     if (source.header !== undefined) return { header: source.header };
-    const producer = context.find("session-id-producer", "sessionIdConfig", source.producer);
+    const producer = context.find(["session-id-producer"], "sessionIdConfig", source.producer);
     if (!producer) throw context.fail("sessionIdConfig", "must name a source: no session-id-producer is configured");
     const { headerName, cookieName } = producer.params as SessionIdParams;
     return headerName !== undefined ? { header: headerName } : { cookie: cookieName! };

@@ -10,7 +10,7 @@ import {
 } from "../core/mod.ts";
 import { Decision } from "./context.ts";
 import { builtIn } from "./definition.ts";
-import { PluginSet } from "./plugin_set.ts";
+import { type PluginEntry, PluginSet } from "./plugin_set.ts";
 import { isFilter, isPicker, isScorer, type Plugin } from "./types.ts";
 
 export const testNowMs = 100_000;
@@ -26,6 +26,8 @@ export interface TestEndpoint extends Partial<EndpointMeta> {
   readonly decodeTokens?: number;
   /** Leading blocks of the prompt it holds. */
   readonly matched?: number;
+  /** Of those, how many lie on which tier: GPU, CPU, disk, shared. */
+  readonly tiers?: readonly [number, number, number, number];
 }
 
 export interface TestRequest extends Partial<Omit<RequestView, "headers">> {
@@ -40,6 +42,8 @@ export interface TestPool {
   readonly slots: Uint16Array;
   readonly n: number;
   readonly matched: Int32Array;
+  /** Absent when no endpoint has tiers. */
+  readonly tiers?: Int32Array;
 }
 
 /** Endpoint i is `10.0.0.<i+1>:8000` in slot i, sampled just now. */
@@ -47,11 +51,13 @@ export function testPool(endpoints: readonly TestEndpoint[]): TestPool {
   const table = new EndpointTable(Math.max(8, endpoints.length));
   const matched = new Int32Array(table.capacity);
   const slots = new Uint16Array(table.capacity);
+  const tiers = endpoints.some((endpoint) => endpoint.tiers) ? new Int32Array(table.capacity * 4) : undefined;
   endpoints.forEach((endpoint, i) => {
     const meta = endpointMeta({ ...endpoint, host: endpoint.host ?? `10.0.0.${i + 1}`, port: endpoint.port ?? 8000 });
     const slot = table.add(meta, EndpointState.Ready);
     slots[i] = slot;
     matched[slot] = endpoint.matched ?? 0;
+    if (endpoint.tiers) tiers!.set(endpoint.tiers, slot * 4);
     table.requests[slot] = endpoint.requests ?? 0;
     table.prefillTokens[slot] = endpoint.prefillTokens ?? 0;
     table.decodeTokens[slot] = endpoint.decodeTokens ?? 0;
@@ -61,7 +67,7 @@ export function testPool(endpoints: readonly TestEndpoint[]): TestPool {
     table.running[slot] = endpoint.running ?? 0;
     table.kvUsage[slot] = endpoint.kv ?? 0;
   });
-  return { table, slots, n: endpoints.length, matched };
+  return { table, slots, n: endpoints.length, matched, ...(tiers && { tiers }) };
 }
 
 export function testView(request: TestRequest = {}): RequestView {
@@ -87,7 +93,8 @@ export function testView(request: TestRequest = {}): RequestView {
 }
 
 export function testMatch(pool: TestPool, request: TestRequest = {}): PrefixMatch {
-  return { blocks: pool.matched, total: request.totalBlocks ?? 0, blockTokens: request.blockTokens ?? 64 };
+  const { matched: blocks, tiers } = pool;
+  return { blocks, ...(tiers && { tiers }), total: request.totalBlocks ?? 0, blockTokens: request.blockTokens ?? 64 };
 }
 
 /** The context a scheduler would hand to its plugins. */
@@ -99,8 +106,14 @@ export function testContext(pool: TestPool, request: TestRequest = {}): Decision
   return context;
 }
 
-export function testPlugin(type: string, parameters: unknown, pool: TestPool): Plugin {
-  const [spec] = new PluginSet([{ type, parameters }], builtIn, ["plugins"]).all();
+/** The plugin, made beside `others` that it may refer to. */
+export function testPlugin(
+  type: string,
+  parameters: unknown,
+  pool: TestPool,
+  others: readonly PluginEntry[] = [],
+): Plugin {
+  const [spec] = new PluginSet([{ type, parameters }, ...others], builtIn, ["plugins"]).all();
   return spec.create!({ table: pool.table, seed: 1, sessionKey: new Uint8Array(32) });
 }
 

@@ -1,7 +1,15 @@
-import type { EndpointTable, Explanation, ScoreTrace } from "../core/mod.ts";
+import {
+  type EndpointTable,
+  type Explanation,
+  type HeldBlocksTrace,
+  kvTiers,
+  type PrefixMatch,
+  type ScoreTrace,
+} from "../core/mod.ts";
 
 interface Candidate {
   readonly endpoint: string;
+  readonly held?: HeldBlocksTrace;
   droppedBy?: string;
   readonly scores: ScoreTrace[];
   total?: number;
@@ -16,9 +24,10 @@ export class Trace {
   #picker = "";
   #picked: string[] = [];
 
-  constructor(table: EndpointTable, candidates: Uint16Array, count: number) {
+  constructor(table: EndpointTable, match: PrefixMatch, candidates: Uint16Array, count: number) {
     for (let i = 0; i < count; i++) {
-      this.#candidates.set(candidates[i], { endpoint: table.meta(candidates[i]).id, scores: [] });
+      const slot = candidates[i];
+      this.#candidates.set(slot, { endpoint: table.meta(slot).id, ...heldAt(match, slot), scores: [] });
     }
   }
 
@@ -59,4 +68,10 @@ export class Trace {
       picked: this.#picked,
     };
   }
+}
+
+function heldAt({ blocks, tiers }: PrefixMatch, slot: number): { held?: HeldBlocksTrace } {
+  if (tiers === undefined) return {};
+  const [gpu, cpu, disk, shared] = tiers.subarray(slot * kvTiers.length, (slot + 1) * kvTiers.length);
+  return { held: { gpu, cpu, disk, shared, routed: blocks[slot] - gpu - cpu - disk - shared } };
 }

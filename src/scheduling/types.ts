@@ -1,4 +1,6 @@
-import type { EndpointTable, PrefixMatch, Prng, RequestView } from "../core/mod.ts";
+import type { EndpointTable, HeaderPair, PrefixMatch, Prng, RequestView } from "../core/mod.ts";
+
+export type { HeaderPair };
 
 /**
  * Engine load of each candidate with the unknown filled in; arrays are indexed by slot.
@@ -36,8 +38,6 @@ export interface DecisionContext {
   /** Slot of the endpoint that runs the other leg of the request; -1 when there is none. */
   readonly peer: number;
 }
-
-export type HeaderPair = readonly [name: string, value: string];
 
 /** What every plugin instance has. Recording hooks are called for real decisions only, never for an explanation. */
 export interface PluginBase {
@@ -81,11 +81,18 @@ export interface ProfileHandler extends PluginBase {
   choose(view: RequestView, profiles: readonly string[]): number;
 }
 
-export type Plugin = Filter | Scorer | Picker | ProfileHandler;
+/** Adds headers to requests, in whichever profile they were placed. */
+export interface Decorator extends PluginBase {
+  /** Headers for the endpoint at `slot`, which was chosen; `candidates[0..count)` are all that may take the request. */
+  requestHeaders(ctx: DecisionContext, slot: number, candidates: Uint16Array, count: number): readonly HeaderPair[];
+}
+
+export type Plugin = Filter | Scorer | Picker | ProfileHandler | Decorator;
 
 export const isFilter = (plugin: Plugin): plugin is Filter => "keep" in plugin;
 export const isScorer = (plugin: Plugin): plugin is Scorer => "score" in plugin;
 export const isPicker = (plugin: Plugin): plugin is Picker => "pick" in plugin;
+export const isDecorator = (plugin: Plugin): plugin is Decorator => "requestHeaders" in plugin;
 export const isProfileHandler = (plugin: Plugin): plugin is ProfileHandler => "choose" in plugin;
 
 /** What a plugin type is in a configuration. */

@@ -7,7 +7,7 @@
  */
 import { z } from "zod";
 import { definePlugin } from "../definition.ts";
-import { checkPrefixProducer, prefixProducerName } from "../prefix.ts";
+import { prefixProducerName, producerWeights } from "../prefix.ts";
 
 /** What the pipeline needs to reserve load. */
 export interface InflightLoadParams {
@@ -28,7 +28,7 @@ export const inflightLoadProducer = definePlugin({
     syncCrossReplicaState: z.boolean().default(true),
   }),
   resolve(params, context): InflightLoadParams {
-    checkPrefixProducer(params.prefixMatchInfoProducerName, context);
+    producerWeights(params.prefixMatchInfoProducerName, context);
     const { addEstimatedOutputTokens, outputRatio, maxEstimatedOutputTokens } = params;
     return { addEstimatedOutputTokens, outputRatio, maxEstimatedOutputTokens };
   },

@@ -1,11 +1,13 @@
 /**
  * `metrics-data-source`, `models-data-source`: how an endpoint's load and model list are fetched.
+ * `endpoint-notification-source` (no parameters): tells producers of KV events which endpoints come and go. The router's
+ * feeds follow its pool without it; it is accepted for configurations that list it.
  *
  * Parameters: `scheme` http|https (http), `path` (/metrics; /v1/models), `port` (the endpoint's own),
  * `insecureSkipVerify` (true), `caCertPath`, `clientCertPath`, `clientKeyPath`, `interval` (the pool's own).
  */
 import { z } from "zod";
-import { definePlugin, durationMs } from "../definition.ts";
+import { definePlugin, durationMs, noParams } from "../definition.ts";
 
 /** What the pool needs to fetch a page from an endpoint. */
 export interface HttpSourceParams {
@@ -46,3 +48,10 @@ export const metricsDataSource = httpSourceType(
   "load from each endpoint's metrics page",
 );
 export const modelsDataSource = httpSourceType("models-data-source", "/v1/models", "model list from each endpoint");
+
+export const endpointNotificationSource = definePlugin({
+  type: "endpoint-notification-source",
+  kinds: ["source"],
+  summary: "endpoints that come and go, for feeds of KV events",
+  params: noParams,
+});

@@ -1,31 +1,53 @@
 /**
- * `token-producer` (alias `tokenizer`): how prompt length is known. Only llm-d's default backend, the estimate, is
- * supported; a `vllm`, `udsTokenizerConfig` or media `estimate` section is refused.
+ * `token-producer` (alias `tokenizer`): how prompt length and token ids are known.
  *
- * Parameters: `modelName` (accepted, the estimate needs no model), `estimate` ({}).
+ * Parameters: `modelName`; `estimate` ({}), llm-d's default: length from the text, no ids; `vllm{url, timeout 5s, mmTimeout
+ * 30s}`: ids from a server's render requests. `url` defaults to `http://localhost:8000` as in llm-d. `mmTimeout` has no
+ * effect, one timeout holds for all requests. A media `estimate` and `udsTokenizerConfig` are refused.
  */
 import { z } from "zod";
-import { definePlugin } from "../definition.ts";
+import { definePlugin, durationMs } from "../definition.ts";
+
+/** What the tokens room needs to ask a server for token ids. */
+export interface RenderParams {
+  /** Model whose prompts the server renders; absent: all. */
+  readonly modelName?: string;
+  readonly url: string;
+  readonly timeoutMs: number;
+}
+
+/** `render` is absent with the estimate. */
+export interface TokenParams {
+  readonly render?: RenderParams;
+}
+
+const vllm = z.strictObject({
+  url: z.string().regex(/^https?:\/\//, "must be an http(s) URL").default("http://localhost:8000"),
+  timeout: durationMs.default(5000),
+  mmTimeout: durationMs.optional(),
+});
 
 function tokenProducerType(type: string, deprecated?: string) {
   return definePlugin({
     type,
     kinds: ["producer"],
-    summary: "prompt length by estimate",
+    summary: "prompt length by estimate, or token ids from a render server",
     deprecated,
     params: z.strictObject({
       modelName: z.string().optional(),
       estimate: z.record(z.string(), z.unknown()).optional(),
-      vllm: z.unknown().optional(),
+      vllm: vllm.optional(),
       udsTokenizerConfig: z.unknown().optional(),
     }),
-    resolve(params, context) {
-      for (const key of ["vllm", "udsTokenizerConfig"] as const) {
-        if (params[key] !== undefined) throw context.fail(key, "is not supported yet, only the estimate backend is");
+    resolve(params, context): TokenParams {
+      if (params.udsTokenizerConfig !== undefined) {
+        throw context.fail("udsTokenizerConfig", "must be absent: use vllm, or tokenizer files by tokens.models");
       }
       const media = Object.keys(params.estimate ?? {})[0];
       if (media !== undefined) throw context.fail("estimate", `estimate.${media} is not supported yet, must be empty`);
-      return { modelName: params.modelName };
+      const { modelName, vllm } = params;
+      if (vllm?.mmTimeout !== undefined) context.warn("mmTimeout has no effect, timeout holds for all requests");
+      return { render: vllm && { modelName, url: vllm.url, timeoutMs: vllm.timeout } };
     },
   });
 }

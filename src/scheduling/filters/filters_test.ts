@@ -1,5 +1,6 @@
 import { deepStrictEqual, throws } from "node:assert/strict";
 import { ConfigError } from "../../core/mod.ts";
+import type { PluginEntry } from "../plugin_set.ts";
 import { keptBy, type TestEndpoint, testPlugin, testPool, type TestRequest } from "../testing.ts";
 
 interface Case {
@@ -8,6 +9,8 @@ interface Case {
   readonly params?: unknown;
   readonly request?: TestRequest;
   readonly endpoints: readonly TestEndpoint[];
+  /** Plugins it may refer to. */
+  readonly others?: readonly PluginEntry[];
   readonly kept: readonly number[];
 }
 
@@ -224,6 +227,17 @@ const cases: readonly Case[] = [
     kept: [0, 1],
   },
   {
+    name: "counts blocks by the weight of their tier when the producer is exact",
+    type: "prefix-cache-affinity-filter",
+    request: { totalBlocks: 10 },
+    others: [{
+      type: "precise-prefix-cache-producer",
+      parameters: { indexerConfig: { kvCacheBackendConfigs: [{ name: "disk", weight: 0.5 }] } },
+    }],
+    endpoints: [{ matched: 9, tiers: [9, 0, 0, 0] }, { matched: 9, tiers: [6, 0, 3, 0] }],
+    kept: [0],
+  },
+  {
     // 10,000 tokens at 1,000 tok/s are 10 s ahead of the other.
     name: "sticks up to the TTFT penalty",
     type: "prefix-cache-affinity-filter",
@@ -309,10 +323,10 @@ const cases: readonly Case[] = [
   },
 ];
 
-for (const { name, type, params, request, endpoints, kept } of cases) {
+for (const { name, type, params, request, endpoints, others, kept } of cases) {
   Deno.test(`${type} ${name}`, () => {
     const pool = testPool(endpoints);
-    deepStrictEqual(keptBy(testPlugin(type, params, pool), pool, request), kept);
+    deepStrictEqual(keptBy(testPlugin(type, params, pool, others), pool, request), kept);
   });
 }
 

@@ -1,7 +1,7 @@
 /**
  * `prefix-cache-affinity-filter`: keeps the endpoints that hold most of the prompt, unless waiting for them costs too much.
  *
- * Keep rule: sticky = matched/total ≥ `affinityThreshold`. No sticky endpoint → all. With probability
+ * Keep rule: sticky = matched/total ≥ `affinityThreshold`, matched blocks by the weight of their tier. No sticky endpoint → all. With probability
  * `explorationProbability` → all. `ttftMs = in-flight tokens / peakPrefillThroughput × 1000`; when the best sticky TTFT
  * exceeds the best other TTFT by more than `maxTTFTPenaltyMs` → all; else only the sticky ones.
  * Parameters: `affinityThreshold` (0.80), `explorationProbability` (0), `maxTTFTPenaltyMs` (18000; 0: always stick),
@@ -12,7 +12,7 @@
 import { z } from "zod";
 import { definePlugin } from "../definition.ts";
 import { inflightProducerName, inflightTokens, inflightTokensKind } from "../inflight.ts";
-import { checkPrefixProducer, prefixProducerName } from "../prefix.ts";
+import { prefixProducerName, producerWeights, weightedBlocks } from "../prefix.ts";
 
 export const prefixCacheAffinityFilter = definePlugin({
   type: "prefix-cache-affinity-filter",
@@ -33,8 +33,11 @@ export const prefixCacheAffinityFilter = definePlugin({
     if (params.ttftSource === "latencyPredictor") {
       throw context.fail("ttftSource", "latencyPredictor is not supported yet, must be prefillThroughput");
     }
-    checkPrefixProducer(params.prefixMatchInfoProducerName, context);
-    return { ...params, tokens: inflightTokensKind(params.inFlightLoadProducerName, context) };
+    return {
+      ...params,
+      weights: producerWeights(params.prefixMatchInfoProducerName, context),
+      tokens: inflightTokensKind(params.inFlightLoadProducerName, context),
+    };
   },
   create(name, params, { table }) {
     const sticky = new Uint16Array(table.capacity);
@@ -46,7 +49,7 @@ export const prefixCacheAffinityFilter = definePlugin({
         for (let i = 0; i < n; i++) {
           const slot = slots[i];
           const tokens = inflightTokens(ctx, slot, params.tokens);
-          const share = ctx.match.total > 0 ? ctx.match.blocks[slot] / ctx.match.total : 0;
+          const share = ctx.match.total > 0 ? weightedBlocks(ctx.match, slot, params.weights) / ctx.match.total : 0;
           if (share >= params.affinityThreshold) {
             sticky[count++] = slot;
             bestSticky = Math.min(bestSticky, tokens);

@@ -10,7 +10,7 @@
 import { z } from "zod";
 import { LruMap, type PrefixMatch } from "../../core/mod.ts";
 import { definePlugin } from "../definition.ts";
-import { checkPrefixProducer, prefixProducerName } from "../prefix.ts";
+import { prefixProducerName, producerWeights } from "../prefix.ts";
 import type { DecisionContext, Scorer } from "../types.ts";
 
 class NoHitLru implements Scorer {
@@ -57,7 +57,7 @@ export const noHitLruScorer = definePlugin({
     prefixMatchInfoProducerName: prefixProducerName,
   }),
   resolve(params, context) {
-    checkPrefixProducer(params.prefixMatchInfoProducerName, context);
+    producerWeights(params.prefixMatchInfoProducerName, context);
     return params;
   },
   create: (name, { lruSize }) => new NoHitLru(name, lruSize),

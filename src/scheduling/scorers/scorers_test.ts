@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, throws } from "node:assert/strict";
 import { ConfigError } from "../../core/mod.ts";
 import { builtIn } from "../definition.ts";
-import { PluginSet } from "../plugin_set.ts";
+import { type PluginEntry, PluginSet } from "../plugin_set.ts";
 import { near, scoresOf, testContext, type TestEndpoint, testPlugin, testPool, type TestRequest } from "../testing.ts";
 
 interface Case {
@@ -10,6 +10,8 @@ interface Case {
   readonly params?: unknown;
   readonly request?: TestRequest;
   readonly endpoints: readonly TestEndpoint[];
+  /** Plugins it may refer to. */
+  readonly others?: readonly PluginEntry[];
   readonly scores: readonly number[];
 }
 
@@ -24,6 +26,13 @@ const place = (hostname: string, rack: string, zone: string, region: string) => 
     "topology.kubernetes.io/rack": rack,
     "topology.kubernetes.io/zone": zone,
     "topology.kubernetes.io/region": region,
+  },
+});
+
+const exactProducer = (weights: Readonly<Record<string, number>>): PluginEntry => ({
+  type: "precise-prefix-cache-producer",
+  parameters: {
+    indexerConfig: { kvCacheBackendConfigs: Object.entries(weights).map(([name, weight]) => ({ name, weight })) },
   },
 });
 
@@ -133,6 +142,45 @@ const cases: readonly Case[] = [
     endpoints: [{ matched: 64 }, { matched: 128 }, { matched: 160 }],
     scores: [0.37, 0.84, 1],
   },
+  {
+    name: "weighs blocks by their tier when the producer is exact, rounded down, routed ones in full",
+    type: "prefix-cache-scorer",
+    request: { totalBlocks: 10 },
+    others: [exactProducer({ cpu: 0.8, disk: 0.35 })],
+    endpoints: [
+      { matched: 10, tiers: [10, 0, 0, 0] },
+      { matched: 10, tiers: [5, 5, 0, 0] }, // 5 + 4
+      { matched: 10, tiers: [2, 0, 4, 0] }, // 2 + 1.4 + 4 routed = 7.4
+      { matched: 10, tiers: [0, 0, 0, 10] }, // without a weight: 1
+      { matched: 4, tiers: [0, 0, 0, 0] },
+    ],
+    scores: [1, 0.9, 0.7, 1, 0.4],
+  },
+  {
+    name: "counts blocks alike whatever their tier when the producer is approximate",
+    type: "prefix-cache-scorer",
+    params: { prefixMatchInfoProducerName: "approx-prefix-cache-producer" },
+    request: { totalBlocks: 10 },
+    others: [exactProducer({ cpu: 0.1 }), { type: "approx-prefix-cache-producer" }],
+    endpoints: [{ matched: 5, tiers: [0, 5, 0, 0] }],
+    scores: [0.5],
+  },
+  {
+    name: "is an exact producer with llm-d's weights and its scorer in one",
+    type: "precise-prefix-cache-scorer",
+    request: { totalBlocks: 10 },
+    endpoints: [{ matched: 10, tiers: [0, 10, 0, 0] }, { matched: 5, tiers: [5, 0, 0, 0] }],
+    scores: [0.8, 0.5],
+  },
+  {
+    name: "counts tokens a slow tier holds by its weight",
+    type: "token-load-scorer",
+    params: { queueThresholdTokens: 2000 },
+    request: { promptTokens: 1001, totalBlocks: 10, blockTokens: 100 },
+    others: [exactProducer({ cpu: 0.5 })],
+    endpoints: [{ matched: 10, tiers: [10, 0, 0, 0] }, { matched: 10, tiers: [0, 10, 0, 0] }],
+    scores: [1 - 1 / 2000, 1 - 501 / 2000],
+  },
   { name: "rates a prompt without blocks 0", type: "prefix-cache-scorer", endpoints: [{ matched: 3 }], scores: [0] },
   {
     name: "rates the range a prompt falls in",
@@ -229,6 +277,20 @@ const cases: readonly Case[] = [
     scores: [184_800 / 2_000_000, 184_800 / 408_800, 1, 184_800 / 1_020_302],
   },
   {
+    name: "counts what lies off the GPU by the time to load it, a tier slower than computing as not held",
+    type: "token-work-scorer",
+    params: { requestTokens: 100, computeWeight: 1, tierLoadShares: { disk: 0.5, shared: 3 } },
+    request: { promptTokens: 1900, totalBlocks: 10, blockTokens: 180 },
+    endpoints: [
+      { matched: 10, tiers: [10, 0, 0, 0] }, // 100 + 100
+      { matched: 10, tiers: [0, 10, 0, 0] }, // 100 + 0.05 × 1800 + 100
+      { matched: 10, tiers: [4, 0, 4, 0] }, // 100 + 0.5 × 720 + 100, two routed
+      { matched: 10, tiers: [0, 0, 0, 10] }, // 1900 + 100
+      {},
+    ],
+    scores: [1, (200 / 290) ** 2, (200 / 560) ** 2, 0.01, 0.01],
+  },
+  {
     name: "counts a request as 2048 tokens and computing six times",
     type: "token-work-scorer",
     request: { promptTokens: 0 },
@@ -245,10 +307,10 @@ const cases: readonly Case[] = [
   { name: "rates a lone cold endpoint 1", type: "no-hit-lru-scorer", endpoints: [{}], scores: [1] },
 ];
 
-for (const { name, type, params, request, endpoints, scores } of cases) {
+for (const { name, type, params, request, endpoints, others, scores } of cases) {
   Deno.test(`${type} ${name}`, () => {
     const pool = testPool(endpoints);
-    near(scoresOf(testPlugin(type, params, pool), pool, request), scores);
+    near(scoresOf(testPlugin(type, params, pool, others), pool, request), scores);
   });
 }
 
