@@ -17,11 +17,14 @@ export class BlockPool {
   /** Open addressing with linear probing: block + 1, or 0. */
   readonly #index: Int32Array;
   readonly #mask: number;
+  readonly #onForget: ((key: number) => void) | undefined;
   #free: number;
   #keyed = 0;
 
-  constructor(size: number) {
+  /** `onForget` hears the key of each block whose content is lost to reuse. */
+  constructor(size: number, onForget?: (key: number) => void) {
     this.size = size;
+    this.#onForget = onForget;
     this.#key = new Float64Array(size).fill(noKey);
     this.#refs = new Int32Array(size);
     this.#next = new Int32Array(size + 1);
@@ -68,20 +71,24 @@ export class BlockPool {
     if (block === this.size) throw new RangeError("Cannot take a block as none is free");
     this.#unlink(block);
     this.#refs[block] = 1;
-    if (this.#key[block] !== noKey) this.#forget(block);
+    const key = this.#key[block];
+    if (key === noKey) return block;
+    this.#forget(block);
+    this.#onForget?.(key);
     return block;
   }
 
-  /** Makes the content of a held block findable, unless another block already is under `key`. */
-  publish(block: number, key: number): void {
-    if (this.#key[block] !== noKey) return;
+  /** Makes the content of a held block findable; false when another block already is under `key`. */
+  publish(block: number, key: number): boolean {
+    if (this.#key[block] !== noKey) return false;
     let slot = key & this.#mask;
     for (; this.#index[slot] !== 0; slot = (slot + 1) & this.#mask) {
-      if (this.#key[this.#index[slot] - 1] === key) return;
+      if (this.#key[this.#index[slot] - 1] === key) return false;
     }
     this.#index[slot] = block + 1;
     this.#key[block] = key;
     this.#keyed++;
+    return true;
   }
 
   /** One request less holds `block`; the last one puts it at the young end of the free list. */
@@ -94,6 +101,13 @@ export class BlockPool {
     this.#next[block] = this.size;
     this.#prev[this.size] = block;
     this.#free++;
+  }
+
+  /** Forgets the content of every block, held or free, without a word. */
+  clear(): void {
+    this.#key.fill(noKey);
+    this.#index.fill(0);
+    this.#keyed = 0;
   }
 
   #unlink(block: number): void {

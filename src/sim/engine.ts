@@ -1,12 +1,14 @@
 import { BlockPool } from "./block_pool.ts";
 import { stepMs, type StepWork } from "./cost.ts";
 import {
+  type CacheWatch,
   defaultEngine,
   type EngineEvent,
   type EngineMetrics,
   type EngineOptions,
   type EngineRequest,
 } from "./engine_types.ts";
+import { OffloadTiers } from "./kv/offload.ts";
 import { decodes, lengthOf, newSequence, noBlocks, remove, type Sequence } from "./sequence.ts";
 
 /** One step, or a run of equal decode steps, being computed. `stepsLeft` counts the current step. */
@@ -37,6 +39,8 @@ const noEvents: readonly EngineEvent[] = [];
 export class Engine {
   readonly options: EngineOptions;
   readonly #pool: BlockPool;
+  readonly #watch: CacheWatch | undefined;
+  readonly #offload: OffloadTiers | undefined;
   readonly #waiting: Sequence[] = [];
   readonly #running: Sequence[] = [];
   readonly #live = new Map<EngineRequest, Sequence>();
@@ -55,15 +59,22 @@ export class Engine {
   /** When the next step begins, while none is in flight and there is work. */
   #startMs = NaN;
   #slowFactor = 1;
+  /** Milliseconds of loading from slower tiers that the step being made up begins with. */
+  #loadMs = 0;
 
-  constructor(options: Partial<EngineOptions> = {}) {
+  /** With `watch`, prompts must have content. */
+  constructor(options: Partial<EngineOptions> = {}, watch?: CacheWatch) {
     this.options = { ...defaultEngine, ...options };
     const { maxBatchedTokens, maxRunning, cacheBlocks, blockSize, maxLoras } = this.options;
     for (const [name, value] of Object.entries({ maxBatchedTokens, maxRunning, cacheBlocks, blockSize, maxLoras })) {
       if (Number.isSafeInteger(value) && value >= 1) continue;
       throw new RangeError(`Cannot make an engine as ${name} must be a positive integer: current value is ${value}`);
     }
-    this.#pool = new BlockPool(cacheBlocks);
+    const { offload } = this.options;
+    this.#watch = watch;
+    this.#offload = offload.tiers.length > 0 ? new OffloadTiers(offload, watch) : undefined;
+    const heeds = watch !== undefined || this.#offload !== undefined;
+    this.#pool = new BlockPool(cacheBlocks, heeds ? (key) => this.#evicted(key) : undefined);
   }
 
   /** Blocks `request` needs at its longest; `submit` throws when the cache has fewer. */
@@ -84,6 +95,9 @@ export class Engine {
           this.blocksNeeded(request)
         }`,
       );
+    }
+    if (this.#watch !== undefined && request.prompt.content === undefined) {
+      throw new RangeError("Cannot run a request as its prompt must have content where the cache is watched");
     }
     if (this.#live.has(request)) throw new RangeError("Cannot run a request as the same one has not ended");
     this.#progress(nowMs, false);
@@ -113,6 +127,24 @@ export class Engine {
     this.#progress(nowMs, false);
     if (this.#flight !== undefined) this.#flight.stepsLeft = 1;
     this.#slowFactor = factor;
+  }
+
+  /** Empties the cache, every tier of it, at `nowMs`; false, doing nothing, while requests hold blocks. */
+  resetCache(nowMs: number): boolean {
+    this.#progress(nowMs, false);
+    if (this.#pool.free < this.#pool.size) return false;
+    this.#forgetAll();
+    this.#watch?.cleared(nowMs);
+    return true;
+  }
+
+  /** As when the process dies and another starts: requests and cache are gone without a word. Counters stay. */
+  restart(nowMs: number): void {
+    for (const request of [...this.#live.keys()]) this.abort(request, nowMs);
+    this.#events = [];
+    this.#flight = undefined;
+    this.#startMs = NaN;
+    this.#forgetAll();
   }
 
   /** When `advance` next has something to do; undefined while the engine is idle. */
@@ -146,6 +178,17 @@ export class Engine {
       runningAdapters: [...this.#adapters.keys()],
       waitingAdapters: [...waitingAdapters],
     };
+  }
+
+  #forgetAll(): void {
+    this.#pool.clear();
+    this.#offload?.clear();
+  }
+
+  /** The accelerator reuses a block. A tier takes it over first, so that its content is always known to someone. */
+  #evicted(key: number): void {
+    if (this.#offload?.options.policy === "evict") this.#offload.store([key]);
+    this.#watch?.evicted(key);
   }
 
   #wakeAt(nowMs: number): void {
@@ -197,6 +240,7 @@ export class Engine {
 
   #begin(startMs: number): void {
     this.#startMs = NaN;
+    this.#loadMs = 0;
     const batch: Sequence[] = [];
     const work: StepWork = { requests: 0, prefillTokens: 0, prefillPairs: 0, decodeContext: 0 };
     const { budget, preempted } = this.#continueRunning(batch, work);
@@ -210,7 +254,7 @@ export class Engine {
     this.#flight = {
       batch,
       work,
-      endMs: startMs + stepMs(this.options.cost, work) * this.#slowFactor,
+      endMs: startMs + (stepMs(this.options.cost, work) + this.#loadMs) * this.#slowFactor,
       stepsLeft: steady ? this.#equalSteps(batch) : 1,
     };
   }
@@ -263,19 +307,30 @@ export class Engine {
     const reusable = Math.min(keys.length, Math.floor((lengthOf(sequence) - 1) / blockSize));
     if (sequence.blocks === noBlocks) sequence.blocks = new Int32Array(this.blocksNeeded(sequence.request));
     const { blocks } = sequence;
-    let hits = 0, revived = 0;
+    let hits = 0, revived = 0, loads = 0, loadNs = 0;
     for (; hits < reusable; hits++) {
-      const block = pool.find(keys[hits]);
-      if (block < 0) break;
-      blocks[hits] = block;
-      if (pool.isFree(block)) revived++;
+      const block = blocks[hits] = pool.find(keys[hits]);
+      if (block >= 0) {
+        if (pool.isFree(block)) revived++;
+        continue;
+      }
+      const ns = this.#offload?.loadNs(keys[hits]) ?? -1;
+      if (ns < 0) break;
+      loads++;
+      loadNs += ns * blockSize;
     }
     const cached = hits * blockSize;
     const tokens = Math.min(lengthOf(sequence) - cached, budget);
-    const fresh = Math.ceil((cached + tokens) / blockSize) - hits;
+    const fresh = Math.ceil((cached + tokens) / blockSize) - hits + loads;
     if (fresh + revived > pool.free) return 0;
-    for (let i = 0; i < hits; i++) pool.hold(blocks[i]);
-    sequence.held = sequence.published = hits;
+    for (let i = 0; i < hits; i++) if (blocks[i] >= 0) pool.hold(blocks[i]);
+    for (let i = 0; i < hits; i++) if (blocks[i] < 0) blocks[i] = pool.take();
+    this.#loadMs += loadNs / 1e6;
+    sequence.held = hits;
+    sequence.published = 0;
+    if (loads > 0) this.#publish(sequence, hits);
+    else sequence.published = hits;
+    this.#offload?.touch(keys.subarray(0, hits));
     sequence.computed = cached;
     this.#grow(sequence, cached + tokens);
     return tokens;
@@ -313,10 +368,28 @@ export class Engine {
     if (need - sequence.held > this.#pool.free) return false;
     while (sequence.held < need) sequence.blocks[sequence.held++] = this.#pool.take();
     const full = Math.min(Math.floor(tokens / blockSize), keys.length);
-    for (; sequence.published < full; sequence.published++) {
-      this.#pool.publish(sequence.blocks[sequence.published], keys[sequence.published]);
-    }
+    this.#publish(sequence, full);
     return true;
+  }
+
+  /** Puts the sequence's blocks up to `full` under their keys, and tells of each run of them that was new. */
+  #publish(sequence: Sequence, full: number): void {
+    const { keys } = sequence.request.prompt;
+    const heeded = this.#watch !== undefined || this.#offload !== undefined;
+    let from = sequence.published;
+    for (; sequence.published < full; sequence.published++) {
+      const at = sequence.published;
+      if (this.#pool.publish(sequence.blocks[at], keys[at]) || !heeded) continue;
+      this.#stored(sequence.request, from, at);
+      from = at + 1;
+    }
+    if (heeded) this.#stored(sequence.request, from, full);
+  }
+
+  #stored(request: EngineRequest, from: number, to: number): void {
+    if (from >= to) return;
+    this.#watch?.stored(request, from, to);
+    if (this.#offload?.options.policy === "store") this.#offload.store(request.prompt.keys.subarray(from, to));
   }
 
   /** How many steps from here on differ in time only: none finishes, adds a key to the cache, or lacks a block. */
@@ -331,7 +404,8 @@ export class Engine {
     for (; steps > 1; steps >>= 1) {
       let blocks = 0;
       for (const sequence of batch) blocks += Math.ceil((sequence.computed + steps) / blockSize) - sequence.held;
-      if (blocks <= this.#pool.free) return steps;
+      // Where eviction is heeded it must be told in the step it happens.
+      if (blocks === 0 || (!this.#watch && !this.#offload && blocks <= this.#pool.free)) return steps;
     }
     return 1;
   }
@@ -345,6 +419,7 @@ export class Engine {
       sequence.scheduled = 0;
       if (sequence.computed === lengthOf(sequence)) this.#sample(sequence, endMs);
     }
+    this.#watch?.stepEnded(endMs);
     if (this.#live.size > 0) this.#startMs = endMs;
   }
 

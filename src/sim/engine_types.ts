@@ -1,5 +1,16 @@
 import { type CostModel, defaultCost } from "./cost.ts";
+import type { OffloadOptions, OffloadWatch } from "./kv/offload.ts";
 import type { Prompt } from "./prompt.ts";
+
+/** Hears what an engine's cache does, as it happens; `CacheLedger` makes events of it. */
+export interface CacheWatch extends OffloadWatch {
+  /** The accelerator holds blocks `from` to `to` of the request's chain under keys it did not have. */
+  stored(request: EngineRequest, from: number, to: number): void;
+  /** The accelerator lost the block under `key`. */
+  evicted(key: number): void;
+  cleared(atMs: number): void;
+  stepEnded(atMs: number): void;
+}
 
 /** Size and speed of one engine. */
 export interface EngineOptions {
@@ -16,6 +27,8 @@ export interface EngineOptions {
   /** Distinct adapters that run at once. */
   readonly maxLoras: number;
   readonly cost: CostModel;
+  /** Tiers besides the accelerator. */
+  readonly offload: OffloadOptions;
 }
 
 /**
@@ -30,6 +43,7 @@ export const defaultEngine: EngineOptions = {
   blockSize: 16,
   maxLoras: 1,
   cost: defaultCost,
+  offload: { tiers: [], policy: "store" },
 };
 
 /** What an engine is asked to do. The same object identifies the request in events and in `abort`. */

@@ -1,6 +1,15 @@
 import type { Clock, Timer } from "../core/mod.ts";
 import { Engine } from "./engine.ts";
-import type { EngineMetrics, EngineOptions, EngineRequest, RequestTimes } from "./engine_types.ts";
+import {
+  defaultEngine,
+  type EngineMetrics,
+  type EngineOptions,
+  type EngineRequest,
+  type RequestTimes,
+} from "./engine_types.ts";
+import { CacheLedger } from "./kv/cache_ledger.ts";
+import type { TrueBlock } from "./kv/events.ts";
+import { defaultKvWatch, hasherOfLife, type KvWatchOptions } from "./kv/watch_options.ts";
 import type { Prompt } from "./prompt.ts";
 
 /** A request to one simulated server. */
@@ -35,11 +44,48 @@ export class SimEndpoint {
   #timer: Timer | undefined;
   #timerMs = Infinity;
   #pumping = false;
+  readonly #kv: KvWatchOptions | undefined;
+  readonly #ledger: CacheLedger | undefined;
+  #life = 0;
 
-  constructor(clock: Clock, name: string, options: Partial<EngineOptions> = {}) {
+  /** With `kv` the cache is watched: requests then need prompts with content. */
+  constructor(clock: Clock, name: string, options: Partial<EngineOptions> = {}, kv?: Partial<KvWatchOptions>) {
     this.#clock = clock;
     this.name = name;
-    this.engine = new Engine(options);
+    if (kv !== undefined) {
+      const complete = this.#kv = { ...defaultKvWatch, ...kv };
+      this.#ledger = new CacheLedger({
+        blockSize: options.blockSize ?? defaultEngine.blockSize,
+        hasher: hasherOfLife(complete, name, 0),
+        rank: complete.rank,
+        offloadEvents: complete.offloadEvents,
+        offloadChunkBlocks: complete.offloadChunkBlocks,
+      });
+    }
+    this.engine = new Engine(options, this.#ledger);
+  }
+
+  /** What the cache holds as of now, parents before children. Throws RangeError where the cache is not watched. */
+  trueCache(): TrueBlock[] {
+    if (this.#ledger === undefined) throw new RangeError("Cannot tell what the cache holds as it is not watched");
+    this.#pump();
+    return this.#ledger.trueCache();
+  }
+
+  /** Empties the cache, every tier of it; false, doing nothing, while requests hold blocks. */
+  resetCache(): boolean {
+    const done = this.engine.resetCache(this.#clock.now());
+    this.#pump();
+    return done;
+  }
+
+  /** As when the process dies and another starts: requests and cache are gone, no callback or event tells of it. */
+  restart(): void {
+    this.#callbacks.clear();
+    this.engine.restart(this.#clock.now());
+    this.#disarm();
+    this.#life++;
+    if (this.#kv !== undefined) this.#ledger?.restarted(hasherOfLife(this.#kv, this.name, this.#life));
   }
 
   /** Queues a request; undefined when the waiting queue is full. Throws RangeError for one that can never run. */
@@ -84,7 +130,7 @@ export class SimEndpoint {
   /** A timer that is too early only looks again; one that would be too late is replaced. */
   #arm(): void {
     if (this.#pumping) return;
-    const wakeMs = this.engine.wakeMs();
+    const wakeMs = this.#ledger?.pending ? 0 : this.engine.wakeMs();
     if (wakeMs === undefined) return this.#disarm();
     if (wakeMs >= this.#timerMs) return;
     this.#timer?.cancel();
@@ -103,12 +149,19 @@ export class SimEndpoint {
     this.#timerMs = Infinity;
   }
 
+  #tellCache(): void {
+    if (!this.#ledger?.pending) return;
+    for (const batch of this.#ledger.take()) this.#kv?.onBatch?.(batch);
+  }
+
   /** Lets the engine catch up and tells what happened. Callbacks may submit and abort. */
   #pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      for (let events = this.engine.advance(this.#clock.now()); events.length > 0;) {
+      let events = this.engine.advance(this.#clock.now());
+      this.#tellCache();
+      while (events.length > 0) {
         for (const event of events) {
           const callbacks = this.#callbacks.get(event.request);
           if (callbacks === undefined) continue;
@@ -121,6 +174,7 @@ export class SimEndpoint {
           }
         }
         events = this.engine.advance(this.#clock.now());
+        this.#tellCache();
       }
     } finally {
       this.#pumping = false;
@@ -129,9 +183,14 @@ export class SimEndpoint {
   }
 }
 
-/** `count` equal endpoints on one clock, named `sim-0`, `sim-1`, … */
-export function createFleet(clock: Clock, count: number, options: Partial<EngineOptions> = {}): SimEndpoint[] {
-  return Array.from({ length: count }, (_, i) => new SimEndpoint(clock, `sim-${i}`, options));
+/** `count` equal endpoints on one clock, named `sim-0`, `sim-1`, …; `kv` gives what each is watched with, if at all. */
+export function createFleet(
+  clock: Clock,
+  count: number,
+  options: Partial<EngineOptions> = {},
+  kv?: (index: number) => Partial<KvWatchOptions>,
+): SimEndpoint[] {
+  return Array.from({ length: count }, (_, i) => new SimEndpoint(clock, `sim-${i}`, options, kv?.(i)));
 }
 
 /** A clock on which `speed` milliseconds pass in one of `clock`'s. */
