@@ -20,6 +20,10 @@ export interface AdminParts {
   };
   readonly endpoints: () => unknown;
   readonly config: () => unknown;
+  /** Writes the snapshot file and says what was written; undefined when none is configured. */
+  readonly saveSnapshot: () => Promise<object> | undefined;
+  /** Procedures other routers call; undefined for a path that is none. */
+  readonly procedures: (request: Request) => Promise<Response> | undefined;
   readonly bodyBytesMax: () => number;
 }
 
@@ -39,6 +43,12 @@ export function adminApp(parts: AdminParts): Hono<Env> {
   app.get("/debug/endpoints", (c) => c.json(parts.endpoints() as object));
   app.get("/debug/config", (c) => c.json(parts.config() as object));
   app.post("/debug/decide", (c) => decide(c, parts));
+  app.post("/debug/snapshot", async (c) => {
+    const saving = parts.saveSnapshot();
+    if (!saving) throw new RouterError("not-found", "Cannot write a snapshot as snapshot.file is not configured");
+    return c.json(await saving);
+  });
+  app.post("/:service{warmpath\\..+}/:method", (c) => procedure(c, parts));
   app.notFound((c) =>
     errorResponse(new RouterError("not-found", `No such page: ${c.req.path}`), "openai", crypto.randomUUID())
   );
@@ -88,4 +98,14 @@ async function decide({ req: { raw: request }, env }: Context<Env>, parts: Admin
   } catch (error) {
     return errorResponse(RouterError.from(error), errorShape(path), id);
   }
+}
+
+/** What a procedure is asked with is a few bytes. */
+const procedureBytesMax = 65_536;
+
+async function procedure(c: Context<Env>, { procedures }: AdminParts): Promise<Response> {
+  const { method, url, headers, signal } = c.req.raw;
+  const body = await readBody(headers, c.env.incoming, procedureBytesMax);
+  return await procedures(new Request(url, { method, headers, signal, body: body as Uint8Array<ArrayBuffer> })) ??
+    c.notFound();
 }
