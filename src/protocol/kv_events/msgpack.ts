@@ -44,15 +44,19 @@ const asciiLengthMax = 48;
 
 const utf8 = new TextDecoder();
 
-// Filled while an array is read and copied at its end, so that a length that lies costs nothing. Both grow to the
-// longest array read so far, which the size of a message bounds.
+// Filled while an array is read and copied at its end, so that a length that lies costs nothing. Both grow to the longest
+// array read so far, which the size of a message bounds.
 let uintScratch = new Uint32Array(4096);
-let pairScratch = new Uint32Array(512);
+let wideScratch = new BigUint64Array(512);
 
-// One 64-bit number as two halves, low first: typed arrays are little-endian wherever WebAssembly memory is shared with
-// them.
-const halves = new Uint32Array(2);
-const whole = new BigUint64Array(halves.buffer);
+// The same memory as halves, low first: typed arrays are little-endian wherever WebAssembly memory is shared with them.
+let halves = new Uint32Array(wideScratch.buffer);
+
+const noUints = new Uint32Array(0);
+const noWides = new BigUint64Array(0);
+
+/** Elements allocated beyond those asked for, at most. */
+const spareMax = 1024;
 
 /**
  * Reads MessagePack values one after the other. Every method that reads throws `MsgpackError` when the value is of another
@@ -63,6 +67,9 @@ export class MsgpackReader {
   readonly #bytes: Uint8Array;
   readonly #end: number;
   #at: number;
+  // What `uint32s` and `low64s` give out next: allocating a typed array costs as much as reading a hundred tokens.
+  #uints = noUints;
+  #wides = noWides;
 
   /** Reads `bytes` from `at` to `end`, exclusive. */
   constructor(bytes: Uint8Array, at = 0, end: number = bytes.length) {
@@ -206,19 +213,25 @@ export class MsgpackReader {
       }
     }
     this.#at = at;
-    return into.slice(0, length);
+    if (this.#uints.length < length) this.#uints = new Uint32Array(length + this.#elementsLeft(4));
+    const out = this.#uints.subarray(0, length);
+    this.#uints = this.#uints.subarray(length);
+    out.set(into.subarray(0, length));
+    return out;
   }
 
   /** Low 64 bits, see `low64`, of every element of an array. */
   low64s(): BigUint64Array {
     const length = this.arrayLength();
-    if (length * 2 > pairScratch.length) pairScratch = new Uint32Array(length * 2);
-    const into = pairScratch;
-    for (let i = 0; i < length; i++) {
-      this.#low64(into, i * 2);
+    if (length > wideScratch.length) {
+      wideScratch = new BigUint64Array(length);
+      halves = new Uint32Array(wideScratch.buffer);
     }
-    const out = new BigUint64Array(length);
-    new Uint32Array(out.buffer).set(into.subarray(0, length * 2));
+    for (let i = 0; i < length; i++) this.#low64(i * 2);
+    if (this.#wides.length < length) this.#wides = new BigUint64Array(length + this.#elementsLeft(32));
+    const out = this.#wides.subarray(0, length);
+    this.#wides = this.#wides.subarray(length);
+    out.set(wideScratch.subarray(0, length));
     return out;
   }
 
@@ -227,8 +240,8 @@ export class MsgpackReader {
    * for an empty bin.
    */
   low64(): bigint {
-    this.#low64(halves, 0);
-    return whole[0];
+    this.#low64(0);
+    return wideScratch[0];
   }
 
   /** Passes over the next value, whatever it is. */
@@ -274,27 +287,33 @@ export class MsgpackReader {
     }
   }
 
-  #low64(into: Uint32Array, index: number): void {
+  /** Elements of about `bytesEach` that may still come. */
+  #elementsLeft(bytesEach: number): number {
+    return Math.min(spareMax, Math.floor((this.#end - this.#at) / bytesEach));
+  }
+
+  /** Into the two halves at `index`. */
+  #low64(index: number): void {
     const byte = this.#bytes[this.#at];
-    if (byte === 0xcf || byte === 0xd3) return this.#bigEndian(into, index, this.#take(9) + 1, 8);
+    if (byte === 0xcf || byte === 0xd3) return this.#bigEndian(index, this.#take(9) + 1, 8);
     if (this.type === MsgpackType.Bin) {
       const length = this.#binLength();
       if (length === 0) throw new MsgpackError("Cannot read 64 bits of an empty bin");
       const end = this.#take(length) + length;
       const used = Math.min(length, 8);
-      return this.#bigEndian(into, index, end - used, used);
+      return this.#bigEndian(index, end - used, used);
     }
     const value = this.int();
-    into[index] = value;
-    into[index + 1] = value < 0 ? 0xffffffff : 0;
+    halves[index] = value;
+    halves[index + 1] = value < 0 ? 0xffffffff : 0;
   }
 
-  /** A big-endian number of 1 to 8 bytes, as two halves, low first. */
-  #bigEndian(into: Uint32Array, index: number, at: number, length: number): void {
+  /** A big-endian number of 1 to 8 bytes, into two halves. */
+  #bigEndian(index: number, at: number, length: number): void {
     const bytes = this.#bytes;
     if (length === 8) {
-      into[index + 1] = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
-      into[index] = bytes[at + 4] << 24 | bytes[at + 5] << 16 | bytes[at + 6] << 8 | bytes[at + 7];
+      halves[index + 1] = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
+      halves[index] = bytes[at + 4] << 24 | bytes[at + 5] << 16 | bytes[at + 6] << 8 | bytes[at + 7];
       return;
     }
     let high = 0, low = 0;
@@ -302,8 +321,8 @@ export class MsgpackReader {
       high = high << 8 | low >>> 24;
       low = low << 8 | bytes[i];
     }
-    into[index] = low;
-    into[index + 1] = high;
+    halves[index] = low;
+    halves[index + 1] = high;
   }
 
   #strLength(): number {
