@@ -1,0 +1,153 @@
+/** A tree that tells what changed in it. */
+import type { KvTier } from "../core/mod.ts";
+import type {
+  BlockMatch,
+  BlockStore,
+  BlockTreeApi,
+  BlockTreeStats,
+  HeldBlock,
+  SlotStats,
+  TokenPrompt,
+} from "../hotpath/mod.ts";
+import type { DeltaLog } from "./delta_log.ts";
+
+/**
+ * Hands every call to `tree`, and what it changed of engine evidence to the log of its slot. What no list of changes
+ * comes with (evidence dropped as doubtful, taken over, or given up as the memory was full) invalidates the log.
+ */
+export class JournalTree implements BlockTreeApi {
+  readonly #tree: BlockTreeApi;
+  readonly #logs: readonly DeltaLog[];
+  #evicted = 0;
+
+  /** A log for each slot in use, by slot. */
+  constructor(tree: BlockTreeApi, logs: readonly DeltaLog[]) {
+    this.#tree = tree;
+    this.#logs = logs;
+  }
+
+  get slots(): number {
+    return this.#tree.slots;
+  }
+
+  get changed(): BigUint64Array {
+    return this.#tree.changed;
+  }
+
+  store(slot: number, blocks: BlockStore): boolean {
+    // An engine hash that is announced again, now with other content, takes its old block away: no list tells which.
+    const again = blocks.hashes.some((hash) => this.#tree.knows(slot, hash));
+    const before = again ? this.#entries(slot) : 0;
+    const stored = this.#tree.store(slot, blocks);
+    const { changed } = this.#tree;
+    this.#logs[slot].changed(blocks.tier, changed, true);
+    if (again && this.#entries(slot) !== before + changed.length) this.#logs[slot].invalidate();
+    this.#watchEviction();
+    return stored;
+  }
+
+  locate(slot: number, tier: KvTier, engineHashes: BigUint64Array): number {
+    const known = this.#tree.locate(slot, tier, engineHashes);
+    this.#logs[slot].changed(tier, this.#tree.changed, true);
+    return known;
+  }
+
+  remove(slot: number, tier: KvTier, engineHashes: BigUint64Array): number {
+    const known = this.#tree.remove(slot, tier, engineHashes);
+    this.#logs[slot].changed(tier, this.#tree.changed, false);
+    return known;
+  }
+
+  clear(slot: number): void {
+    this.#tree.clear(slot);
+    this.#logs[slot].cleared();
+  }
+
+  hold(slot: number, tier: KvTier, hashes: BigUint64Array): number {
+    return this.#invalidating(slot, this.#tree.hold(slot, tier, hashes));
+  }
+
+  release(slot: number, tier: KvTier, hashes: BigUint64Array): number {
+    return this.#invalidating(slot, this.#tree.release(slot, tier, hashes));
+  }
+
+  restore(slot: number, held: Iterable<HeldBlock>): number {
+    return this.#invalidating(slot, this.#tree.restore(slot, held));
+  }
+
+  dropDoubted(slot: number): void {
+    const before = this.#entries(slot);
+    this.#tree.dropDoubted(slot);
+    this.#invalidating(slot, before - this.#entries(slot));
+  }
+
+  chain(prompt: TokenPrompt): BigUint64Array {
+    return this.#tree.chain(prompt);
+  }
+
+  match(hashes: BigUint64Array): BlockMatch {
+    return this.#tree.match(hashes);
+  }
+
+  knows(slot: number, engineHash: bigint): boolean {
+    return this.#tree.knows(slot, engineHash);
+  }
+
+  doubt(slot: number): void {
+    this.#tree.doubt(slot);
+  }
+
+  trust(slot: number): void {
+    this.#tree.trust(slot);
+  }
+
+  claim(slot: number, hashes: BigUint64Array): void {
+    this.#tree.claim(slot, hashes);
+  }
+
+  settle(slot: number, hashes: BigUint64Array, keep: boolean): void {
+    this.#tree.settle(slot, hashes, keep);
+  }
+
+  forgetRouted(slot: number): void {
+    this.#tree.forgetRouted(slot);
+  }
+
+  setCapacity(slot: number, blocks: number): void {
+    this.#tree.setCapacity(slot, blocks);
+  }
+
+  reap(budget: number): number {
+    return this.#tree.reap(budget);
+  }
+
+  slotStats(slot: number): SlotStats {
+    return this.#tree.slotStats(slot);
+  }
+
+  stats(): BlockTreeStats {
+    return this.#tree.stats();
+  }
+
+  held(slot: number): Iterable<HeldBlock> {
+    return this.#tree.held(slot);
+  }
+
+  /** Blocks, counted once a tier. */
+  #entries(slot: number): number {
+    return this.#tree.slotStats(slot).tiers.reduce((sum, blocks) => sum + blocks, 0);
+  }
+
+  #invalidating(slot: number, changes: number): number {
+    if (changes > 0) this.#logs[slot].invalidate();
+    return changes;
+  }
+
+  /** Which slot lost blocks to a full memory is not told: all may have. */
+  #watchEviction(): void {
+    const { evicted } = this.#tree.stats();
+    if (evicted === this.#evicted) return;
+    this.#evicted = evicted;
+    for (const log of this.#logs) log.invalidate();
+  }
+}

@@ -1,0 +1,2 @@
+/** Beside a model server: mirrors its cache, watches its load, and tells both to routers. */
+export * from "./server.ts";
