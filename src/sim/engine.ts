@@ -1,4 +1,4 @@
-import { BlockPool } from "./block_pool.ts";
+import { EngineCache } from "./engine_cache.ts";
 import { stepMs, type StepWork } from "./cost.ts";
 import {
   type CacheWatch,
@@ -8,7 +8,6 @@ import {
   type EngineOptions,
   type EngineRequest,
 } from "./engine_types.ts";
-import { OffloadTiers } from "./kv/offload.ts";
 import { decodes, lengthOf, newSequence, noBlocks, remove, type Sequence } from "./sequence.ts";
 
 /** One step, or a run of equal decode steps, being computed. `stepsLeft` counts the current step. */
@@ -38,9 +37,8 @@ const noEvents: readonly EngineEvent[] = [];
  */
 export class Engine {
   readonly options: EngineOptions;
-  readonly #pool: BlockPool;
-  readonly #watch: CacheWatch | undefined;
-  readonly #offload: OffloadTiers | undefined;
+  readonly #cache: EngineCache;
+  readonly #watched: boolean;
   readonly #waiting: Sequence[] = [];
   readonly #running: Sequence[] = [];
   readonly #live = new Map<EngineRequest, Sequence>();
@@ -59,8 +57,6 @@ export class Engine {
   /** When the next step begins, while none is in flight and there is work. */
   #startMs = NaN;
   #slowFactor = 1;
-  /** Milliseconds of loading from slower tiers that the step being made up begins with. */
-  #loadMs = 0;
 
   /** With `watch`, prompts must have content. */
   constructor(options: Partial<EngineOptions> = {}, watch?: CacheWatch) {
@@ -70,16 +66,13 @@ export class Engine {
       if (Number.isSafeInteger(value) && value >= 1) continue;
       throw new RangeError(`Cannot make an engine as ${name} must be a positive integer: current value is ${value}`);
     }
-    const { offload } = this.options;
-    this.#watch = watch;
-    this.#offload = offload.tiers.length > 0 ? new OffloadTiers(offload, watch) : undefined;
-    const heeds = watch !== undefined || this.#offload !== undefined;
-    this.#pool = new BlockPool(cacheBlocks, heeds ? (key) => this.#evicted(key) : undefined);
+    this.#watched = watch !== undefined;
+    this.#cache = new EngineCache(this.options, watch);
   }
 
   /** Blocks `request` needs at its longest; `submit` throws when the cache has fewer. */
   blocksNeeded(request: EngineRequest): number {
-    return Math.ceil((request.prompt.tokens + Math.max(0, request.outputTokens - 1)) / this.options.blockSize);
+    return this.#cache.blocksNeeded(request);
   }
 
   /** Queues a request that arrived at `nowMs`; false when the queue is full. Times never go back between calls. */
@@ -96,7 +89,7 @@ export class Engine {
         }`,
       );
     }
-    if (this.#watch !== undefined && request.prompt.content === undefined) {
+    if (this.#watched && request.prompt.content === undefined) {
       throw new RangeError("Cannot run a request as its prompt must have content where the cache is watched");
     }
     if (this.#live.has(request)) throw new RangeError("Cannot run a request as the same one has not ended");
@@ -132,9 +125,8 @@ export class Engine {
   /** Empties the cache, every tier of it, at `nowMs`; false, doing nothing, while requests hold blocks. */
   resetCache(nowMs: number): boolean {
     this.#progress(nowMs, false);
-    if (this.#pool.free < this.#pool.size) return false;
-    this.#forgetAll();
-    this.#watch?.cleared(nowMs);
+    if (this.#cache.pool.free < this.#cache.pool.size) return false;
+    this.#cache.reset(nowMs);
     return true;
   }
 
@@ -144,7 +136,7 @@ export class Engine {
     this.#events = [];
     this.#flight = undefined;
     this.#startMs = NaN;
-    this.#forgetAll();
+    this.#cache.forget();
   }
 
   /** When `advance` next has something to do; undefined while the engine is idle. */
@@ -170,25 +162,14 @@ export class Engine {
     return {
       running: this.#running.length,
       waiting: this.#waiting.length,
-      kvUsage: 1 - this.#pool.free / this.#pool.size,
-      cacheBlocks: this.#pool.size,
+      kvUsage: 1 - this.#cache.pool.free / this.#cache.pool.size,
+      cacheBlocks: this.#cache.pool.size,
       blockTokens: this.options.blockSize,
-      cachedBlocks: this.#pool.keyed,
+      cachedBlocks: this.#cache.pool.keyed,
       ...this.#counters,
       runningAdapters: [...this.#adapters.keys()],
       waitingAdapters: [...waitingAdapters],
     };
-  }
-
-  #forgetAll(): void {
-    this.#pool.clear();
-    this.#offload?.clear();
-  }
-
-  /** The accelerator reuses a block. A tier takes it over first, so that its content is always known to someone. */
-  #evicted(key: number): void {
-    if (this.#offload?.options.policy === "evict") this.#offload.store([key]);
-    this.#watch?.evicted(key);
   }
 
   #wakeAt(nowMs: number): void {
@@ -223,7 +204,7 @@ export class Engine {
     for (const sequence of flight.batch) {
       sequence.computed += steps;
       sequence.produced += steps;
-      this.#grow(sequence, sequence.computed + 1);
+      this.#cache.grow(sequence, sequence.computed + 1);
     }
     this.#counters.generationTokens += steps * flight.batch.length;
   }
@@ -240,7 +221,6 @@ export class Engine {
 
   #begin(startMs: number): void {
     this.#startMs = NaN;
-    this.#loadMs = 0;
     const batch: Sequence[] = [];
     const work: StepWork = { requests: 0, prefillTokens: 0, prefillPairs: 0, decodeContext: 0 };
     const { budget, preempted } = this.#continueRunning(batch, work);
@@ -254,7 +234,7 @@ export class Engine {
     this.#flight = {
       batch,
       work,
-      endMs: startMs + (stepMs(this.options.cost, work) + this.#loadMs) * this.#slowFactor,
+      endMs: startMs + (stepMs(this.options.cost, work) + this.#cache.takeLoadMs()) * this.#slowFactor,
       stepsLeft: steady ? this.#equalSteps(batch) : 1,
     };
   }
@@ -266,7 +246,7 @@ export class Engine {
     for (let i = 0; i < running.length && budget > 0; i++) {
       const sequence = running[i];
       const tokens = Math.min(lengthOf(sequence) - sequence.computed, budget);
-      while (!this.#grow(sequence, sequence.computed + tokens)) {
+      while (!this.#cache.grow(sequence, sequence.computed + tokens)) {
         preempted = true;
         const victim = running.pop()!;
         this.#preempt(victim);
@@ -287,7 +267,7 @@ export class Engine {
         i++;
         continue;
       }
-      const tokens = this.#start(sequence, budget);
+      const tokens = this.#cache.start(sequence, budget);
       if (tokens === 0) return;
       if (Number.isNaN(sequence.scheduledMs)) this.#firstScheduled(sequence, startMs);
       waiting.splice(i, 1);
@@ -296,44 +276,6 @@ export class Engine {
       this.#schedule(sequence, tokens, batch, work);
       budget -= tokens;
     }
-  }
-
-  /** Takes the cached prefix and blocks for the first chunk; returns the chunk's tokens, 0 when blocks are short. */
-  #start(sequence: Sequence, budget: number): number {
-    const { keys } = sequence.request.prompt;
-    const { blockSize } = this.options;
-    const pool = this.#pool;
-    // The last token is always computed, as its result is the next token.
-    const reusable = Math.min(keys.length, Math.floor((lengthOf(sequence) - 1) / blockSize));
-    if (sequence.blocks === noBlocks) sequence.blocks = new Int32Array(this.blocksNeeded(sequence.request));
-    const { blocks } = sequence;
-    let hits = 0, revived = 0, loads = 0, loadNs = 0;
-    for (; hits < reusable; hits++) {
-      const block = blocks[hits] = pool.find(keys[hits]);
-      if (block >= 0) {
-        if (pool.isFree(block)) revived++;
-        continue;
-      }
-      const ns = this.#offload?.loadNs(keys[hits]) ?? -1;
-      if (ns < 0) break;
-      loads++;
-      loadNs += ns * blockSize;
-    }
-    const cached = hits * blockSize;
-    const tokens = Math.min(lengthOf(sequence) - cached, budget);
-    const fresh = Math.ceil((cached + tokens) / blockSize) - hits + loads;
-    if (fresh + revived > pool.free) return 0;
-    for (let i = 0; i < hits; i++) if (blocks[i] >= 0) pool.hold(blocks[i]);
-    for (let i = 0; i < hits; i++) if (blocks[i] < 0) blocks[i] = pool.take();
-    this.#loadMs += loadNs / 1e6;
-    sequence.held = hits;
-    sequence.published = 0;
-    if (loads > 0) this.#publish(sequence, hits);
-    else sequence.published = hits;
-    this.#offload?.touch(keys.subarray(0, hits));
-    sequence.computed = cached;
-    this.#grow(sequence, cached + tokens);
-    return tokens;
   }
 
   #firstScheduled(sequence: Sequence, startMs: number): void {
@@ -356,42 +298,6 @@ export class Engine {
     }
   }
 
-  /**
-   * Makes the sequence hold blocks for its first `tokens` tokens and offers those that will be full to the index; false,
-   * changing nothing, when too few are free. Full blocks are found by others from the moment they are scheduled, as the
-   * same batch computes them.
-   */
-  #grow(sequence: Sequence, tokens: number): boolean {
-    const { blockSize } = this.options;
-    const { keys } = sequence.request.prompt;
-    const need = Math.ceil(tokens / blockSize);
-    if (need - sequence.held > this.#pool.free) return false;
-    while (sequence.held < need) sequence.blocks[sequence.held++] = this.#pool.take();
-    const full = Math.min(Math.floor(tokens / blockSize), keys.length);
-    this.#publish(sequence, full);
-    return true;
-  }
-
-  /** Puts the sequence's blocks up to `full` under their keys, and tells of each run of them that was new. */
-  #publish(sequence: Sequence, full: number): void {
-    const { keys } = sequence.request.prompt;
-    const heeded = this.#watch !== undefined || this.#offload !== undefined;
-    let from = sequence.published;
-    for (; sequence.published < full; sequence.published++) {
-      const at = sequence.published;
-      if (this.#pool.publish(sequence.blocks[at], keys[at]) || !heeded) continue;
-      this.#stored(sequence.request, from, at);
-      from = at + 1;
-    }
-    if (heeded) this.#stored(sequence.request, from, full);
-  }
-
-  #stored(request: EngineRequest, from: number, to: number): void {
-    if (from >= to) return;
-    this.#watch?.stored(request, from, to);
-    if (this.#offload?.options.policy === "store") this.#offload.store(request.prompt.keys.subarray(from, to));
-  }
-
   /** How many steps from here on differ in time only: none finishes, adds a key to the cache, or lacks a block. */
   #equalSteps(batch: Sequence[]): number {
     const { blockSize } = this.options;
@@ -405,7 +311,7 @@ export class Engine {
       let blocks = 0;
       for (const sequence of batch) blocks += Math.ceil((sequence.computed + steps) / blockSize) - sequence.held;
       // Where eviction is heeded it must be told in the step it happens.
-      if (blocks === 0 || (!this.#watch && !this.#offload && blocks <= this.#pool.free)) return steps;
+      if (blocks === 0 || (!this.#cache.heeded && blocks <= this.#cache.pool.free)) return steps;
     }
     return 1;
   }
@@ -419,7 +325,7 @@ export class Engine {
       sequence.scheduled = 0;
       if (sequence.computed === lengthOf(sequence)) this.#sample(sequence, endMs);
     }
-    this.#watch?.stepEnded(endMs);
+    this.#cache.stepEnded(endMs);
     if (this.#live.size > 0) this.#startMs = endMs;
   }
 
@@ -451,10 +357,9 @@ export class Engine {
     this.#waiting.unshift(sequence);
   }
 
-  /** Gives back what a running request holds. The end of a chain is released first, so that its head lives longest. */
+  /** Gives back what a running request holds. */
   #leave(sequence: Sequence): void {
-    while (sequence.held > 0) this.#pool.release(sequence.blocks[--sequence.held]);
-    sequence.published = 0;
+    this.#cache.release(sequence);
     const { adapter } = sequence.request;
     if (adapter === undefined) return;
     const users = this.#adapters.get(adapter)! - 1;
