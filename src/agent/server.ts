@@ -7,8 +7,8 @@ import {
   type Http2ServerResponse,
 } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { Code, ConnectError } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { type Clock, FeedState, feedStateNames, type Timer } from "../core/mod.ts";
 import { warmpathFeed } from "../proto/mod.ts";
 import type { Publisher } from "./publisher.ts";
@@ -123,19 +123,26 @@ export class AgentServer {
     socket.setKeepAlive(true, 30_000);
   }
 
-  #rpc() {
-    return connectNodeAdapter({
+  #rpc(): (request: Http2ServerRequest, response: Http2ServerResponse) => void {
+    const router = createConnectRouter({
       connect: false,
       grpcWeb: false,
       readMaxBytes: requestBytesMax,
       // Hashes do not compress.
       acceptCompression: [],
-      routes: (router) =>
-        router.service(warmpathFeed.FeedService, {
-          subscribe: (request, { signal }) => this.#subscribe(request, signal),
-        }),
-      fallback: (request, response) => this.#page(request as IncomingMessage, response as ServerResponse),
     });
+    router.service(warmpathFeed.FeedService, {
+      subscribe: (request, { signal }) => this.#subscribe(request, signal),
+    });
+    const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+    return (request, response) => {
+      const handler = handlers.get(request.url);
+      if (!handler) return this.#page(request, response as unknown as ServerResponse);
+      handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
+        .then((answer) => universalResponseToNodeResponse(answer, response))
+        // The reader is gone, in the middle of a message: its subscription has ended by its signal.
+        .catch(() => response.stream?.destroy());
+    };
   }
 
   #subscribe(request: warmpathFeed.SubscribeRequest, signal: AbortSignal): AsyncIterable<warmpathFeed.FeedMessage> {

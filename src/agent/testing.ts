@@ -76,6 +76,8 @@ export class TestSink implements FeedSink {
   position: FeedPosition = { epoch: "", seq: -1 };
   state?: string;
   snapshots = 0;
+  /** Between the begin and the end of a snapshot. */
+  partial = false;
   #epoch = "";
   #waiting?: { readonly until: () => boolean; readonly resolve: () => void };
 
@@ -93,6 +95,7 @@ export class TestSink implements FeedSink {
   snapshotBegin(position: FeedPosition): void {
     this.blocks.clear();
     this.position = position;
+    this.partial = true;
     this.#told(`snapshot at ${position.seq}`);
   }
 
@@ -103,6 +106,7 @@ export class TestSink implements FeedSink {
 
   snapshotEnd(): void {
     this.snapshots++;
+    this.partial = false;
     this.#told("end");
   }
 
