@@ -44,13 +44,9 @@ const asciiLengthMax = 48;
 
 const utf8 = new TextDecoder();
 
-// Filled while an array is read and copied at its end, so that a length that lies costs nothing. Both grow to the longest
-// array read so far, which the size of a message bounds.
-let uintScratch = new Uint32Array(4096);
-let wideScratch = new BigUint64Array(512);
-
-// The same memory as halves, low first: typed arrays are little-endian wherever WebAssembly memory is shared with them.
-let halves = new Uint32Array(wideScratch.buffer);
+// One 64-bit number as halves, low first: typed arrays are little-endian wherever WebAssembly memory is shared with them.
+const wide = new BigUint64Array(1);
+const halves = new Uint32Array(wide.buffer);
 
 const noUints = new Uint32Array(0);
 const noWides = new BigUint64Array(0);
@@ -188,8 +184,10 @@ export class MsgpackReader {
   /** An array of integers, each from 0 to 2^32 - 1. */
   uint32s(): Uint32Array {
     const length = this.arrayLength();
-    if (length > uintScratch.length) uintScratch = new Uint32Array(length);
-    const into = uintScratch, bytes = this.#bytes, end = this.#end;
+    if (this.#uints.length < length) this.#uints = new Uint32Array(length + this.#elementsLeft(4));
+    const into = this.#uints.subarray(0, length);
+    this.#uints = this.#uints.subarray(length);
+    const bytes = this.#bytes, end = this.#end;
     let at = this.#at;
     for (let i = 0; i < length; i++) {
       const byte = bytes[at];
@@ -213,26 +211,17 @@ export class MsgpackReader {
       }
     }
     this.#at = at;
-    if (this.#uints.length < length) this.#uints = new Uint32Array(length + this.#elementsLeft(4));
-    const out = this.#uints.subarray(0, length);
-    this.#uints = this.#uints.subarray(length);
-    out.set(into.subarray(0, length));
-    return out;
+    return into;
   }
 
   /** Low 64 bits, see `low64`, of every element of an array. */
   low64s(): BigUint64Array {
     const length = this.arrayLength();
-    if (length > wideScratch.length) {
-      wideScratch = new BigUint64Array(length);
-      halves = new Uint32Array(wideScratch.buffer);
-    }
-    for (let i = 0; i < length; i++) this.#low64(i * 2);
     if (this.#wides.length < length) this.#wides = new BigUint64Array(length + this.#elementsLeft(32));
-    const out = this.#wides.subarray(0, length);
+    const into = this.#wides.subarray(0, length);
     this.#wides = this.#wides.subarray(length);
-    out.set(wideScratch.subarray(0, length));
-    return out;
+    for (let i = 0; i < length; i++) into[i] = this.low64();
+    return into;
   }
 
   /**
@@ -240,8 +229,8 @@ export class MsgpackReader {
    * for an empty bin.
    */
   low64(): bigint {
-    this.#low64(0);
-    return wideScratch[0];
+    this.#readHalves();
+    return wide[0];
   }
 
   /** Passes over the next value, whatever it is. */
@@ -292,28 +281,28 @@ export class MsgpackReader {
     return Math.min(spareMax, Math.floor((this.#end - this.#at) / bytesEach));
   }
 
-  /** Into the two halves at `index`. */
-  #low64(index: number): void {
+  /** A number of 64 bits, into `halves`. */
+  #readHalves(): void {
     const byte = this.#bytes[this.#at];
-    if (byte === 0xcf || byte === 0xd3) return this.#bigEndian(index, this.#take(9) + 1, 8);
+    if (byte === 0xcf || byte === 0xd3) return this.#bigEndian(this.#take(9) + 1, 8);
     if (this.type === MsgpackType.Bin) {
       const length = this.#binLength();
       if (length === 0) throw new MsgpackError("Cannot read 64 bits of an empty bin");
       const end = this.#take(length) + length;
       const used = Math.min(length, 8);
-      return this.#bigEndian(index, end - used, used);
+      return this.#bigEndian(end - used, used);
     }
     const value = this.int();
-    halves[index] = value;
-    halves[index + 1] = value < 0 ? 0xffffffff : 0;
+    halves[0] = value;
+    halves[1] = value < 0 ? 0xffffffff : 0;
   }
 
-  /** A big-endian number of 1 to 8 bytes, into two halves. */
-  #bigEndian(index: number, at: number, length: number): void {
+  /** A big-endian number of 1 to 8 bytes, into `halves`. */
+  #bigEndian(at: number, length: number): void {
     const bytes = this.#bytes;
     if (length === 8) {
-      halves[index + 1] = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
-      halves[index] = bytes[at + 4] << 24 | bytes[at + 5] << 16 | bytes[at + 6] << 8 | bytes[at + 7];
+      halves[1] = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
+      halves[0] = bytes[at + 4] << 24 | bytes[at + 5] << 16 | bytes[at + 6] << 8 | bytes[at + 7];
       return;
     }
     let high = 0, low = 0;
@@ -321,8 +310,8 @@ export class MsgpackReader {
       high = high << 8 | low >>> 24;
       low = low << 8 | bytes[i];
     }
-    halves[index] = low;
-    halves[index + 1] = high;
+    halves[0] = low;
+    halves[1] = high;
   }
 
   #strLength(): number {

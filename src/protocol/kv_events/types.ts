@@ -82,7 +82,7 @@ export type SkipReason =
   /** The tokens are not those of the blocks: KV-cache groups that keep only some blocks of a prefix. */
   | "uneven-span";
 
-/** One sequence-numbered message of a feed. */
+/** One sequence-numbered message of a feed. Arrays of its events are views that may share a buffer. */
 export interface KvBatch {
   /** Grows by 1 a batch; starts again when the publisher does. */
   readonly seq: number;

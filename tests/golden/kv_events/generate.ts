@@ -2,7 +2,8 @@
  * Recorded batches of KV-cache events, one a dialect, and what they mean.
  *
  * Run `deno run -A tests/golden/kv_events/generate.ts` after changing the table: it writes `batches.json`. The bytes are
- * those msgspec writes for the publishers' own structs: shortest integers, 64-bit floats, `bin` for bytes.
+ * those msgspec writes for the publishers' own structs: shortest integers, 64-bit floats, `bin` for bytes. A field that has
+ * its default is nil at the end of an array or left out; a decoder meets both.
  */
 import { encode } from "@msgpack/msgpack";
 
@@ -86,6 +87,9 @@ const vllmArrays: Batch[] = [
       "GPU",
       "sql-lora",
       [["sql-lora", ["img-1", 2], "img-2", "salt", bytes("00ff")], ["sql-lora", ["img-2", -3]]],
+      null,
+      null,
+      null,
     ]], 0],
     rank: 0,
     events: [{ ...pair, lora: "sql-lora", extras: [["img-1", "img-2", "salt"], ["img-2"]] }],
@@ -99,7 +103,7 @@ const vllmArrays: Batch[] = [
   {
     name: "vLLM with groups, kinds and windows",
     value: [ts, [
-      ["BlockStored", [digest0, digest1], null, tokens, 4, null, "GPU", null, null, 0, "full_attention"],
+      ["BlockStored", [digest0, digest1], null, tokens, 4, null, "GPU", null, null, 0, "full_attention", null],
       ["BlockStored", [digest0, digest1], null, tokens, 4, null, "GPU", null, null, 1, "sliding_window", 1024],
       ["BlockRemoved", [digest0], "GPU", 1],
     ], 0],
@@ -187,12 +191,12 @@ const page = { ...stored, hashes: [signedHex0], tokens: tokens.slice(0, 4), bloc
 
 const sglang: Batch[] = [
   {
-    name: "SGLang a: array of six, envelope of two, signed hashes",
+    name: "SGLang a: array of six, signed hashes",
     value: [ts, [
       ["BlockStored", [signed0], null, tokens.slice(0, 4), 4, null],
       ["BlockStored", [signed1], signed0, tokens.slice(4), 4, null],
       ["BlockRemoved", [signed1, signed0]],
-    ]],
+    ], null],
     events: [
       page,
       { ...stored, hashes: [signedHex1], parent: signedHex0, tokens: tokens.slice(4), blockTokens: 4 },
@@ -209,11 +213,13 @@ const sglang: Batch[] = [
       ["BlockStored", [signed0], null, tokens.slice(0, 4), 4, null, "CPU_TIER2"],
       ["BlockStored", [signed0], null, tokens.slice(0, 4), 4, null, null],
       ["BlockRemoved", [signed0], "CPU_PINNED"],
+      ["BlockRemoved", [signed0], null],
     ], 1],
     rank: 1,
     events: [
       ...["cpu", "disk", "shared", "cpu", "disk", "gpu"].map((tier) => ({ ...page, tier })),
       { kind: "removed", tier: "cpu", hashes: [signedHex0] },
+      { kind: "removed", tier: "gpu", hashes: [signedHex0] },
     ],
   },
   {

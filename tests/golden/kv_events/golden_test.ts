@@ -1,8 +1,8 @@
-/** Recorded batches of every dialect; `tests/golden/kv_events/generate.ts` says how they came about. */
+/** Recorded batches of every dialect; `generate.ts` says how they came about. */
 import { deepStrictEqual } from "node:assert/strict";
-import { kvTiers } from "../../core/mod.ts";
-import { decodeKvBatch } from "./decode.ts";
-import type { KvEvent } from "./types.ts";
+import { kvTiers } from "../../../src/core/mod.ts";
+import { decodeKvBatch, type KvEvent } from "../../../src/protocol/mod.ts";
+import { recorded } from "./generate.ts";
 
 interface Recorded {
   readonly name: string;
@@ -13,8 +13,11 @@ interface Recorded {
   readonly skipped?: unknown;
 }
 
-const file = new URL("../../../tests/golden/kv_events/batches.json", import.meta.url);
-const batches: Recorded[] = JSON.parse(Deno.readTextFileSync(file));
+const batches: Recorded[] = JSON.parse(Deno.readTextFileSync(new URL("batches.json", import.meta.url)));
+
+Deno.test("batches.json is what generate.ts writes", () => {
+  deepStrictEqual(recorded(), batches);
+});
 
 /** An event as the recording spells it: tier by name, hashes in hexadecimal. */
 function spelled(event: KvEvent): unknown {
