@@ -40,7 +40,7 @@ const bodyBytes = [0, 255, 0, 0, 255, 255, 255, 255, 255, 255, 4, 8, 1, 2, 4, 8,
   .concat([255, 255, 255, 255, 255, 255, 255]);
 
 /** Above this many bytes a TextDecoder is faster than joining characters. */
-const asciiLengthMax = 48;
+const asciiLengthMax = 32;
 
 const utf8 = new TextDecoder();
 

@@ -57,7 +57,7 @@ Deno.test("number() reads integers and both floats", () => {
 });
 
 Deno.test("str() reads every length, and replaces what is not UTF-8", () => {
-  for (const length of [0, 1, 31, 32, 48, 49, 255, 256, 65535, 65536]) {
+  for (const length of [0, 1, 31, 32, 33, 255, 256, 65535, 65536]) {
     equal(of("x".repeat(length)).str().length, length);
   }
   equal(of("naïve 猫").str(), "naïve 猫");
