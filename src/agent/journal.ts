@@ -1,21 +1,14 @@
-/** A tree that tells what changed in it. */
+/** A tree, for a mirror to write to, that tells what changed in it. */
 import type { KvTier } from "../core/mod.ts";
-import type {
-  BlockMatch,
-  BlockStore,
-  BlockTreeApi,
-  BlockTreeStats,
-  HeldBlock,
-  SlotStats,
-  TokenPrompt,
-} from "../hotpath/mod.ts";
+import type { BlockStore, BlockTreeApi } from "../hotpath/mod.ts";
+import type { MirrorTree } from "../kv/mod.ts";
 import type { DeltaLog } from "./delta_log.ts";
 
 /**
  * Hands every call to `tree`, and what it changed of engine evidence to the log of its slot. What no list of changes
- * comes with (evidence dropped as doubtful, taken over, or given up as the memory was full) invalidates the log.
+ * comes with (evidence by chained hash, dropped as doubtful, or given up as the memory was full) invalidates the log.
  */
-export class JournalTree implements BlockTreeApi {
+export class JournalTree implements MirrorTree {
   readonly #tree: BlockTreeApi;
   readonly #logs: readonly DeltaLog[];
   #evicted = 0;
@@ -24,14 +17,6 @@ export class JournalTree implements BlockTreeApi {
   constructor(tree: BlockTreeApi, logs: readonly DeltaLog[]) {
     this.#tree = tree;
     this.#logs = logs;
-  }
-
-  get slots(): number {
-    return this.#tree.slots;
-  }
-
-  get changed(): BigUint64Array {
-    return this.#tree.changed;
   }
 
   store(slot: number, blocks: BlockStore): boolean {
@@ -71,22 +56,10 @@ export class JournalTree implements BlockTreeApi {
     return this.#invalidating(slot, this.#tree.release(slot, tier, hashes));
   }
 
-  restore(slot: number, held: Iterable<HeldBlock>): number {
-    return this.#invalidating(slot, this.#tree.restore(slot, held));
-  }
-
   dropDoubted(slot: number): void {
     const before = this.#entries(slot);
     this.#tree.dropDoubted(slot);
     this.#invalidating(slot, before - this.#entries(slot));
-  }
-
-  chain(prompt: TokenPrompt): BigUint64Array {
-    return this.#tree.chain(prompt);
-  }
-
-  match(hashes: BigUint64Array): BlockMatch {
-    return this.#tree.match(hashes);
   }
 
   knows(slot: number, engineHash: bigint): boolean {
@@ -95,42 +68,6 @@ export class JournalTree implements BlockTreeApi {
 
   doubt(slot: number): void {
     this.#tree.doubt(slot);
-  }
-
-  trust(slot: number): void {
-    this.#tree.trust(slot);
-  }
-
-  claim(slot: number, hashes: BigUint64Array): void {
-    this.#tree.claim(slot, hashes);
-  }
-
-  settle(slot: number, hashes: BigUint64Array, keep: boolean): void {
-    this.#tree.settle(slot, hashes, keep);
-  }
-
-  forgetRouted(slot: number): void {
-    this.#tree.forgetRouted(slot);
-  }
-
-  setCapacity(slot: number, blocks: number): void {
-    this.#tree.setCapacity(slot, blocks);
-  }
-
-  reap(budget: number): number {
-    return this.#tree.reap(budget);
-  }
-
-  slotStats(slot: number): SlotStats {
-    return this.#tree.slotStats(slot);
-  }
-
-  stats(): BlockTreeStats {
-    return this.#tree.stats();
-  }
-
-  held(slot: number): Iterable<HeldBlock> {
-    return this.#tree.held(slot);
   }
 
   /** Blocks, counted once a tier. */
