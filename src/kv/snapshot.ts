@@ -5,25 +5,16 @@
 import { create } from "@bufbuild/protobuf";
 import { warmpathSnapshot } from "../proto/mod.ts";
 import type { HeldBlock } from "../hotpath/mod.ts";
+import type { FeedCheckpoint } from "./feed_types.ts";
 
 export type SnapshotMessage = warmpathSnapshot.SnapshotMessage;
-
-/** Position of a feed: which publisher, and how far it was read. */
-export interface KnownPosition {
-  /** Kind of the feed. */
-  readonly feed: string;
-  readonly epoch: string;
-  /** Last batch applied, and its publisher's time in Unix seconds. */
-  readonly seq: number;
-  readonly timestamp: number;
-}
 
 /** What is known of one endpoint, taken at one moment. */
 export interface KnownEndpoint {
   readonly id: string;
-  readonly position: KnownPosition;
-  /** Tokens of an engine block; 0: not known. */
-  readonly blockTokens: number;
+  /** Kind of the feed. */
+  readonly feed: string;
+  readonly checkpoint: FeedCheckpoint;
   readonly blocks: KnownBlocks;
 }
 
@@ -120,13 +111,17 @@ export function* snapshotMessages(
     writtenAtMs: BigInt(Math.round(writtenAtMs)),
   });
   let total = 0;
-  for (const { id, position, blockTokens, blocks } of endpoints) {
+  for (const { id, feed, checkpoint, blocks } of endpoints) {
+    const { mirror: { blockTokens, groups }, seq, ...position } = checkpoint;
     yield message("endpoint", {
       $typeName: "warmpath.snapshot.v1.Endpoint",
       id,
+      feed,
       ...position,
-      seq: BigInt(position.seq),
+      seq: BigInt(seq),
       blockTokens,
+      groupKinds: Object.fromEntries(groups.kinds),
+      group: groups.chosen,
     });
     for (let at = 0; at < blocks.length; at += blocksPerMessage) yield blocks.message(at, blocksPerMessage);
     total += blocks.length;
@@ -214,6 +209,10 @@ export class SnapshotReader {
   }
 }
 
-function knownEndpoint({ id, feed, epoch, seq, timestamp, blockTokens }: warmpathSnapshot.Endpoint): KnownEndpoint {
-  return { id, position: { feed, epoch, seq: Number(seq), timestamp }, blockTokens, blocks: new KnownBlocks() };
+function knownEndpoint(told: warmpathSnapshot.Endpoint): KnownEndpoint {
+  const { id, feed, epoch, seq, timestamp, firstTimestamp, whole, blockTokens, groupKinds, group } = told;
+  const kinds = Object.entries(groupKinds).map(([index, kind]) => [Number(index), kind] as const);
+  const mirror = { blockTokens, groups: { chosen: group, kinds } };
+  const checkpoint = { epoch, seq: Number(seq), timestamp, firstTimestamp, whole, mirror };
+  return { id, feed, checkpoint, blocks: new KnownBlocks() };
 }

@@ -7,8 +7,9 @@ const seedCheck = 42n;
 const held = Array.from({ length: 30_000 }, (_, i): HeldBlock => ({ hash: BigInt(i + 1), tiers: [1, 0, 0, 0] }));
 
 function endpoints(): KnownEndpoint[] {
-  const position = { feed: "agent", epoch: "e", seq: 9, timestamp: 1 };
-  return [{ id: "a:1", position, blockTokens: 16, blocks: KnownBlocks.from(held) }];
+  const mirror = { blockTokens: 16, groups: { kinds: [] } };
+  const checkpoint = { epoch: "e", seq: 9, timestamp: 1, firstTimestamp: 0, whole: true, mirror };
+  return [{ id: "a:1", feed: "agent", checkpoint, blocks: KnownBlocks.from(held) }];
 }
 
 async function withService(check: (url: string) => Promise<void>): Promise<void> {
@@ -28,7 +29,11 @@ Deno.test("fetchSnapshot() reads what another router's service tells", async () 
   await withService(async (url) => {
     const taken: KnownEndpoint[] = [];
     await fetchSnapshot(url, seedCheck, new SnapshotReader(seedCheck, (known) => taken.push(known)), signal());
-    deepStrictEqual(taken.map(({ id, position, blocks }) => [id, position.seq, blocks.length]), [["a:1", 9, 30_000]]);
+    deepStrictEqual(taken.map(({ id, checkpoint, blocks }) => [id, checkpoint.seq, blocks.length]), [[
+      "a:1",
+      9,
+      30_000,
+    ]]);
   });
 });
 

@@ -8,8 +8,15 @@ import { readSnapshotFile, writeSnapshotFile } from "./snapshot_file.ts";
 const seedCheck = 0xfedc_ba98_7654_3210n;
 
 function known(id: string, held: Iterable<HeldBlock>): KnownEndpoint {
-  const position = { feed: "zmq", epoch: "e", seq: 2 ** 40 + 7, timestamp: 1_760_000_000.25 };
-  return { id, position, blockTokens: 16, blocks: KnownBlocks.from(held) };
+  const checkpoint = {
+    epoch: "e",
+    seq: 2 ** 40 + 7,
+    timestamp: 1_760_000_000.25,
+    firstTimestamp: 1_750_000_000.5,
+    whole: true,
+    mirror: { blockTokens: 16, groups: { chosen: 1, kinds: [[0, "mamba"], [1, "full_attention"]] as const } },
+  };
+  return { id, feed: "zmq", checkpoint, blocks: KnownBlocks.from(held) };
 }
 
 const block = fc.record({

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warmpath_snapshot.proto.
  */
 export const file_warmpath_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Chd3YXJtcGF0aF9zbmFwc2hvdC5wcm90bxIUd2FybXBhdGguc25hcHNob3QudjEiIgoMRmV0Y2hSZXF1ZXN0EhIKCnNlZWRfY2hlY2sYASABKAYi2gEKD1NuYXBzaG90TWVzc2FnZRIuCgZoZWFkZXIYASABKAsyHC53YXJtcGF0aC5zbmFwc2hvdC52MS5IZWFkZXJIABIyCghlbmRwb2ludBgCIAEoCzIeLndhcm1wYXRoLnNuYXBzaG90LnYxLkVuZHBvaW50SAASLgoGYmxvY2tzGAMgASgLMhwud2FybXBhdGguc25hcHNob3QudjEuQmxvY2tzSAASKAoDZW5kGAQgASgLMhkud2FybXBhdGguc25hcHNob3QudjEuRW5kSABCCQoHbWVzc2FnZSJECgZIZWFkZXISDwoHdmVyc2lvbhgBIAEoDRISCgpzZWVkX2NoZWNrGAIgASgGEhUKDXdyaXR0ZW5fYXRfbXMYAyABKAQiaQoIRW5kcG9pbnQSCgoCaWQYASABKAkSDAoEZmVlZBgCIAEoCRINCgVlcG9jaBgDIAEoCRILCgNzZXEYBCABKAMSEQoJdGltZXN0YW1wGAUgASgBEhQKDGJsb2NrX3Rva2VucxgGIAEoDSJDCgZCbG9ja3MSDgoGaGFzaGVzGAEgASgMEhUKDWVuZ2luZV9oYXNoZXMYAiABKAwSEgoKcmVmZXJlbmNlcxgDIAEoDCIVCgNFbmQSDgoGYmxvY2tzGAEgASgEMmcKD1NuYXBzaG90U2VydmljZRJUCgVGZXRjaBIiLndhcm1wYXRoLnNuYXBzaG90LnYxLkZldGNoUmVxdWVzdBolLndhcm1wYXRoLnNuYXBzaG90LnYxLlNuYXBzaG90TWVzc2FnZTABYgZwcm90bzM");
+  fileDesc("Chd3YXJtcGF0aF9zbmFwc2hvdC5wcm90bxIUd2FybXBhdGguc25hcHNob3QudjEiIgoMRmV0Y2hSZXF1ZXN0EhIKCnNlZWRfY2hlY2sYASABKAYi2gEKD1NuYXBzaG90TWVzc2FnZRIuCgZoZWFkZXIYASABKAsyHC53YXJtcGF0aC5zbmFwc2hvdC52MS5IZWFkZXJIABIyCghlbmRwb2ludBgCIAEoCzIeLndhcm1wYXRoLnNuYXBzaG90LnYxLkVuZHBvaW50SAASLgoGYmxvY2tzGAMgASgLMhwud2FybXBhdGguc25hcHNob3QudjEuQmxvY2tzSAASKAoDZW5kGAQgASgLMhkud2FybXBhdGguc25hcHNob3QudjEuRW5kSABCCQoHbWVzc2FnZSJECgZIZWFkZXISDwoHdmVyc2lvbhgBIAEoDRISCgpzZWVkX2NoZWNrGAIgASgGEhUKDXdyaXR0ZW5fYXRfbXMYAyABKAQipwIKCEVuZHBvaW50EgoKAmlkGAEgASgJEgwKBGZlZWQYAiABKAkSDQoFZXBvY2gYAyABKAkSCwoDc2VxGAQgASgDEhEKCXRpbWVzdGFtcBgFIAEoARIXCg9maXJzdF90aW1lc3RhbXAYBiABKAESDQoFd2hvbGUYByABKAgSFAoMYmxvY2tfdG9rZW5zGAggASgNEkMKC2dyb3VwX2tpbmRzGAkgAygLMi4ud2FybXBhdGguc25hcHNob3QudjEuRW5kcG9pbnQuR3JvdXBLaW5kc0VudHJ5EhIKBWdyb3VwGAogASgNSACIAQEaMQoPR3JvdXBLaW5kc0VudHJ5EgsKA2tleRgBIAEoDRINCgV2YWx1ZRgCIAEoCToCOAFCCAoGX2dyb3VwIkMKBkJsb2NrcxIOCgZoYXNoZXMYASABKAwSFQoNZW5naW5lX2hhc2hlcxgCIAEoDBISCgpyZWZlcmVuY2VzGAMgASgMIhUKA0VuZBIOCgZibG9ja3MYASABKAQyZwoPU25hcHNob3RTZXJ2aWNlElQKBUZldGNoEiIud2FybXBhdGguc25hcHNob3QudjEuRmV0Y2hSZXF1ZXN0GiUud2FybXBhdGguc25hcHNob3QudjEuU25hcHNob3RNZXNzYWdlMAFiBnByb3RvMw");
 
 /**
  * @generated from message warmpath.snapshot.v1.FetchRequest
@@ -147,11 +147,37 @@ export type Endpoint = Message<"warmpath.snapshot.v1.Endpoint"> & {
   timestamp: number;
 
   /**
+   * Publisher's time of the first batch of its life that was applied.
+   *
+   * @generated from field: double first_timestamp = 6;
+   */
+  firstTimestamp: number;
+
+  /**
+   * Everything since a fully known cache had been applied.
+   *
+   * @generated from field: bool whole = 7;
+   */
+  whole: boolean;
+
+  /**
    * Tokens of an engine block; 0: not known.
    *
-   * @generated from field: uint32 block_tokens = 6;
+   * @generated from field: uint32 block_tokens = 8;
    */
   blockTokens: number;
+
+  /**
+   * KV-cache groups of a hybrid model by kind, and the one whose blocks count.
+   *
+   * @generated from field: map<uint32, string> group_kinds = 9;
+   */
+  groupKinds: { [key: number]: string };
+
+  /**
+   * @generated from field: optional uint32 group = 10;
+   */
+  group?: number | undefined;
 };
 
 /**
