@@ -54,6 +54,8 @@ export interface FeedSource {
   readonly kind: "zmq" | "vllm-grpc" | "sglang-grpc" | "agent";
   /** Where it connects to, for logs. */
   readonly address: string;
+  /** Number of a publisher's first batch: 0 for vLLM and SGLang; llm-d's simulator and file-system backend count from 1. @default {0} */
+  readonly firstSeq?: number;
   /**
    * Connects and tells `sink` until `signal` aborts (resolves) or the link is lost (rejects with the reason). The caller
    * dials again with backoff. `from` is where the reader stands; a source that can resume (agent) does so from there.
