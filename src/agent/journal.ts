@@ -11,12 +11,14 @@ import type { DeltaLog } from "./delta_log.ts";
 export class JournalTree implements MirrorTree {
   readonly #tree: BlockTreeApi;
   readonly #logs: readonly DeltaLog[];
+  readonly #onWrite: () => void;
   #evicted = 0;
 
-  /** A log for each slot in use, by slot. */
-  constructor(tree: BlockTreeApi, logs: readonly DeltaLog[]) {
+  /** A log for each slot in use, by slot. `onWrite` hears of every store, move and removal. */
+  constructor(tree: BlockTreeApi, logs: readonly DeltaLog[], onWrite: () => void = () => {}) {
     this.#tree = tree;
     this.#logs = logs;
+    this.#onWrite = onWrite;
   }
 
   store(slot: number, blocks: BlockStore): boolean {
@@ -28,18 +30,21 @@ export class JournalTree implements MirrorTree {
     this.#logs[slot].changed(blocks.tier, changed, true);
     if (again && this.#entries(slot) !== before + changed.length) this.#logs[slot].invalidate();
     this.#watchEviction();
+    this.#onWrite();
     return stored;
   }
 
   locate(slot: number, tier: KvTier, engineHashes: BigUint64Array): number {
     const known = this.#tree.locate(slot, tier, engineHashes);
     this.#logs[slot].changed(tier, this.#tree.changed, true);
+    this.#onWrite();
     return known;
   }
 
   remove(slot: number, tier: KvTier, engineHashes: BigUint64Array): number {
     const known = this.#tree.remove(slot, tier, engineHashes);
     this.#logs[slot].changed(tier, this.#tree.changed, false);
+    this.#onWrite();
     return known;
   }
 

@@ -135,7 +135,11 @@ Deno.test("LoadWatch tells each data-parallel rank its own series", async () => 
   const ward = new Ward({ ranks: 2 });
   ward.page = vllmPage([1, 0, 0.1], [5, 2, 0.5]);
   await ward.run(1);
-  deepStrictEqual(ward.told.map(([rank, { running, kvUsage }]) => [rank, running, kvUsage]), [[0, 1, 0.1], [1, 5, 0.5]]);
+  deepStrictEqual(ward.told.map(([rank, { running, kvUsage }]) => [rank, running, kvUsage]), [[0, 1, 0.1], [
+    1,
+    5,
+    0.5,
+  ]]);
 });
 
 Deno.test("stop() ends reading, a read that runs included", async () => {

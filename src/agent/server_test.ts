@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { FeedState } from "../core/mod.ts";
+import { FeedState, sleep, systemClock } from "../core/mod.ts";
 import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
 import { type AgentSource, seedCheck } from "../kv/mod.ts";
 import { warmpathFeed } from "../proto/mod.ts";
@@ -205,8 +205,8 @@ Deno.test("a reader that leaves is forgotten", () =>
     await reading.sink.until(() => reading.sink.snapshots === 1);
     equal(rig.publisher.subscribers, 1);
     await reading.stop();
-    const endMs = performance.now() + 5000;
-    while (rig.publisher.subscribers > 0 && performance.now() < endMs) await new Promise((go) => setTimeout(go, 5));
+    const endMs = systemClock.now() + 5000;
+    while (rig.publisher.subscribers > 0 && systemClock.now() < endMs) await sleep(systemClock, 5);
     equal(rig.publisher.subscribers, 0);
   }));
 
@@ -233,14 +233,14 @@ Deno.test("a reader that stops reading costs no memory, and gets a snapshot when
         rig.publisher.log.flush();
         rig.cache.remove(0, 0, hashes);
         rig.publisher.log.flush();
-        await new Promise((go) => setTimeout(go));
+        await sleep(systemClock, 0);
       }
       ok(rig.publisher.log.bytes <= 1 << 20, `${rig.publisher.log.bytes} bytes of deltas`);
       const before = rig.publisher.snapshots;
       stream.resume();
-      const endMs = performance.now() + 5000;
-      while (rig.publisher.snapshots === before && performance.now() < endMs) {
-        await new Promise((go) => setTimeout(go, 5));
+      const endMs = systemClock.now() + 5000;
+      while (rig.publisher.snapshots === before && systemClock.now() < endMs) {
+        await sleep(systemClock, 5);
       }
       equal(rig.publisher.snapshots, before + 1);
     } finally {

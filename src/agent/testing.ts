@@ -137,8 +137,9 @@ export class TestSink implements FeedSink {
   #apply({ events }: KvBatch): void {
     for (const event of events) {
       if (event.kind === "cleared") this.blocks.clear();
-      else if (event.kind === "held") { for (const hash of event.hashes) this.blocks.add(`${kvTiers[event.tier]}:${hash}`); }
-      else if (event.kind === "released") {
+      else if (event.kind === "held") {
+        for (const hash of event.hashes) this.blocks.add(`${kvTiers[event.tier]}:${hash}`);
+      } else if (event.kind === "released") {
         for (const hash of event.hashes) this.blocks.delete(`${kvTiers[event.tier]}:${hash}`);
       } else throw new Error(`An agent tells no ${event.kind}`);
     }

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { type FeedState, feedStateNames } from "../../core/mod.ts";
+import { type FeedState, feedStateNames, sleep, systemClock } from "../../core/mod.ts";
 import { warmpathFeed } from "../../proto/mod.ts";
 import type { KvBatch } from "../../protocol/mod.ts";
 import { AgentSource } from "./agent.ts";
@@ -69,16 +69,20 @@ async function runAgainst(
 }
 
 Deno.test("AgentSource turns messages into calls in their order", async () => {
-  const { notes, error, requests } = await runAgainst(() => [
-    hello("e1", 7n),
-    { case: "state", value: { state: warmpathFeed.State.SUSPECT, reason: "a gap" } },
-    begin(7n),
-    part(0, 1n, 0xffff_ffff_ffff_fff0n),
-    end,
-    delta(8n, { timestamp: 5.5, cleared: true, held: [blocks(1, 9n)], released: [blocks(3, 4n)] }),
-    { case: "load", value: { running: 4, kvUsage: 0, waitingUncachedTokens: 9_000_000_000n } },
-    { case: "heartbeat", value: {} },
-  ], undefined, { rank: 3 });
+  const { notes, error, requests } = await runAgainst(
+    () => [
+      hello("e1", 7n),
+      { case: "state", value: { state: warmpathFeed.State.SUSPECT, reason: "a gap" } },
+      begin(7n),
+      part(0, 1n, 0xffff_ffff_ffff_fff0n),
+      end,
+      delta(8n, { timestamp: 5.5, cleared: true, held: [blocks(1, 9n)], released: [blocks(3, 4n)] }),
+      { case: "load", value: { running: 4, kvUsage: 0, waitingUncachedTokens: 9_000_000_000n } },
+      { case: "heartbeat", value: {} },
+    ],
+    undefined,
+    { rank: 3 },
+  );
   deepStrictEqual(notes, [
     ["connected", "e1"],
     ["RESYNC", "the agent sends what was missed"],
@@ -153,7 +157,7 @@ Deno.test("AgentSource gives the link up when nothing is heard", async () => {
   const { error } = await runAgainst(
     async function* () {
       yield hello();
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      await sleep(systemClock, 400);
     },
     undefined,
     { silenceMs: 50 },
@@ -166,7 +170,10 @@ Deno.test("AgentSource passes on why the agent refused", async () => {
     throw new ConnectError("the hash seed differs", code);
   };
   const precondition = await runAgainst(refuse(Code.FailedPrecondition));
-  match(precondition.error!.message, /^Cannot subscribe to the agent at http:\/\/127\.0\.0\.1:\d+: the hash seed differs$/);
+  match(
+    precondition.error!.message,
+    /^Cannot subscribe to the agent at http:\/\/127\.0\.0\.1:\d+: the hash seed differs$/,
+  );
   const unavailable = await runAgainst(refuse(Code.Unavailable));
   match(unavailable.error!.message, /^The agent at http:.* is lost: the hash seed differs$/);
 });
