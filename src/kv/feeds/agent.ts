@@ -217,7 +217,9 @@ function eventsOf(kind: "held" | "released", blocks: readonly warmpathFeed.Block
   for (const { tier: number, hashes: bytes } of blocks) {
     const tier = tierOf(number);
     const hashes = unpackHashes(bytes);
-    if (!hashes) throw new Error(`Cannot read the agent's feed as hashes must be 8 bytes each: it sent ${bytes.length}`);
+    if (!hashes) {
+      throw new Error(`Cannot read the agent's feed as hashes must be 8 bytes each: it sent ${bytes.length}`);
+    }
     if (tier === undefined) unknown++;
     else events.push({ kind, tier, hashes });
   }
