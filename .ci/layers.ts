@@ -28,6 +28,11 @@ export const rooms: readonly Room[] = [
   { layer: 3, name: "upstream", holds: "everything that dials a model server: connections, streaming, observation" },
   { layer: 3, name: "scheduling", holds: "where a request goes: filters, scorers, pickers, profiles" },
   { layer: 3, name: "sim", holds: "a model server that behaves like vLLM, for demo, tests and benchmarks" },
+  {
+    layer: 3,
+    name: "tokens",
+    holds: "text to token ids: chat template, tokenizer, render client, prefix token cache",
+  },
   { layer: 4, name: "pool", holds: "which endpoints exist and how they are: discovery, health, load" },
   { layer: 4, name: "kv", holds: "which blocks each endpoint holds" },
   { layer: 5, name: "pipeline", holds: "one request's life: view, place, forward, outcome" },

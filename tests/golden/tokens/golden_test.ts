@@ -1,0 +1,82 @@
+/** The tokenizer and the chat templates against ids of the reference libraries; `generate.py` says how they were made. */
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { readTokenizerFiles, type TokenizerData } from "../../../src/tokens/tokenizer_files.ts";
+import { PromptTokenizer } from "../../../src/tokens/prompt_tokenizer.ts";
+import { modelFiles, type Vocabulary } from "../../../src/tokens/vocabulary_fixture.ts";
+
+const vocabularies: readonly Vocabulary[] = ["qwen3", "llama3_1"];
+
+function read<T>(name: string): T {
+  return JSON.parse(Deno.readTextFileSync(fileURLToPath(new URL(name, import.meta.url))));
+}
+
+type TextCase = { readonly text: string } & Record<Vocabulary, number[]>;
+
+interface ChatCase {
+  readonly body: string;
+  readonly qwen3: Answer;
+  readonly llama3_1: Answer;
+  /** The template of `template.json` with the vocabulary of qwen3. */
+  readonly custom: Answer | null;
+}
+
+interface Answer {
+  readonly prompt: string;
+  readonly ids: number[];
+}
+
+const texts = read<TextCase[]>("texts.json");
+const chats = read<ChatCase[]>("chats.json");
+const data = new Map<Vocabulary, TokenizerData>();
+
+function tokenizer(name: Vocabulary, template?: string): PromptTokenizer {
+  if (!data.has(name)) data.set(name, readTokenizerFiles(modelFiles(name)));
+  return new PromptTokenizer(data.get(name)!, { template }, () => 0);
+}
+
+function idsOf(tokenizer: PromptTokenizer, body: string): number[] {
+  const answer = tokenizer.prompt({ api: "chat", body: new TextEncoder().encode(body) });
+  ok("tokens" in answer, `${JSON.stringify(answer)} for ${body}`);
+  return [...answer.tokens];
+}
+
+Deno.test("recorded cases are as many as they should be", () => {
+  ok(texts.length >= 60, `${texts.length} texts`);
+  ok(chats.length >= 20, `${chats.length} chats`);
+});
+
+for (const name of vocabularies) {
+  Deno.test(`texts have the reference's ids with the vocabulary of ${name}`, () => {
+    for (const testCase of texts) {
+      const { ids } = tokenizer(name).encode(testCase.text, false);
+      deepStrictEqual([...ids], testCase[name], JSON.stringify(testCase.text));
+    }
+  });
+
+  Deno.test(`texts have the reference's ids a second time, from the cache, with the vocabulary of ${name}`, () => {
+    const cached = tokenizer(name);
+    for (const { text } of texts) cached.encode(text, false);
+    for (const testCase of texts) {
+      const { ids, cachedTokens } = cached.encode(testCase.text, false);
+      deepStrictEqual([...ids], testCase[name], JSON.stringify(testCase.text));
+      if (testCase.text.length >= 2048) equal(cachedTokens, ids.length);
+    }
+  });
+
+  Deno.test(`chats have the reference's ids with the template of ${name}`, () => {
+    const own = tokenizer(name);
+    for (const testCase of chats) deepStrictEqual(idsOf(own, testCase.body), testCase[name].ids, testCase.body);
+  });
+}
+
+Deno.test("chats have the reference's ids with a template of parts, macros, filters and numbers", () => {
+  const custom = tokenizer("qwen3", read<string[]>("template.json")[0]);
+  for (const { body, custom: answer } of chats) if (answer) deepStrictEqual(idsOf(custom, body), answer.ids, body);
+});
+
+Deno.test("a text gets the tokens that the post-processor adds where it is asked for", () => {
+  const llama = tokenizer("llama3_1"), qwen = tokenizer("qwen3");
+  deepStrictEqual([...llama.encode("a", true).ids], [128_000, ...llama.encode("a", false).ids]);
+  deepStrictEqual(qwen.encode("a", true).ids, qwen.encode("a", false).ids);
+});
