@@ -4,6 +4,8 @@ export interface MemorySizes {
   readonly endpoints: number;
   /** Bytes for the prefix tree. */
   readonly prefixTreeBytes: number;
+  /** Bytes for the block tree; absent or 0: none. */
+  readonly blockTreeBytes?: number;
   /** Longest request body the scan accepts. */
   readonly bodyBytesMax: number;
   /** Prompt tokens hashed for prefix matching; what lies beyond is not matched. */
@@ -16,13 +18,13 @@ export interface Region {
   readonly bytes: number;
 }
 
-//   0        64 KiB                                                                       end
-//   ├────────┼────────────────┼─────────────┼──────┼───────┼────────┼────────┼─────────┤
-//   │ static │ endpoint table │ prefix tree │ body │ spans │ prompt │ hashes │ matches │
-//   └────────┴────────────────┴─────────────┴──────┴───────┴────────┴────────┴─────────┘
-// Every region starts on a 64-byte line. "static" is the compiler's own data. The last five are the scratch of one
+//   0        64 KiB                                                                                             end
+//   ├────────┼────────────────┼─────────────┼────────────┼──────┼───────┼────────┼────────┼─────────┼────────┤
+//   │ static │ endpoint table │ prefix tree │ block tree │ body │ spans │ prompt │ hashes │ matches │ blocks │
+//   └────────┴────────────────┴─────────────┴────────────┴──────┴───────┴────────┴────────┴─────────┴────────┘
+// Every region starts on a 64-byte line. "static" is the compiler's own data. The last six are the scratch of one
 // isolate: the request body, the scan's result and prompt spans, the canonical prompt bytes, its block hashes, the
-// blocks each slot holds of them.
+// blocks each slot holds of them, what goes in and out of the block tree.
 export interface MemoryLayout {
   readonly endpointTable: Region;
   readonly prefixTree: Region;
@@ -31,6 +33,8 @@ export interface MemoryLayout {
   readonly prompt: Region;
   readonly hashes: Region;
   readonly matches: Region;
+  readonly blockTree: Region;
+  readonly blocks: Region;
   /** Pages of 64 KiB the memory needs. */
   readonly pages: number;
 }
@@ -41,6 +45,8 @@ export const spanBytes = 12;
 export const spansMax = 262_144;
 /** Bytes before the spans: the scan's result record and its nesting stack. */
 export const scanRecordBytes = 8192;
+/** Bytes of the block tree's scratch, its match result apart: longer input goes in parts. */
+export const blockScratchBytes = 1 << 20;
 /** Smallest block the hash kernel accepts, in tokens: sizes the hash region. */
 export const blockTokensMin = 16;
 
@@ -58,12 +64,14 @@ export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number): Me
   const layout = {
     endpointTable: take(endpointTableBytes),
     prefixTree: take(sizes.prefixTreeBytes),
+    blockTree: take(sizes.blockTreeBytes ?? 0),
     // Room after the body, so that vector loads may read past its end.
     body: take(sizes.bodyBytesMax + line),
     spans: take(scanRecordBytes + spansMax * spanBytes),
     prompt: take(sizes.prefixTokensMax * 4 + line),
     hashes: take(Math.ceil(sizes.prefixTokensMax / blockTokensMin) * 8 + line),
     matches: take(sizes.endpoints * 4 + line),
+    blocks: take(sizes.blockTreeBytes ? blockScratchBytes + sizes.endpoints * 24 + line : 0),
   };
   const pages = Math.ceil(at / pageBytes);
   if (pages > 65_536) throw new RangeError(`Cannot lay out ${at} bytes of shared memory: the limit is 4 GiB`);

@@ -1,5 +1,7 @@
 /** Typed door to the kernels: memory layout, loading, one instance an isolate. Their TypeScript twins are for tests. */
 export type * from "./block_tree_types.ts";
+export * from "./block_tree.ts";
+export * from "./block_tree_types.ts";
 export * from "./body_edits.ts";
 export * from "./hash.ts";
 export * from "./hotpath.ts";
