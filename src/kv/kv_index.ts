@@ -1,0 +1,244 @@
+/**
+ * Which endpoint holds which prompt prefix, from two kinds of evidence in one tree: what an endpoint's feed told, and
+ * where requests were sent.
+ *
+ *   speculate   at the decision: the prompt's blocks count as held while the ticket is open, so that the next request of
+ *               a burst already finds them
+ *   confirm     the endpoint computed the prompt. Where its feed is LIVE the claim ends a little later, as the feed has
+ *               told of the blocks by then; elsewhere the blocks stay until they are the slot's least recent
+ *   withdraw    it did not: the claim ends
+ *
+ * A ticket is resolved once; further calls do nothing. One that is not resolved by the time its request should long have
+ * been served, or when more than `ticketsMax` are open, loses its claim as by `withdraw`; a `confirm` after that still
+ * counts, as it tells a fact. Clearing a slot voids its tickets.
+ */
+import { type Clock, FeedState, type PrefixMatch, type PromptBlocks } from "../core/mod.ts";
+import type { BlockTreeApi, BlockTreeStats, SlotStats } from "../hotpath/mod.ts";
+import { DueQueue } from "./due_queue.ts";
+
+export interface KvIndexOptions {
+  readonly clock: Clock;
+  /** Tokens from one hash of a prompt to the next where no endpoint told of its blocks. */
+  readonly blockTokens: number;
+  /** Blocks of `blockTokens` that routing history may keep at a slot whose cache size is unknown. @default {31_250}, as llm-d's */
+  readonly capacityBlocks?: number;
+  /** Tickets not resolved. @default {16_384}: each keeps its prompt's hashes, 8 bytes a block */
+  readonly ticketsMax?: number;
+  /** Longest life of a ticket whose request has no predicted time. @default {600_000} */
+  readonly ticketTtlMs?: number;
+  /** How long after a confirm a LIVE feed must have told of the blocks. @default {2000} */
+  readonly confirmGraceMs?: number;
+}
+
+export interface SpeculateOptions {
+  /** Time until the endpoint should have computed the prompt: the ticket lives four times as long, at least 2 s. */
+  readonly predictedMs?: number;
+  /** The hashes are of the very tokens the engine will see, so that its feed will tell of them. @default {true} */
+  readonly exact?: boolean;
+}
+
+/** A request's claim on its prompt's blocks at one slot. */
+export interface Ticket {
+  confirm(): void;
+  withdraw(): void;
+}
+
+export interface KvIndexStats extends BlockTreeStats {
+  readonly openTickets: number;
+  /** Tickets that lost their claim by age or number. */
+  readonly expiredTickets: number;
+  /** Prompts computed at an endpoint whose LIVE feed did not tell of all their blocks in time. */
+  readonly unconfirmed: number;
+}
+
+/** Shortest life of a ticket with a predicted time, and how many times that time it lives. */
+const predictedLifeMinMs = 2000;
+const predictedLifeTimes = 4;
+/** No prompt is hashed in steps smaller than this: engines may have pages of one token. */
+const strideTokensMin = 16;
+const dueBucketMs = 250;
+/** Dead pairs freed in one upkeep. */
+const reapBudget = 20_000;
+
+interface Claim {
+  readonly slot: number;
+  readonly epoch: number;
+  readonly hashes: BigUint64Array;
+  readonly exact: boolean;
+  state: "open" | "confirmed" | "expired" | "ended";
+}
+
+export class KvIndex {
+  readonly #tree: BlockTreeApi;
+  readonly #clock: Clock;
+  readonly #options: Required<KvIndexOptions>;
+  /** Claims in the tree, oldest first: of all slots, and of each. */
+  readonly #claims = new Set<Claim>();
+  readonly #claimsAt: Set<Claim>[];
+  readonly #due = new DueQueue<Claim>(dueBucketMs);
+  /** Grows when a slot is cleared. */
+  readonly #epochs: Uint32Array;
+  readonly #feedStates: Uint8Array;
+  /** Tokens of an engine block where a feed told; else 0. */
+  readonly #blockTokens: Uint32Array;
+  #expired = 0;
+  #unconfirmed = 0;
+
+  constructor(tree: BlockTreeApi, options: KvIndexOptions) {
+    this.#tree = tree;
+    this.#clock = options.clock;
+    const { capacityBlocks = 31_250, ticketsMax = 16_384, ticketTtlMs = 600_000, confirmGraceMs = 2000 } = options;
+    this.#options = { ...options, capacityBlocks, ticketsMax, ticketTtlMs, confirmGraceMs };
+    this.#claimsAt = Array.from({ length: tree.slots }, () => new Set());
+    this.#epochs = new Uint32Array(tree.slots);
+    this.#feedStates = new Uint8Array(tree.slots).fill(FeedState.Blind);
+    this.#blockTokens = new Uint32Array(tree.slots);
+    for (let slot = 0; slot < tree.slots; slot++) tree.setCapacity(slot, capacityBlocks);
+  }
+
+  /** Leading blocks each slot holds, and on which tier. The arrays are reused: valid until the next call. */
+  match(blocks: PromptBlocks): PrefixMatch {
+    const { blocks: held, tiers } = this.#tree.match(blocks.hashes);
+    return { blocks: held, tiers, total: blocks.hashes.length, blockTokens: blocks.blockTokens };
+  }
+
+  /** Holds the prompt's blocks at `slot` until the ticket is resolved. `blocks.hashes` must not change meanwhile. */
+  speculate(slot: number, { hashes }: PromptBlocks, nowMs: number, options: SpeculateOptions = {}): Ticket {
+    const { predictedMs, exact = true } = options;
+    const claim: Claim = { slot, epoch: this.#epochs[slot], hashes, exact, state: "open" };
+    this.#tree.claim(slot, hashes);
+    this.#claims.add(claim);
+    this.#claimsAt[slot].add(claim);
+    const lifeMs = predictedMs === undefined
+      ? this.#options.ticketTtlMs
+      : Math.max(predictedLifeMinMs, predictedLifeTimes * predictedMs);
+    this.#due.set(claim, nowMs + lifeMs);
+    if (this.#claims.size > this.#options.ticketsMax) this.#overdue(this.#claims.values().next().value!);
+    return { confirm: () => this.#confirm(claim), withdraw: () => this.#withdraw(claim) };
+  }
+
+  /** Ends the claims that are due. Not to be called between a match and the last use of its arrays. */
+  expire(nowMs: number): void {
+    for (const claim of this.#due.take(nowMs)) this.#overdue(claim);
+  }
+
+  /** What has to be done now and then, several times a second: ends claims, frees memory. */
+  upkeep(nowMs: number): void {
+    this.expire(nowMs);
+    this.#tree.reap(reapBudget);
+  }
+
+  /** How far the slot's feed can be relied on. Where it becomes LIVE, routing history has nothing to add. */
+  setFeedState(slot: number, state: FeedState): void {
+    if (state === FeedState.Live && this.#feedStates[slot] !== state) this.#tree.forgetRouted(slot);
+    this.#feedStates[slot] = state;
+  }
+
+  feedState(slot: number): FeedState {
+    return this.#feedStates[slot] as FeedState;
+  }
+
+  /** The slot's feed tells of blocks of so many tokens; 0: it has none, or has not told. */
+  setBlockTokens(slot: number, tokens: number): void {
+    this.#blockTokens[slot] = tokens;
+  }
+
+  /** Tokens from one hash to the next for a prompt that may go to `slots`: every one with a feed has a hash there. */
+  stride(slots: Iterable<number>): number {
+    let largest = 0;
+    for (const slot of slots) largest = Math.max(largest, this.#blockTokens[slot]);
+    if (largest === 0) return this.#options.blockTokens;
+    return largest * Math.ceil(strideTokensMin / largest);
+  }
+
+  /**
+   * Sizes a slot's routing history by its engine's KV cache: `engineBlocks` blocks of `engineBlockTokens` tokens hold that
+   * many tokens, whatever the router's block size. With either 0, not reported, the default holds.
+   */
+  setCapacity(slot: number, engineBlocks: number, engineBlockTokens: number): void {
+    const { blockTokens, capacityBlocks } = this.#options;
+    const tokens = engineBlocks * engineBlockTokens;
+    // 32 bits hold the kernel's capacity.
+    this.#tree.setCapacity(slot, tokens > 0 ? Math.min(Math.floor(tokens / blockTokens), 0x7fff_ffff) : capacityBlocks);
+  }
+
+  /** Forgets a slot whose endpoint is gone or has lost its cache, and voids its tickets. */
+  clear(slot: number): void {
+    this.#epochs[slot]++;
+    for (const claim of this.#claimsAt[slot]) this.#end(claim, "ended");
+    this.#tree.clear(slot);
+  }
+
+  /** Blocks a slot holds, by either evidence. */
+  slotBlocks(slot: number): number {
+    const { blocks, routed } = this.#tree.slotStats(slot);
+    return blocks + routed;
+  }
+
+  slotStats(slot: number): SlotStats {
+    return this.#tree.slotStats(slot);
+  }
+
+  stats(): KvIndexStats {
+    return {
+      ...this.#tree.stats(),
+      openTickets: this.#claims.size,
+      expiredTickets: this.#expired,
+      unconfirmed: this.#unconfirmed,
+    };
+  }
+
+  #confirm(claim: Claim): void {
+    const { slot, hashes, state } = claim;
+    if ((state !== "open" && state !== "expired") || claim.epoch !== this.#epochs[slot]) return;
+    if (this.#feedTells(claim)) {
+      if (state === "expired") return;
+      claim.state = "confirmed";
+      this.#due.set(claim, this.#clock.now() + this.#options.confirmGraceMs);
+      return;
+    }
+    if (state === "expired") this.#tree.claim(slot, hashes);
+    this.#end(claim, "ended");
+    this.#tree.settle(slot, hashes, true);
+  }
+
+  #withdraw(claim: Claim): void {
+    if (claim.state !== "open") return;
+    this.#end(claim, "ended");
+    this.#tree.settle(claim.slot, claim.hashes, false);
+  }
+
+  /** The time of an open claim, or the grace of a confirmed one, is over. */
+  #overdue(claim: Claim): void {
+    const { slot, hashes } = claim;
+    if (claim.state === "open") {
+      this.#expired++;
+      this.#end(claim, "expired");
+      this.#tree.settle(slot, hashes, false);
+      return;
+    }
+    const told = this.#feedTells(claim);
+    this.#end(claim, "ended");
+    this.#tree.settle(slot, hashes, !told);
+    if (told && !this.#engineHolds(slot, hashes)) this.#unconfirmed++;
+  }
+
+  /** Whether the endpoint's feed will tell of the claim's blocks, so that the claim need not be kept. */
+  #feedTells({ slot, exact }: Claim): boolean {
+    return exact && this.#feedStates[slot] === FeedState.Live;
+  }
+
+  #engineHolds(slot: number, hashes: BigUint64Array): boolean {
+    const { tiers } = this.#tree.match(hashes);
+    let told = 0;
+    for (let tier = 0; tier < 4; tier++) told += tiers[slot * 4 + tier];
+    return told === hashes.length;
+  }
+
+  #end(claim: Claim, state: "expired" | "ended"): void {
+    claim.state = state;
+    this.#claims.delete(claim);
+    this.#claimsAt[claim.slot].delete(claim);
+    this.#due.delete(claim);
+  }
+}
