@@ -2,13 +2,15 @@ import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { FeedState, feedStateNames, Prng, sleep, systemClock } from "../core/mod.ts";
-import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
+
+import type { BlockTreeApi } from "../hotpath/mod.ts";
 import { AgentSource, EndpointFeed, type FeedSink, type FeedSource, type LoadSample, seedCheck } from "../kv/mod.ts";
 import { Dialects, HttpFetcher } from "../pool/mod.ts";
 import type { KvBatch, KvEvent } from "../protocol/mod.ts";
 import { Logger } from "../telemetry/mod.ts";
 import { Agent, type AgentParts } from "./agent.ts";
 import { heldOf } from "./testing.ts";
+import { openBlockTree } from "./tree.ts";
 
 const log = new Logger({ write: () => {}, clock: systemClock });
 
@@ -55,12 +57,16 @@ class TestEngine implements FeedSource {
 
 /** An agent beside an engine, and a router that reads it. */
 class Pair {
-  readonly tree = new BlockTreeTwin(1, 9n);
   readonly states: string[] = [];
   readonly loads: LoadSample[] = [];
   readonly feed: EndpointFeed;
 
-  private constructor(readonly engine: TestEngine, readonly agentTree: BlockTreeTwin, readonly agent: Agent) {
+  private constructor(
+    readonly engine: TestEngine,
+    readonly agentTree: BlockTreeApi,
+    readonly agent: Agent,
+    readonly tree: BlockTreeApi,
+  ) {
     this.feed = new EndpointFeed({
       slot: 0,
       source: new AgentSource({ host: "127.0.0.1", port: agent.port, seedCheck: seedCheck(this.tree) }),
@@ -75,7 +81,8 @@ class Pair {
   }
 
   static async start(replays: boolean, parts: Partial<AgentParts> = {}): Promise<Pair> {
-    const engine = new TestEngine(replays), agentTree = new BlockTreeTwin(1, 9n);
+    const engine = new TestEngine(replays);
+    const [agentTree, tree] = await Promise.all([1, 2].map(() => openBlockTree(1, 4 << 20, "seed")));
     const agent = await Agent.start({
       clock: systemClock,
       rng: new Prng(1),
@@ -86,7 +93,7 @@ class Pair {
       server: { host: "127.0.0.1", port: 0 },
       ...parts,
     });
-    return new Pair(engine, agentTree, agent);
+    return new Pair(engine, agentTree, agent, tree);
   }
 
   async stop(): Promise<void> {

@@ -1,13 +1,15 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
 import { type KvTier, kvTiers, VirtualClock } from "../core/mod.ts";
-import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
+
 import { tierOf, unpackHashes } from "../kv/mod.ts";
 import type { warmpathFeed } from "../proto/mod.ts";
+import type { BlockTreeApi } from "../hotpath/mod.ts";
 import { DeltaLog } from "./delta_log.ts";
 import { JournalTree } from "./journal.ts";
 import { snapshotMessages } from "./snapshot.ts";
 import { heldOf } from "./testing.ts";
+import { openBlockTree } from "./tree.ts";
 
 /** A reader that follows a log, with snapshots where it must. */
 class Follower {
@@ -15,7 +17,7 @@ class Follower {
   snapshots = 0;
   #seq = -1;
 
-  constructor(readonly tree: BlockTreeTwin, readonly log: DeltaLog) {}
+  constructor(readonly tree: BlockTreeApi, readonly log: DeltaLog) {}
 
   follow(): string[] {
     this.log.flush();
@@ -48,10 +50,12 @@ class Follower {
   }
 }
 
+const tree = await openBlockTree(1, 4 << 20, "");
+
 function set() {
-  const tree = new BlockTreeTwin(1, 3n);
+  tree.clear(0);
   const log = new DeltaLog(new VirtualClock(), () => {});
-  return { tree, log, journal: new JournalTree(tree, [log]), follower: new Follower(tree, log) };
+  return { log, journal: new JournalTree(tree, [log]), follower: new Follower(tree, log) };
 }
 
 type Step = [kind: string, tier: number, hash: number, content: number, count: number];
@@ -84,7 +88,7 @@ Deno.test("a reader that follows the log holds what the tree holds, whatever hap
   );
   fc.assert(
     fc.property(fc.array(fc.tuple(step, fc.boolean()), { maxLength: 60 }), (steps) => {
-      const { tree, journal, follower } = set();
+      const { journal, follower } = set();
       for (const [step, looks] of steps) {
         act(journal, step);
         if (looks) deepStrictEqual(follower.follow(), heldOf(tree));

@@ -2,3 +2,4 @@
 export * from "./agent.ts";
 export * from "./publisher.ts";
 export * from "./server.ts";
+export * from "./tree.ts";

@@ -3,12 +3,13 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { FeedState, sleep, systemClock } from "../core/mod.ts";
-import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
+
 import { type AgentSource, seedCheck } from "../kv/mod.ts";
 import { warmpathFeed } from "../proto/mod.ts";
 import { AgentRig, Reading, TestSink } from "./testing.ts";
+import { openBlockTree } from "./tree.ts";
 
-const newTree = (seed = 1n) => new BlockTreeTwin(1, seed);
+const newTree = (hashSeed = "") => openBlockTree(1, 4 << 20, hashSeed);
 
 type RigOptions = Parameters<typeof AgentRig.start>[1];
 
@@ -17,7 +18,7 @@ async function withRig(
   options: RigOptions,
   body: (rig: AgentRig, read: (sink?: TestSink, source?: AgentSource) => Reading) => Promise<void>,
 ): Promise<void> {
-  const rig = await AgentRig.start(newTree(), options);
+  const rig = await AgentRig.start(await newTree(), options);
   const readings: Reading[] = [];
   try {
     await body(rig, (sink = new TestSink(), source = rig.source()) => {
@@ -175,7 +176,7 @@ Deno.test("a quiet agent says at intervals that it is there", () =>
 Deno.test("a reader with another hash seed is refused by name, and told no block", () =>
   withRig({}, async (rig, read) => {
     rig.store(3);
-    const { ended, sink } = read(new TestSink(), rig.source({ seedCheck: seedCheck(newTree(2n)) }));
+    const { ended, sink } = read(new TestSink(), rig.source({ seedCheck: seedCheck(await newTree("other")) }));
     match((await ended)!.message, /Cannot subscribe to the agent at http:.* hash seed/);
     deepStrictEqual(sink.log, []);
   }));
@@ -211,7 +212,7 @@ Deno.test("a reader that leaves is forgotten", () =>
   }));
 
 Deno.test("stop() tells readers, who come back to the next agent", async () => {
-  const rig = await AgentRig.start(newTree());
+  const rig = await AgentRig.start(await newTree());
   const source = rig.source();
   const { ended, sink } = new Reading(source, new TestSink());
   await sink.until(() => sink.snapshots === 1);

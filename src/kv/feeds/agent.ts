@@ -5,6 +5,7 @@ import { type Clock, FeedState, randomSeed, systemClock, type Timer } from "../.
 import { warmpathFeed } from "../../proto/mod.ts";
 import type { KvBatch, KvEvent } from "../../protocol/mod.ts";
 import { feedStateOf, tierOf, unpackHashes } from "./agent_wire.ts";
+import { FeedUnsupported } from "./errors.ts";
 import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
 
 export interface AgentSourceOptions {
@@ -27,6 +28,10 @@ export interface AgentSourceOptions {
 const messageBytesMax = 1 << 20;
 const pingIntervalMs = 10_000;
 const pingTimeoutMs = 5_000;
+
+/** Answers that the next try gets too, until someone configures one of the two sides anew. */
+const refusals: ReadonlySet<Code> = new Set([Code.FailedPrecondition, Code.InvalidArgument, Code.Unimplemented]);
+const refusedRetryMs = 30_000;
 
 export class AgentSource implements FeedSource {
   readonly kind = "agent";
@@ -87,8 +92,9 @@ export class AgentSource implements FeedSource {
   #reason(error: unknown): Error {
     if (!(error instanceof ConnectError)) return error instanceof Error ? error : new Error(String(error));
     const why = error.rawMessage;
-    if (error.code === Code.FailedPrecondition || error.code === Code.InvalidArgument) {
-      return new Error(`Cannot subscribe to the agent at ${this.address}: ${why}`, { cause: error });
+    if (refusals.has(error.code)) {
+      const message = `Cannot subscribe to the agent at ${this.address}: ${why}`;
+      return new FeedUnsupported(message, refusedRetryMs, { cause: error });
     }
     return new Error(`The agent at ${this.address} is lost: ${why}`, { cause: error });
   }

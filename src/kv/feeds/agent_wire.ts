@@ -1,4 +1,5 @@
 /** What agents and routers agree on besides the messages: how hashes are packed, and how equal seeds are recognised. */
+import { createHash } from "node:crypto";
 import { FeedState, KvTier } from "../../core/mod.ts";
 import type { BlockTreeApi } from "../../hotpath/mod.ts";
 import { warmpathFeed } from "../../proto/mod.ts";
@@ -38,6 +39,11 @@ export function unpackHashes(bytes: Uint8Array): BigUint64Array | undefined {
   if (littleEndian) return new BigUint64Array(bytes.slice().buffer);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return BigUint64Array.from({ length: bytes.length / 8 }, (_, i) => view.getBigUint64(i * 8, true));
+}
+
+/** The number that stands for `prefix.hashSeed`, the same in every process: 0 for "", else the beginning of its SHA-256. */
+export function hashSeedOf(text: string): bigint {
+  return text === "" ? 0n : createHash("sha256").update(text).digest().readBigUInt64LE(0);
 }
 
 const checkTokens = Uint32Array.from({ length: 16 }, (_, i) => 0x57_61_72_6d + i);
