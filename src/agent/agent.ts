@@ -55,7 +55,8 @@ export class Agent {
     const publishers = sources.map(({ kind: engine }, slot) =>
       new Publisher(clock, { epoch, engine, version }, { tree, slot })
     );
-    const load = parts.metrics && watchLoad(parts, parts.metrics, publishers);
+    const load = parts.metrics &&
+      watchLoad(parts, parts.metrics, publishers, (seconds) => feeds.forEach((feed) => feed.restartHint(seconds)));
     const journal = new JournalTree(tree, publishers.map(({ log }) => log), () => load?.poke());
     const feeds = sources.map((source, slot) => openFeed(parts, journal, source, publishers[slot], slot));
     const listen = { ...parts.server, seedCheck: seedCheck(tree) };
@@ -112,10 +113,12 @@ function watchLoad(
   { clock, log, sources }: AgentParts,
   metrics: NonNullable<AgentParts["metrics"]>,
   publishers: readonly Publisher[],
+  onStartTime: (startSeconds: number) => void,
 ): LoadWatch {
   return new LoadWatch({
     ...metrics,
     clock,
+    onStartTime,
     ranks: sources.length,
     onLoad: (rank, sample) => publishers[rank].setLoad(sample),
     onTrouble: (reason) => {

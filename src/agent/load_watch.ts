@@ -39,10 +39,19 @@ export interface LoadWatchParts {
   /** Data-parallel ranks on the page; with more than one, each is told its own series. */
   readonly ranks: number;
   readonly onLoad: (rank: number, sample: LoadSample) => void;
+  /** When the engine's process started, Unix seconds: at each reading of a page that says so. */
+  readonly onStartTime?: (startSeconds: number) => void;
   /** Once for a row of failures, and once when they end (undefined). */
   readonly onTrouble?: (reason: string | undefined) => void;
   readonly options?: Partial<LoadWatchOptions>;
 }
+
+/** Written by Prometheus' client libraries in every language. */
+const startTime = {
+  key: "start",
+  selector: { name: "process_start_time_seconds", labels: [] },
+  combine: "max",
+} as const;
 
 /** How long the feed's speaking counts as something to see. */
 const activityMs = 1000;
@@ -65,9 +74,10 @@ export class LoadWatch {
   constructor(parts: LoadWatchParts) {
     this.#parts = parts;
     this.#options = { ...loadWatchDefaults, ...parts.options };
+    const dialect = { ...parts.dialect, custom: [startTime] };
     this.#readers = Array.from(
       { length: parts.ranks },
-      (_, rank) => new SampleReader(parts.ranks === 1 ? parts.dialect : ofRank(parts.dialect, rank)),
+      (_, rank) => new SampleReader(parts.ranks === 1 ? dialect : ofRank(dialect, rank)),
     );
   }
 
@@ -126,13 +136,15 @@ export class LoadWatch {
   }
 
   #tell(page: Uint8Array): void {
-    const { path, dialect, onLoad } = this.#parts;
+    const { path, dialect, onLoad, onStartTime } = this.#parts;
     let busy = false, found = false;
     this.#readers.forEach((reader, rank) => {
       const sample = reader.read(page, this.#options.pageBytesMax);
       if (!sample) return;
       found = true;
       busy ||= sample.running > 0 || sample.waiting > 0;
+      const start = sample.attributes.find(([key]) => key === startTime.key);
+      if (start && rank === 0) onStartTime?.(start[1]);
       onLoad(rank, {
         running: known(sample.running),
         waiting: known(sample.waiting),

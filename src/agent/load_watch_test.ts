@@ -142,6 +142,16 @@ Deno.test("LoadWatch tells each data-parallel rank its own series", async () => 
   ]]);
 });
 
+Deno.test("LoadWatch tells when the engine's process started, where the page says so", async () => {
+  const starts: number[] = [];
+  const ward = new Ward({ onStartTime: (seconds) => starts.push(seconds) });
+  await ward.run(50);
+  deepStrictEqual(starts, []);
+  ward.page += "process_start_time_seconds 1.70000000025e+09\n";
+  await ward.run(100);
+  deepStrictEqual(starts, [1_700_000_000.25]);
+});
+
 Deno.test("stop() ends reading, a read that runs included", async () => {
   const ward = new Ward();
   ward.tookMs = 50;
