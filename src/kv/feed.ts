@@ -35,6 +35,8 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
   #snapshot: { readonly position: FeedPosition; hole?: string } | undefined;
   /** The link is up, and the publisher's snapshot is to come. */
   #awaitsSnapshot = false;
+  /** Highest number of a batch of this publisher's life that came, applied or not. */
+  #newestSeq = -1;
   #distrustedAtMs = -Infinity;
   #lagMs = NaN;
   #stopped = false;
@@ -55,6 +57,7 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
     this.#continuity = new Continuity(clock, this.#options.graceMs, () => this.update());
     if (resume) {
       this.#progress.resume(resume);
+      this.#newestSeq = resume.seq;
       this.#continuity.raise("nothing was told since the router started");
     }
     this.#standing = new StandingKeeper(clock, this.#facts(), parts.onState);
@@ -207,6 +210,7 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
     this.#counts.snapshots++;
     this.#progress.endRebuild();
     this.#progress.adopt(snapshot.position);
+    this.#newestSeq = snapshot.position.seq;
     this.#continuity.certain();
     if (snapshot.hole === undefined) this.#progress.complete();
     else this.#progress.lose(snapshot.hole);
@@ -237,7 +241,8 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
 
   /** Batches came in a replay, or a live one beyond what it gave. */
   early(batch: KvBatch): void {
-    this.#held.add(batch);
+    this.#newestSeq = Math.max(this.#newestSeq, batch.seq);
+    this.#held.addLatest(batch);
   }
 
   get idle(): boolean {
@@ -257,7 +262,10 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
   replayEnded(continuous: boolean): void {
     if (continuous) this.#continuity.certain();
     for (const batch of this.#held.takeAll()) this.#offer(batch);
-    if (!this.#window && !this.#replays.running) this.#settled();
+    if (!this.#window && !this.#replays.running) {
+      if (this.#progress.seq >= this.#newestSeq) this.#settled();
+      else this.#openWindow();
+    }
     this.update();
   }
 
@@ -287,14 +295,13 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
     if (this.#snapshot) return "a snapshot is coming";
     if (this.#awaitsSnapshot) return "waiting for a snapshot";
     if (this.#replays.running) return this.#replays.task;
-    return this.#window ? `batches before ${this.#held.first} are missing` : "";
+    return this.#window ? `batches after ${this.#progress.seq} are missing` : "";
   }
 
   #offer(batch: KvBatch): void {
-    if (this.#replays.running || this.#snapshot) {
-      if (this.#held.full) this.#held.dropFirst();
-      this.#held.add(batch);
-    } else this.#take(batch);
+    this.#newestSeq = Math.max(this.#newestSeq, batch.seq);
+    if (this.#replays.running || this.#snapshot) this.#held.addLatest(batch);
+    else this.#take(batch);
   }
 
   /** A live batch while nothing is being fetched. */
@@ -310,7 +317,7 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
     this.#continuity.batchFollows();
     this.#apply(batch);
     for (let more = this.#held.take(batch.seq + 1); more; more = this.#held.take(more.seq + 1)) this.#apply(more);
-    if (this.#held.size === 0) this.#settled();
+    if (this.#progress.seq >= this.#newestSeq) this.#settled();
   }
 
   /** The first batch of all, from a source that cannot replay. */
@@ -335,9 +342,13 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
     this.#held.add(batch);
     if (!this.#window) {
       this.#counts.gaps++;
-      this.#window = this.#clock.after(this.#options.reorderMs, () => this.#windowOver(), { background: true });
+      this.#openWindow();
     }
     if (this.#held.full) this.#windowOver();
+  }
+
+  #openWindow(): void {
+    this.#window = this.#clock.after(this.#options.reorderMs, () => this.#windowOver(), { background: true });
   }
 
   #windowOver(): void {
@@ -376,12 +387,14 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
         this.#apply(batch);
       }
     }
+    if (!this.#replays.running) this.#newestSeq = this.#progress.seq;
     this.#replays.planHeal();
   }
 
   /** The publisher started over; `batch` is of its new life. */
   #restart(batch?: KvBatch): void {
     this.#counts.restarts++;
+    this.#newestSeq = -1;
     this.#closeWindow();
     this.#replays.renew();
     this.#progress.renew();
@@ -393,6 +406,7 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
   /** Has an agent tell everything anew. */
   #askSnapshot(reason: string): void {
     this.#held.clear();
+    this.#newestSeq = -1;
     this.#progress.forget();
     this.#link.redial(reason);
   }

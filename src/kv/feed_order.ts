@@ -49,9 +49,12 @@ export class HeldBatches {
     return held?.batch;
   }
 
-  dropFirst(): void {
-    const { first } = this;
-    if (first !== undefined) this.#remove(first);
+  /** Adds a batch; beyond the limits the lowest numbers go, never the highest. */
+  addLatest(batch: KvBatch): void {
+    this.add(batch);
+    while (this.#batches.size > 1 && (this.#batches.size > this.batchesMax || this.#bytes > this.bytesMax)) {
+      this.#remove(this.first!);
+    }
   }
 
   /** All, lowest number first; none is held afterwards. */
