@@ -7,6 +7,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { decide } from "./decide.ts";
+import { idle } from "./idle.ts";
 import { type Bench, type Flags, UsageError } from "./lib/bench.ts";
 import { commit, machine } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
@@ -14,7 +15,7 @@ import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
 import { stream } from "./stream.ts";
 
-const benches: readonly Bench[] = [decide, replay, stream];
+const benches: readonly Bench[] = [decide, idle, replay, stream];
 
 interface RunnerFlags {
   readonly json?: boolean;
