@@ -31,6 +31,8 @@ const requestBytesMax = 4096;
 /** For the first bytes of a connection, which tell HTTP/1.1 from HTTP/2. */
 const firstByteTimeoutMs = 10_000;
 const connectionsMax = 1024;
+/** "PRI". */
+const preface = [0x50, 0x52, 0x49];
 
 /** Serves the publishers, one a data-parallel rank. */
 export class AgentServer {
@@ -52,7 +54,7 @@ export class AgentServer {
     this.#clock = clock;
     this.#extraMetrics = extraMetrics;
     this.#server = options.tls ? this.#listenTls(options.tls) : this.#listenPlain();
-    this.#server.on("connection", (socket: Socket) => this.#keep(socket));
+    this.#server.on(options.tls ? "secureConnection" : "connection", (socket: Socket) => this.#keep(socket));
   }
 
   /** Listens. Rejects with the system's error when the address cannot be had. */
@@ -107,7 +109,7 @@ export class AgentServer {
         timer.cancel();
         socket.pause();
         socket.unshift(first);
-        const isHttp2 = first[0] === 0x50 && first[1] === 0x52 && first[2] === 0x49;
+        const isHttp2 = preface.slice(0, first.length).every((byte, i) => byte === first[i]);
         (isHttp2 ? http2 : http1).emit("connection", socket);
         socket.resume();
       });
