@@ -1,7 +1,8 @@
 import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
 import type { KvBatch } from "../../protocol/mod.ts";
 import { ZmqSource } from "./zmq.ts";
-import { clearedBatch, endFrame, seqFrame, testDeps, TestPublisher, TestRouter } from "./zmq_testing.ts";
+import { testDeps } from "./feed_testing.ts";
+import { clearedBatch, endFrame, seqFrame, TestPublisher, TestRouter } from "./zmq_testing.ts";
 
 type Limits = { replayIdleMs?: number; replayTotalMs?: number };
 

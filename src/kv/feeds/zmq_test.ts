@@ -3,7 +3,8 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { sleep, systemClock } from "../../core/mod.ts";
 import { ZmqSource } from "./zmq.ts";
-import { clearedBatch, fromStart, seqFrame, storedBatch, testDeps, TestPublisher, TestSink } from "./zmq_testing.ts";
+import { fromStart, testDeps, TestSink } from "./feed_testing.ts";
+import { clearedBatch, seqFrame, storedBatch, TestPublisher } from "./zmq_testing.ts";
 
 /** A running source, the sink it tells and its end. */
 function start(publisher: TestPublisher, options: { topic?: string } = {}) {

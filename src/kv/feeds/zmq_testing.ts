@@ -1,11 +1,7 @@
 import { equal, ok } from "node:assert/strict";
 import { encode } from "@msgpack/msgpack";
 import { Publisher } from "zeromq";
-import { concatBytes, systemClock } from "../../core/mod.ts";
-import type { KvBatch } from "../../protocol/mod.ts";
-import type { FeedDeps } from "./turns.ts";
-import { Turns } from "./turns.ts";
-import type { FeedSink, LoadSample } from "./types.ts";
+import { concatBytes } from "../../core/mod.ts";
 import { commandBytes, greeting, greetingBytes, messageBytes, type ZmtpItem, ZmtpReader } from "./zmq_wire.ts";
 
 /** Which form of reply a replay socket sends. */
@@ -192,75 +188,3 @@ export function storedBatch(hash: number, blockTokens = 16): Uint8Array {
   const tokens = Array.from({ length: blockTokens }, (_, i) => hash + i);
   return encode([1.5, [["BlockStored", [hash], null, tokens, blockTokens, null, "GPU"]], 0]);
 }
-
-/** Writes down everything it is told and lets tests wait for it. */
-export class TestSink implements FeedSink {
-  readonly batches: KvBatch[] = [];
-  readonly loads: LoadSample[] = [];
-  connects = 0;
-  strays = 0;
-  heartbeats = 0;
-  #waiting: { done: () => boolean; resolve: () => void }[] = [];
-
-  get seqs(): number[] {
-    return this.batches.map(({ seq }) => seq);
-  }
-
-  connected(): void {
-    this.connects++;
-    this.#check();
-  }
-
-  batch(batch: KvBatch): void {
-    this.batches.push(batch);
-    this.#check();
-  }
-
-  stray(): void {
-    this.strays++;
-    this.#check();
-  }
-
-  load(sample: LoadSample): void {
-    this.loads.push(sample);
-    this.#check();
-  }
-
-  heartbeat(): void {
-    this.heartbeats++;
-    this.#check();
-  }
-
-  snapshotBegin(): void {
-    throw new Error("Engines send no snapshots");
-  }
-
-  snapshotPart(): void {
-    throw new Error("Engines send no snapshots");
-  }
-
-  snapshotEnd(): void {
-    throw new Error("Engines send no snapshots");
-  }
-
-  /** Resolves once `done` holds, looked at after every call. */
-  until(done: () => boolean): Promise<void> {
-    if (done()) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push({ done, resolve }));
-  }
-
-  #check(): void {
-    this.#waiting = this.#waiting.filter(({ done, resolve }) => {
-      if (!done()) return true;
-      resolve();
-      return false;
-    });
-  }
-}
-
-/** Real time, a turn of its own. */
-export function testDeps(): FeedDeps {
-  return { clock: systemClock, turns: new Turns(systemClock) };
-}
-
-export const fromStart = { epoch: "", seq: -1 };
