@@ -15,6 +15,10 @@ const fixed: readonly { readonly key: string; readonly of: (config: Config) => u
   { key: "prefix.blockTokens", of: (config) => config.prefix.blockTokens },
   { key: "prefix.tokensMax", of: (config) => config.prefix.tokensMax },
   { key: "prefix.lruCapacityPerServer", of: (config) => config.prefix.lruCapacityPerServer },
+  { key: "prefix.hashSeed", of: (config) => config.prefix.hashSeed },
+  { key: "feed", of: (config) => config.feed },
+  { key: "tokens", of: (config) => config.tokens },
+  { key: "snapshot", of: (config) => config.snapshot },
   { key: "upstream.tls", of: (config) => config.upstream.tls },
   { key: "scheduling.seed", of: (config) => config.scheduling.seed },
 ];

@@ -4,6 +4,7 @@ import {
   ConfigError,
   endpointStateNames,
   EndpointTable,
+  feedStateNames,
   Prng,
   randomSeed,
   RouterError,
@@ -11,14 +12,24 @@ import {
 } from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
-import { AccessLog, type CollectedSample, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
+import {
+  AccessLog,
+  type CacheSample,
+  type CollectedSample,
+  Logger,
+  Metrics,
+  Tracing,
+  watchLoopLag,
+} from "../telemetry/mod.ts";
 import { UpstreamClient, type UpstreamOptions } from "../upstream/mod.ts";
 import { Scheduler } from "../scheduling/mod.ts";
 import { Pool, type PoolObserver } from "../pool/mod.ts";
-import { ApproximateIndex } from "../kv/mod.ts";
+import { Caches, fetchSnapshot, hashSeedOf, readSnapshotFile, snapshotService, writeSnapshotFile } from "../kv/mod.ts";
+import type { Tokens } from "../tokens/mod.ts";
 import { Pipeline, type PipelineOptions, type PipelineParts } from "../pipeline/mod.ts";
 import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
+import { feedOf, feedSources, openTokens } from "./knowledge.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
@@ -29,13 +40,17 @@ const outputTokensAssumed = 512;
 /** How long a slow client may take over the last bytes of its answer at shutdown. */
 const flushMs = 1_000;
 
+/** How long a peer may take to tell what it knows: a start is not held up for longer. */
+const peerTimeoutMs = 5_000;
+
 export class Router {
   readonly log: Logger;
   readonly pool: Pool;
   readonly table: EndpointTable;
   readonly pipeline: Pipeline;
   readonly metrics: Metrics;
-  readonly index: ApproximateIndex;
+  readonly caches: Caches;
+  readonly tokens: Tokens;
   readonly #clock: Clock = systemClock;
   readonly #parts: PipelineParts;
   readonly #upstream: UpstreamClient;
@@ -58,13 +73,15 @@ export class Router {
     const caCerts = await readCa(config);
     const hotpath = await Hotpath.load({
       endpoints: config.pool.capacity,
-      prefixTreeBytes: config.memory.prefixTreeBytes,
+      prefixTreeBytes: 1 << 20,
+      blockTreeBytes: config.memory.prefixTreeBytes,
       bodyBytesMax: config.server.bodyBytesMax,
       prefixTokensMax: setup.prefix.tokensMax,
-    }, BigInt(randomSeed()) << 32n | BigInt(randomSeed()));
+    }, hashSeedOf(setup.prefix.hashSeed));
     const router = new Router(config, setup, hotpath, caCerts, host);
     try {
       await router.#listen();
+      await router.#recall();
       await router.pool.start();
     } catch (error) {
       await router.stop(0);
@@ -95,10 +112,8 @@ export class Router {
     this.table = new EndpointTable(capacity, buffer, byteOffset);
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
     this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
-    this.index = new ApproximateIndex(hotpath.prefixTree, {
-      blockTokens: setup.prefix.blockTokens,
-      capacityBlocks: setup.prefix.lruCapacityPerServer,
-    });
+    this.caches = this.#buildCaches(hotpath, setup, caCerts);
+    this.tokens = openTokens(setup.knowledge.tokens, clock, (model) => this.#renderUrl(model), caCerts);
     this.pool = this.#buildPool(setup, caCerts);
     this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts });
     const accessLog = new AccessLog({ write: (line) => host.out(line.trimEnd()), clock });
@@ -106,7 +121,10 @@ export class Router {
       clock,
       table: this.table,
       hotpath,
-      index: this.index,
+      index: this.caches,
+      tokenizer: setup.knowledge.tokens.source === "none" && setup.knowledge.tokens.models.length === 0
+        ? undefined
+        : this.tokens,
       pool: this.pool,
       upstream: this.#upstream,
       metrics: this.metrics,
@@ -174,9 +192,12 @@ export class Router {
     } else if (this.pipeline.active > 0) {
       this.log.warn("Requests are cut off as the drain timeout is over", { requests: this.pipeline.active });
     }
+    if (drainTimeoutMs > 0) await this.#keepSnapshot();
     await Promise.all([this.#edge?.close(), this.#admin?.close()]);
     this.#upstream.close();
     this.pool.stop();
+    this.tokens.close();
+    await this.caches.stop();
     this.#stopLag();
   }
 
@@ -200,8 +221,10 @@ export class Router {
       clock: this.#clock,
       metrics: () => this.metrics.render(this.#clock),
       readiness: () => this.#readiness(),
-      endpoints: () => this.pool.snapshot(),
+      endpoints: () => this.pool.snapshot().map((row) => ({ ...row, cache: this.caches.status(row.slot) })),
       config: () => this.#config,
+      saveSnapshot: () => this.saveSnapshot(),
+      procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
       bodyBytesMax,
     });
     const port = { clock: this.#clock, onError: (error: unknown) => this.#answerFailed(error) };
@@ -229,6 +252,77 @@ export class Router {
       if (target !== undefined && !own.some((model) => model.id === name)) listed.push({ id: name, parent: target });
     }
     return listed;
+  }
+
+  #buildCaches(hotpath: Hotpath, setup: SchedulingSetup, caCerts: string[] | undefined): Caches {
+    const { prefix, knowledge: { feed } } = setup;
+    const open = feedSources({ clock: this.#clock, seedCheck: () => this.caches.seedCheck, caCerts });
+    return new Caches({
+      tree: hotpath.blockTree,
+      table: this.table,
+      clock: this.#clock,
+      rng: new Prng(randomSeed()),
+      source: (meta) => open(meta, feedOf(meta, this.#config, feed)),
+      onLoad: (slot, sample) => this.pool.pushLoad(slot, sample),
+      onState: (slot, to, from, reason) => {
+        this.log.info("Feed changed state", {
+          endpoint: this.table.peek(slot)?.id ?? "",
+          from: feedStateNames[from],
+          to: feedStateNames[to],
+          reason,
+        });
+      },
+    }, {
+      blockTokens: prefix.blockTokens,
+      capacityBlocks: prefix.lruCapacityPerServer,
+      feed: { reorderMs: feed.reorderWindowMs, graceMs: feed.graceMs },
+    });
+  }
+
+  /** A server that can be asked how it tokenizes for a model: any that is ready. */
+  #renderUrl(model: string): string | undefined {
+    const { slots, count } = this.pool.candidates(model);
+    if (count === 0) return undefined;
+    const { scheme, host, port } = this.table.meta(slots[Math.floor(this.#clock.now()) % count]);
+    return `${scheme}://${host}:${port}`;
+  }
+
+  /** Writes what is known of caches to the file; undefined when none is configured. */
+  saveSnapshot(): Promise<{ readonly file: string; readonly bytes: number }> | undefined {
+    const { file } = this.#config.snapshot;
+    return file === undefined
+      ? undefined
+      : writeSnapshotFile(file, this.caches.snapshot()).then((bytes) => ({ file, bytes }));
+  }
+
+  async #keepSnapshot(): Promise<void> {
+    try {
+      const saved = await this.saveSnapshot();
+      if (saved) this.log.info("Snapshot written", { ...saved });
+    } catch (error) {
+      this.log.error("Cannot write the snapshot", { cause: String(error) });
+    }
+  }
+
+  /** Takes over what another router knows, or what this one knew when it ended. What cannot be used is told and left. */
+  async #recall(): Promise<void> {
+    const { peers, file } = this.#config.snapshot;
+    const { seedCheck } = this.caches;
+    for (const peer of peers) {
+      try {
+        await fetchSnapshot(peer, seedCheck, this.caches.reader(), AbortSignal.timeout(peerTimeoutMs));
+        return this.log.info("Snapshot fetched", { peer, endpoints: this.caches.unclaimed });
+      } catch (error) {
+        this.log.warn("Cannot fetch a snapshot", { peer, cause: String(error) });
+      }
+    }
+    if (file === undefined) return;
+    try {
+      const found = await readSnapshotFile(file, this.caches.reader());
+      if (found) this.log.info("Snapshot read", { file, endpoints: this.caches.unclaimed });
+    } catch (error) {
+      this.log.warn("Cannot use the snapshot", { file, cause: String(error) });
+    }
   }
 
   #buildScheduler(setup: SchedulingSetup): Scheduler {
@@ -265,9 +359,11 @@ export class Router {
         http: { caCerts },
       },
       events: {
-        onGeometry: (slot, blocks, tokens) => this.index.setCapacity(slot, blocks, tokens),
+        onSlotAdded: (slot) => this.caches.slotAdded(slot),
+        onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),
+        onStarted: (slot, startSeconds) => this.caches.feeds.restartHint(slot, startSeconds),
         onSlotFreed: (slot, { name }) => {
-          this.index.clear(slot);
+          this.caches.slotFreed(slot);
           this.metrics.forgetEndpoint(name);
         },
       },
@@ -317,14 +413,24 @@ export class Router {
         requests: Atomics.load(table.requests, slot),
         prefillTokens: Atomics.load(table.prefillTokens, slot),
         decodeTokens: Atomics.load(table.decodeTokens, slot),
+        cache: this.#cacheSample(slot),
       };
     });
     const { rss, heapUsed, external } = Deno.memoryUsage();
     return {
       pool: { name: "default", endpoints },
-      prefix: { blocks: this.index.stats().blocks },
+      prefix: { blocks: this.caches.stats().pairs },
       process: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
     };
+  }
+
+  #cacheSample(slot: number): CacheSample {
+    const { blocks, figures, feed } = this.caches.status(slot);
+    const { predictedTokens = 0, actualTokens = 0 } = figures ?? {};
+    const sample = { blocks, predictedTokens, reportedTokens: actualTokens };
+    if (!feed) return sample;
+    const { state, lagMs, counters: { batches, events, ...incidents }, skipped } = feed;
+    return { ...sample, feed: { state, lagMs, batches, events, incidents, skipped } };
   }
 
   #warn(config: Config, setup: SchedulingSetup): void {

@@ -1,6 +1,7 @@
 /** From configuration to a scheduling plan, whichever way it was written. */
 import { ConfigError } from "../core/mod.ts";
 import type { Config, PrefixConfig } from "../config/mod.ts";
+import { importedKnowledge, type KnowledgeConfig } from "./knowledge.ts";
 import type { Discovery, PoolOptions } from "../pool/mod.ts";
 import { FileDiscovery } from "../pool/mod.ts";
 import { systemClock } from "../core/mod.ts";
@@ -16,6 +17,8 @@ import {
 export interface SchedulingSetup {
   readonly plan: SchedulingPlan;
   readonly prefix: PrefixConfig;
+  /** Feeds and token ids. */
+  readonly knowledge: KnowledgeConfig;
   /** Engines and metric sources an EndpointPickerConfig describes. */
   readonly pool: Pick<PoolOptions, "engines" | "scrape">;
   readonly discovery: readonly Discovery[];
@@ -34,12 +37,13 @@ export function schedulingSetup(config: Config): SchedulingSetup {
   }
   if (scheduling.from === "policy") {
     const plan = { ...planFromPolicy(scheduling.policy), staleAfterMs: pool.load.staleAfterMs };
-    return { plan, prefix, pool: {}, discovery: [], warnings: [] };
+    return { plan, prefix, knowledge: importedKnowledge(config), pool: {}, discovery: [], warnings: [] };
   }
   const imported = importedConfig(scheduling);
   return {
     plan: { ...imported.plan, staleAfterMs: pool.load.staleAfterMs },
     prefix: importedPrefix(imported, prefix),
+    knowledge: importedKnowledge(config, imported.feeds, imported.render),
     pool: importedPool(imported),
     discovery: imported.discovery
       ? [new FileDiscovery(imported.discovery.path, systemClock, { watch: imported.discovery.watchFile })]
@@ -56,13 +60,14 @@ function importedConfig(scheduling: Exclude<Config["scheduling"], { from: "polic
   return importScheduling({ plugins, schedulingProfiles }, where);
 }
 
-function importedPrefix({ prefix }: ImportedConfig, own: PrefixConfig): PrefixConfig {
+function importedPrefix({ prefix, feeds }: ImportedConfig, own: PrefixConfig): PrefixConfig {
   const tokensMax = prefix.blocksMax === undefined ? own.tokensMax : prefix.blocksMax * prefix.blockTokens;
   return {
     enabled: own.enabled && tokensMax > 0,
     blockTokens: prefix.blockTokens,
     tokensMax,
     lruCapacityPerServer: prefix.capacityBlocks,
+    hashSeed: feeds?.hashSeed || own.hashSeed,
   };
 }
 

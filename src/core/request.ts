@@ -24,6 +24,8 @@ export interface PromptBlocks {
   readonly hashes: BigUint64Array;
   /** Tokens a block stands for. */
   readonly blockTokens: number;
+  /** The blocks are of the very token ids the engine will compute, so that its feed tells of the same. */
+  readonly exact?: boolean;
 }
 
 /** Latency targets of one request; absent means unconstrained. */
@@ -71,6 +73,11 @@ export interface PrefixMatch {
    * routing history alone are on none, so that the four may sum to less than `blocks`. Absent: nothing is known of tiers.
    */
   readonly tiers?: Int32Array;
+  /**
+   * Prompt tokens of the requests under way at each slot that its feed has not yet told to be in its cache: what is left to
+   * compute. -1 for a slot without a LIVE feed. Absent: told of no slot.
+   */
+  readonly pendingTokens?: Int32Array;
   /** Blocks of the prompt. */
   readonly total: number;
   readonly blockTokens: number;

@@ -79,6 +79,10 @@ export class Feeds {
     return this.#feeds.get(slot)?.state ?? FeedState.Blind;
   }
 
+  statusOf(slot: number): FeedStatus | undefined {
+    return this.#feeds.get(slot)?.status();
+  }
+
   status(): Map<number, FeedStatus> {
     return new Map(Array.from(this.#feeds, ([slot, feed]) => [slot, feed.status()]));
   }

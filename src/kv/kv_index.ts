@@ -143,6 +143,11 @@ export class KvIndex {
     this.#blockTokens[slot] = tokens;
   }
 
+  /** 0: not known. */
+  blockTokens(slot: number): number {
+    return this.#blockTokens[slot];
+  }
+
   /** Tokens from one hash to the next for a prompt that may go to `slots`: every one with a feed has a hash there. */
   stride(slots: Iterable<number>): number {
     let largest = 0;

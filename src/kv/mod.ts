@@ -10,7 +10,13 @@ export * from "./feeds/errors.ts";
 export type { GrpcOptions } from "./feeds/grpc_link.ts";
 export * from "./feeds/grpc_sglang.ts";
 export * from "./feeds/grpc_vllm.ts";
-export * from "./feeds/sources.ts";
+export {
+  discoverSglangFeed,
+  type FeedOptions as FeedSourceOptions,
+  feedSource,
+  type SglangFeed,
+  type ZmqFeedOptions,
+} from "./feeds/sources.ts";
 export * from "./feeds/turns.ts";
 export { type ZmqOptions, ZmqSource } from "./feeds/zmq.ts";
 export type * from "./feeds/types.ts";

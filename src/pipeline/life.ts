@@ -129,9 +129,7 @@ export class RequestLife {
   #report(outcome: Outcome, endpoint: EndpointMeta | undefined, error: RouterError | undefined): void {
     const { inbound, view, observer, placed } = this;
     const usage: Usage = observer?.usage(this.removedUsage?.()) ?? {};
-    if (placed && view && usage.cachedTokens !== undefined) {
-      this.#parts.index.reported(placed.placement.slot, view.blocks, placed.cachedTokens, usage.cachedTokens);
-    }
+    if (usage.cachedTokens !== undefined) placed?.ticket?.reported(usage.cachedTokens);
     const record: RequestRecord = {
       id: inbound.id,
       api: inbound.api,

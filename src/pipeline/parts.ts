@@ -1,5 +1,4 @@
 import type {
-  Api,
   Clock,
   EndpointTable,
   Explanation,
@@ -10,6 +9,7 @@ import type {
   RequestView,
 } from "../core/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
+import type { PromptRequest, PromptTokens, Unavailable } from "../tokens/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
 import type { Metrics, RequestRecord, Tracing } from "../telemetry/mod.ts";
 
@@ -27,8 +27,8 @@ export interface PoolView {
   hasModel(model: string): boolean;
   /** Asks the endpoints for their models again; rate-limited. */
   refreshModels(): Promise<void>;
-  /** Whether `model` is a LoRA adapter of the endpoints that serve it. */
-  isAdapter(model: string): boolean;
+  /** The model that a LoRA adapter is one of, as the endpoints say; undefined for a model of its own. */
+  baseOf(adapter: string): string | undefined;
   /** How an attempt went. */
   report(slot: number, ok: boolean): void;
   /** Work was sent to `slot`: its load is worth sampling again soon. */
@@ -39,54 +39,42 @@ export interface PoolView {
 export interface PrefixTicket {
   confirm(): void;
   withdraw(): void;
+  /** The engine reported how many prompt tokens it had in cache. */
+  reported(cachedTokens: number): void;
+}
+
+export interface SpeculateOptions {
+  /** When the endpoint is expected to have computed the prompt. */
+  readonly predictedMs?: number;
 }
 
 /** What the pipeline asks of the prefix index. */
 export interface PrefixIndex {
   /** Valid until the next call. */
   match(blocks: PromptBlocks): PrefixMatch;
-  /** `predictedMs`: when the endpoint is expected to have computed the prompt. */
+  /** The request goes to `slot`, chosen by `match`. */
   speculate(
     slot: number,
     blocks: PromptBlocks,
+    match: PrefixMatch,
     nowMs: number,
-    options?: { readonly predictedMs?: number },
+    options?: SpeculateOptions,
   ): PrefixTicket;
-  /** Tokens of a block the endpoints' feeds tell of, the largest of them; 0 when no endpoint has a feed. */
+  /**
+   * Tokens from one hash of a prompt to the next, so that the feeds of all `slots` tell of such blocks; 0: none of them
+   * has a feed.
+   */
   feedBlockTokens(slots: Uint16Array, count: number): number;
   /** Hashes of a prompt's token blocks, comparable with what feeds tell. */
   chain(prompt: TokenPrompt): BigUint64Array;
-  /** The endpoint reported how many prompt tokens it found in its cache. */
-  reported(slot: number, blocks: PromptBlocks, predictedTokens: number, actualTokens: number): void;
-}
-
-/** A prompt whose token ids are asked for. */
-export interface TokenRequest {
-  readonly model: string;
-  readonly api: Api;
-  readonly body: Uint8Array;
-}
-
-/** Token ids as the engine will compute them. */
-export interface ExactPrompt {
-  readonly tokens: Uint32Array;
-  /** Where they came from: a word for metrics. */
-  readonly source: string;
-  /** Images, audio and video: the engine's hash of each and the tokens it stands at. */
-  readonly media?: readonly { readonly hash: string; readonly offset: number; readonly length: number }[];
-}
-
-/** Why there are none: a word for metrics. */
-export interface NoExactPrompt {
-  readonly unavailable: string;
 }
 
 /** What the pipeline asks for token ids. Never rejects. */
 export interface PromptTokenizer {
   prompt(
-    request: TokenRequest,
+    request: PromptRequest,
     signal: AbortSignal,
-  ): ExactPrompt | NoExactPrompt | Promise<ExactPrompt | NoExactPrompt>;
+  ): PromptTokens | Unavailable | Promise<PromptTokens | Unavailable>;
 }
 
 /** What the pipeline asks of the scheduler. */

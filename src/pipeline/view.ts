@@ -22,7 +22,7 @@ export interface Prepared {
  */
 export function prepare(inbound: Inbound, parts: PipelineParts): Prepared | Promise<Prepared> {
   const read = readRequest(inbound, parts);
-  const prompt = hashPrompt(inbound, read.scan, read.model, parts);
+  const prompt = hashPrompt(inbound, read.scan, read.model, read.body, parts);
   return prompt instanceof Promise
     ? prompt.then((prompt) => withPrompt(inbound, read, prompt, parts))
     : withPrompt(inbound, read, prompt, parts);
@@ -34,7 +34,8 @@ interface ReadRequest {
   readonly requestedModel: string;
   readonly model: string;
   readonly rule?: string;
-  readonly edits: readonly BodyEditSpan[];
+  /** As it goes to the endpoint. */
+  readonly body: Uint8Array | undefined;
   readonly removesUsage: boolean;
 }
 
@@ -52,12 +53,13 @@ function readRequest(inbound: Inbound, parts: PipelineParts): ReadRequest {
     hasStreamOptions(inbound.api) &&
     scan.includeUsage !== true;
   if (removesUsage) edits.push(includeUsageEdit(scan));
-  return { scan, requestedModel, model, rule, edits, removesUsage };
+  const body = inbound.body && edits.length > 0 ? spliceBody(inbound.body, edits) : inbound.body;
+  return { scan, requestedModel, model, rule, body, removesUsage };
 }
 
 function withPrompt(
   inbound: Inbound,
-  { scan, requestedModel, model, rule, edits, removesUsage }: ReadRequest,
+  { scan, requestedModel, model, rule, body, removesUsage }: ReadRequest,
   prompt: HashedPrompt,
   { options }: PipelineParts,
 ): Prepared {
@@ -81,7 +83,6 @@ function withPrompt(
     headers: inbound.headers,
     subset: readSubset(inbound.headers),
   };
-  const body = inbound.body && edits.length > 0 ? spliceBody(inbound.body, edits) : inbound.body;
   return { view, prompt, body, removesUsage, rule };
 }
 

@@ -88,7 +88,7 @@ export class ModelDirectory {
   #ready: Candidates = nobody;
   readonly #byModel = new Map<string, Candidates>();
   readonly #known = new Set<string>();
-  readonly #adapters = new Set<string>();
+  readonly #bases = new Map<string, string>();
   #merged: readonly ModelEntry[] = [];
 
   constructor(parts: ModelParts) {
@@ -153,10 +153,10 @@ export class ModelDirectory {
     return model === "" || !this.#informed || this.#known.has(model);
   }
 
-  /** Whether a ready endpoint says that `model` is an adapter of another. */
-  isAdapter(model: string): boolean {
+  /** The model that `adapter` is an adapter of, as a ready endpoint says; undefined for a model of its own. */
+  baseOf(adapter: string): string | undefined {
     this.#index();
-    return this.#adapters.has(model);
+    return this.#bases.get(adapter);
   }
 
   /** Models of the ready endpoints, by id, each once. */
@@ -249,7 +249,7 @@ export class ModelDirectory {
     this.#indexVersion = table.version;
     const ready: number[] = [], slotsOf = new Map<string, number[]>(), entries = new Map<string, ServedModel>();
     this.#known.clear();
-    this.#adapters.clear();
+    this.#bases.clear();
     this.#byModel.clear();
     for (const slot of table.slots()) {
       const state = table.state[slot];
@@ -259,7 +259,7 @@ export class ModelDirectory {
       if (state !== EndpointState.Ready) continue;
       ready.push(slot);
       for (const model of models) {
-        if (model.parent !== undefined) this.#adapters.add(model.id);
+        if (model.parent !== undefined) this.#bases.set(model.id, model.parent);
         const slots = slotsOf.get(model.id);
         if (slots) slots.push(slot);
         else slotsOf.set(model.id, [slot]);

@@ -219,9 +219,10 @@ Deno.test("untrack() ends a look whose answer then changes nothing", async () =>
   equal(pool.table.version, version);
 });
 
-Deno.test("isAdapter() knows the adapters that ready endpoints report", async () => {
+Deno.test("baseOf() knows the adapters that ready endpoints report", async () => {
   const library = new Library();
   library.add(0, list({ id: "base", parent: null }, { id: "tuned", parent: "base" }));
   await library.run();
-  deepStrictEqual(["base", "tuned", "other"].map((model) => library.directory.isAdapter(model)), [false, true, false]);
+  const bases = ["base", "tuned", "other"].map((model) => library.directory.baseOf(model));
+  deepStrictEqual(bases, [undefined, "base", undefined]);
 });

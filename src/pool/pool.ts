@@ -37,6 +37,8 @@ export interface PoolEvents {
   onSlotFreed?(slot: number, meta: EndpointMeta): void;
   /** KV cache of an endpoint, in engine blocks and tokens a block; 0 for what it does not report. */
   onGeometry?(slot: number, cacheBlocks: number, cacheBlockTokens: number): void;
+  /** The endpoint's process started at this Unix time; said again and again. */
+  onStarted?(slot: number, startSeconds: number): void;
 }
 
 export interface PoolParts {
@@ -102,6 +104,7 @@ export class Pool {
       options: options.scrape,
       observer,
       onGeometry: (slot, blocks, tokens) => this.#events.onGeometry?.(slot, blocks, tokens),
+      onStarted: (slot, startSeconds) => this.#events.onStarted?.(slot, startSeconds),
     });
     this.#health = new Health({
       table,
@@ -169,9 +172,9 @@ export class Pool {
     this.#scraper.pushed(slot, load);
   }
 
-  /** See {@link ModelDirectory.isAdapter}. */
-  isAdapter(model: string): boolean {
-    return this.#models.isAdapter(model);
+  /** See {@link ModelDirectory.baseOf}. */
+  baseOf(adapter: string): string | undefined {
+    return this.#models.baseOf(adapter);
   }
 
   /** See {@link ModelDirectory.candidates}. */

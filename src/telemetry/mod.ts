@@ -11,7 +11,7 @@ export {
   metricsReference,
   namePrefix,
 } from "./catalogue.ts";
-export type { CollectedSample, EndpointSample } from "./gauges.ts";
+export type { CacheSample, CollectedSample, EndpointSample } from "./gauges.ts";
 export { type LogFields, Logger, type LoggerOptions, type LogLevel, logLevels } from "./logger.ts";
 export { watchLoopLag } from "./loop_lag.ts";
 export { type DisconnectPhase, type EndpointName, Metrics, type MetricsOptions } from "./metrics.ts";

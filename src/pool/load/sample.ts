@@ -17,6 +17,8 @@ export interface LoadSample {
   readonly cacheBlockTokens: number;
   /** Undefined when the engine reports no adapters. */
   readonly adapters?: AdapterLoad;
+  /** Unix time at which the process started, the latest of those the page names. */
+  readonly startSeconds: number;
   /** Custom metrics found, in the order of the dialect. */
   readonly attributes: readonly (readonly [key: string, value: number])[];
   readonly scan: ScanResult;
@@ -74,7 +76,7 @@ const roles: readonly Role[] = [
 export class SampleReader {
   readonly dialect: EngineDialect;
   readonly #scanner: PrometheusScanner;
-  readonly #parts: { readonly role: Role | "custom"; readonly alternative: number }[] = [];
+  readonly #parts: { readonly role: Role | "custom" | "start"; readonly alternative: number }[] = [];
 
   constructor(dialect: EngineDialect) {
     this.dialect = dialect;
@@ -90,6 +92,9 @@ export class SampleReader {
       selectors.push(selector);
       this.#parts.push({ role: "custom", alternative });
     });
+    // Written by Prometheus' client libraries in every language.
+    selectors.push({ name: "process_start_time_seconds", labels: [] });
+    this.#parts.push({ role: "start", alternative: 0 });
     this.#scanner = new PrometheusScanner(selectors);
   }
 
@@ -116,6 +121,7 @@ class Reading {
   readonly #ranks = new Map<string, Rank>();
   readonly #queued = new Tally();
   readonly #running = new Tally();
+  readonly #start = new Tally();
   readonly #custom: Tally[];
   /** Per role, the alternative in use: once a preferred name was seen, series under older names do not count. */
   readonly #preferred = new Map<Role, number>();
@@ -127,7 +133,8 @@ class Reading {
     this.#custom = dialect.custom.map(() => new Tally());
   }
 
-  take(role: Role | "custom", alternative: number, series: Series): void {
+  take(role: Role | "custom" | "start", alternative: number, series: Series): void {
+    if (role === "start") return this.#start.add(series.value);
     if (role === "custom") return this.#custom[alternative].add(series.value);
     if (!this.#prefer(role, alternative)) return;
     if (role === "queued") return this.#queued.add(series.value);
@@ -160,6 +167,7 @@ class Reading {
       kvUsage: Math.min(1, Math.max(0, kvUsage)),
       ...this.#geometry(),
       adapters: this.#loraSeen ? this.#adapters() : undefined,
+      startSeconds: this.#start.combined("max"),
       attributes,
       scan,
     };

@@ -94,6 +94,8 @@ export interface ScraperParts {
   readonly observer?: PoolObserver;
   /** The cache size of an endpoint became known or changed. */
   readonly onGeometry?: (slot: number, cacheBlocks: number, cacheBlockTokens: number) => void;
+  /** The endpoint's process started at this Unix time; said after each scrape that tells it. */
+  readonly onStarted?: (slot: number, startSeconds: number) => void;
 }
 
 /**
@@ -244,6 +246,7 @@ export class LoadScraper {
     if (sample.adapters) meta.adapters = sample.adapters;
     for (const [key, value] of sample.attributes) meta.attributes.set(key, value);
     this.#setGeometry(slot, sample.cacheBlocks, sample.cacheBlockTokens);
+    if (!Number.isNaN(sample.startSeconds)) this.#parts.onStarted?.(slot, sample.startSeconds);
     // What was pushed while the page was on its way is newer.
     if (overtaken) return;
     const waiting = Number.isNaN(sample.waiting) ? table.waiting[slot] : sample.waiting;

@@ -1,0 +1,216 @@
+/**
+ * What is known of the caches of all endpoints: the index requests are matched in, the feeds that tell it, and what an
+ * earlier run or another router knew. The pool tells of endpoints that come and go; the pipeline asks.
+ */
+import {
+  type Clock,
+  type EndpointMeta,
+  type EndpointTable,
+  FeedState,
+  feedStateNames,
+  kvTiers,
+  type PrefixMatch,
+  type Prng,
+  type PromptBlocks,
+  type Timer,
+} from "../core/mod.ts";
+import type { BlockTreeApi, TokenPrompt } from "../hotpath/mod.ts";
+import { type CacheFigures, predictionOf } from "./calibration.ts";
+import type { FeedOptions, FeedStatus } from "./feed_types.ts";
+import { Feeds } from "./feeds.ts";
+import { seedCheck } from "./feeds/agent_wire.ts";
+import type { FeedSource, LoadSample } from "./feeds/types.ts";
+import { KvIndex, type KvIndexStats, type Ticket } from "./kv_index.ts";
+import { KnownBlocks, type KnownEndpoint, type SnapshotMessage, snapshotMessages, SnapshotReader } from "./snapshot.ts";
+
+export interface CachesParts {
+  readonly tree: BlockTreeApi;
+  readonly table: EndpointTable;
+  readonly clock: Clock;
+  readonly rng: Prng;
+  /** How to learn what an endpoint caches; undefined where there is no way. */
+  readonly source: (meta: EndpointMeta) => FeedSource | undefined;
+  readonly onLoad?: (slot: number, sample: LoadSample) => void;
+  readonly onState?: (slot: number, state: FeedState, before: FeedState, reason: string) => void;
+}
+
+export interface CachesOptions {
+  /** Tokens of a block of a prompt where no endpoint tells of its blocks. */
+  readonly blockTokens: number;
+  /** Blocks of routing history at an endpoint that reports no cache size. */
+  readonly capacityBlocks?: number;
+  readonly feed?: Partial<FeedOptions>;
+}
+
+/** A request's claim, and what its engine said of it. */
+export interface CacheTicket extends Ticket {
+  /** Prompt tokens the engine had in cache. */
+  reported(cachedTokens: number): void;
+}
+
+/** What is known of one endpoint's cache, for operators. */
+export interface CacheStatus {
+  /** Blocks by tier, and those known from routing history alone. */
+  readonly blocks: Readonly<Record<string, number>>;
+  /** Of the engine's, those not confirmed since something was missed. */
+  readonly doubted: number;
+  /** Predictions against what the engine reported; absent before the first. */
+  readonly figures?: CacheFigures;
+  readonly feed?: Omit<FeedStatus, "state" | "counters"> & {
+    readonly state: string;
+    readonly counters: Readonly<Record<string, number>>;
+    readonly skipped: Readonly<Record<string, number>>;
+  };
+}
+
+const upkeepMs = 250;
+/** Endpoints of an earlier run that have not been discovered by then are forgotten. */
+const unclaimedTtlMs = 600_000;
+
+export class Caches {
+  readonly index: KvIndex;
+  readonly feeds: Feeds;
+  readonly #parts: CachesParts;
+  readonly #kinds: (FeedSource["kind"] | undefined)[] = [];
+  /** By endpoint id: what was known of it before, until it turns up. */
+  readonly #known = new Map<string, KnownEndpoint>();
+  #upkeep: Timer | undefined;
+  #unclaimed: Timer | undefined;
+
+  constructor(parts: CachesParts, options: CachesOptions) {
+    this.#parts = parts;
+    const { tree, clock, rng, onLoad, onState } = parts;
+    const { blockTokens, capacityBlocks, feed } = options;
+    this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks });
+    const source = (meta: EndpointMeta, slot: number) => {
+      const source = parts.source(meta);
+      this.#kinds[slot] = source?.kind;
+      return source;
+    };
+    this.feeds = new Feeds({ tree, index: this.index, clock, rng, source, onLoad, onState }, { feed });
+    this.#keep();
+  }
+
+  /** Chained hash of fixed tokens: equal where seeds and hash functions are. */
+  get seedCheck(): bigint {
+    return seedCheck(this.#parts.tree);
+  }
+
+  slotAdded(slot: number): void {
+    const meta = this.#parts.table.meta(slot);
+    const known = this.#known.get(meta.id);
+    this.#known.delete(meta.id);
+    if (known) this.#parts.tree.restore(slot, known.blocks);
+    // A position means something to the kind of feed it was read from only.
+    const fed = this.feeds.add(slot, meta, known?.checkpoint);
+    if (known && (!fed || this.#kinds[slot] !== known.feed)) {
+      this.feeds.remove(slot);
+      this.feeds.add(slot, meta);
+    }
+  }
+
+  slotFreed(slot: number): void {
+    this.feeds.remove(slot);
+    this.#kinds[slot] = undefined;
+  }
+
+  /** The engine reported the size of its cache. */
+  geometry(slot: number, cacheBlocks: number, cacheBlockTokens: number): void {
+    this.index.setCapacity(slot, cacheBlocks, cacheBlockTokens);
+    // Until the feed tells of blocks themselves.
+    if (this.#kinds[slot] && this.index.blockTokens(slot) === 0) this.index.setBlockTokens(slot, cacheBlockTokens);
+  }
+
+  match(blocks: PromptBlocks): PrefixMatch {
+    return this.index.match(blocks);
+  }
+
+  chain(prompt: TokenPrompt): BigUint64Array {
+    return this.#parts.tree.chain(prompt);
+  }
+
+  /** See KvIndex.stride; 0 when none of the slots has a feed. */
+  feedBlockTokens(slots: Uint16Array, count: number): number {
+    let fed = false;
+    for (let i = 0; i < count && !fed; i++) fed = this.#kinds[slots[i]] !== undefined;
+    return fed ? this.index.stride(slots.subarray(0, count)) : 0;
+  }
+
+  /** The request goes to `slot`, as `match` was taken for it. */
+  speculate(
+    slot: number,
+    blocks: PromptBlocks,
+    match: PrefixMatch,
+    nowMs: number,
+    { predictedMs }: { readonly predictedMs?: number } = {},
+  ): CacheTicket {
+    const exact = blocks.exact === true;
+    const live = exact && this.index.feedState(slot) === FeedState.Live;
+    const prediction = predictionOf(match, slot);
+    const ticket = this.index.speculate(slot, blocks, nowMs, { predictedMs, exact });
+    const reported = (cachedTokens: number) => this.feeds.calibration.compare(slot, prediction, cachedTokens, live);
+    return { ...ticket, reported };
+  }
+
+  stats(): KvIndexStats {
+    return this.index.stats();
+  }
+
+  status(slot: number): CacheStatus {
+    const { tiers, routed, doubted } = this.index.slotStats(slot);
+    const blocks = { ...Object.fromEntries(kvTiers.map((name, tier) => [name, tiers[tier]])), routed };
+    const figures = this.feeds.calibration.figures(slot);
+    const feed = this.feeds.statusOf(slot);
+    if (!feed) return { blocks, doubted, figures };
+    const { state, counters: { skipped, ...counters }, ...rest } = feed;
+    return {
+      blocks,
+      doubted,
+      figures,
+      feed: { ...rest, state: feedStateNames[state], counters, skipped: Object.fromEntries(skipped) },
+    };
+  }
+
+  /** Takes over what was known of endpoints before; each counts when it turns up in the pool. */
+  reader(): SnapshotReader {
+    this.#unclaimed ??= this.#parts.clock.after(unclaimedTtlMs, () => this.#known.clear(), { background: true });
+    return new SnapshotReader(this.seedCheck, (known) => void this.#known.set(known.id, known));
+  }
+
+  /** Endpoints known from before that have not turned up. */
+  get unclaimed(): number {
+    return this.#known.size;
+  }
+
+  /** What is known now, as a snapshot's messages. */
+  snapshot(): Generator<SnapshotMessage> {
+    return snapshotMessages(this.seedCheck, this.#parts.clock.wallMs(), this.#endpoints());
+  }
+
+  /** Ends the feeds; what is known stays for a last snapshot. */
+  async stop(): Promise<void> {
+    this.#upkeep?.cancel();
+    this.#unclaimed?.cancel();
+    await this.feeds.stop();
+  }
+
+  *#endpoints(): Generator<KnownEndpoint> {
+    const { table, tree } = this.#parts;
+    for (const slot of [...table.slots()]) {
+      const feed = this.#kinds[slot];
+      const meta = table.peek(slot);
+      const checkpoint = this.feeds.checkpoint(slot);
+      // Without a position nothing could be said of what was missed since.
+      if (!feed || !meta || !checkpoint || checkpoint.seq < 0) continue;
+      yield { id: meta.id, feed, checkpoint, blocks: KnownBlocks.from(tree.held(slot)) };
+    }
+  }
+
+  #keep(): void {
+    const { clock } = this.#parts;
+    this.#upkeep = clock.after(upkeepMs, () => {
+      this.index.upkeep(clock.now());
+      this.#keep();
+    }, { background: true });
+  }
+}
