@@ -111,9 +111,7 @@ export class EndpointFeed implements LinkOwner, ReplayOwner {
 
   /** Where the feed stands, to be kept with what the tree holds of the slot at this moment. */
   checkpoint(): FeedCheckpoint {
-    const { whole, ...rest } = this.#progress.checkpoint();
-    const gapless = this.#held.size === 0 && !this.#snapshot;
-    return { ...rest, whole: whole && gapless };
+    return this.#progress.checkpoint();
   }
 
   /** The engine's process started at this Unix time, by its own metrics. Say it after each reading. */

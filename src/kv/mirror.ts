@@ -192,9 +192,9 @@ export class Mirror {
       return;
     }
     for (let i = 0; i < hashes.length; i++) {
-      if (tree.remove(slot, tier, hashes.subarray(i, i + 1)) > 0) continue;
+      // The reference to take may be one that is yet to come.
       if (this.#orphans.expects(hashes[i])) this.#wait(hashes[i], { kind: "removed", tier, hash: hashes[i] });
-      else this.counters.unknownRemovals++;
+      else if (tree.remove(slot, tier, hashes.subarray(i, i + 1)) === 0) this.counters.unknownRemovals++;
     }
   }
 

@@ -135,10 +135,25 @@ export class ModelEngine {
       this.#store(chain.slice(i, end), 0);
       i = end;
     }
-    // Children told before their parents, as happens where two tiers report on their own.
-    if (this.#events.length - events > 1 && this.#rng.below(8) === 0) {
-      const [parent, child] = this.#events.splice(events, 2);
-      this.#events.splice(events, 0, child, parent);
+    if (this.#events.length - events > 1 && this.#rng.below(4) === 0) this.#tellParentLast(events);
+  }
+
+  /** Moves the store of a parent after all that was said of its children, as where two tiers report on their own. */
+  #tellParentLast(at: number): void {
+    const [parent, child] = this.#events.splice(at, 2) as KvStored[];
+    const rest = this.#events.splice(at);
+    this.#events.push(child);
+    const block = this.#blocks.get([...this.#hashes].find(([, hash]) => hash === child.hashes[0])![0]);
+    // What follows may hang on the child.
+    const then = rest.length > 0 ? 0 : this.#rng.below(4);
+    if (then === 1) this.#locate(block);
+    if (then >= 2) this.#release(block, 0);
+    this.#events.push(parent, ...rest);
+    // A copy told of before the block itself.
+    if (then === 3) {
+      const last = this.#blocks.get([...this.#hashes].find(([, hash]) => hash === parent.hashes.at(-1))![0]);
+      this.#locate(last);
+      this.#events.splice(at, 0, this.#events.pop()!);
     }
   }
 
@@ -147,6 +162,11 @@ export class ModelEngine {
     if (!block) return;
     const parentHeld = block.parent === undefined || this.#held.has(block.parent.key);
     if (parentHeld && this.#rng.below(3) === 0) return this.#store([block], 1);
+    this.#locate(block);
+  }
+
+  /** A copy on the CPU, by name only. */
+  #locate(block: Block): void {
     this.#references(block)[1]++;
     this.#events.push({
       kind: "stored",
@@ -181,17 +201,29 @@ export class ModelEngine {
   }
 
   #remove(tier: 0 | 1, count: number): void {
-    const gone: bigint[] = [];
+    const blocks: Block[] = [];
     for (let i = 0; i < count; i++) {
       const block = this.#anyOn(tier);
       if (!block) break;
-      const references = this.#references(block);
-      references[tier]--;
-      if (references[0] + references[1] === 0) this.#held.delete(block.key);
-      gone.push(this.#hash(block));
+      this.#drop(block, tier);
+      blocks.push(block);
     }
-    if (gone.length === 0) return;
-    const hashes = BigUint64Array.from(gone);
+    if (blocks.length > 0) this.#tellRemoved(blocks, tier);
+  }
+
+  #release(block: Block, tier: 0 | 1): void {
+    this.#drop(block, tier);
+    this.#tellRemoved([block], tier);
+  }
+
+  #drop(block: Block, tier: 0 | 1): void {
+    const references = this.#references(block);
+    references[tier]--;
+    if (references[0] + references[1] === 0) this.#held.delete(block.key);
+  }
+
+  #tellRemoved(blocks: readonly Block[], tier: 0 | 1): void {
+    const hashes = BigUint64Array.from(blocks, (block) => this.#hash(block));
     this.#events.push({ kind: "removed", tier: tier === 0 ? KvTier.Gpu : KvTier.Cpu, hashes });
   }
 

@@ -29,6 +29,8 @@ abstract class FaultySource {
   faults: Faults = noFaults;
   /** Refuses connections: the engine is not there. */
   down = false;
+  /** Clock milliseconds since when there is no link. */
+  lostAtMs = 0;
   protected readonly links = new Set<Link>();
 
   constructor(protected readonly clock: Clock, protected readonly rng: Prng) {}
@@ -47,17 +49,26 @@ abstract class FaultySource {
       this.greet(link, from);
       await promise;
     } finally {
-      link.open = false;
-      this.links.delete(link);
+      this.#close(link);
     }
   }
 
   /** Breaks every link; what is on its way is lost. */
   disconnect(): void {
     for (const link of this.links) {
-      link.open = false;
+      this.#close(link);
       link.lose(new Error("connection reset"));
     }
+  }
+
+  /** How long there has been no link. */
+  lostForMs(): number {
+    return this.links.size > 0 ? 0 : this.clock.now() - this.lostAtMs;
+  }
+
+  #close(link: Link): void {
+    link.open = false;
+    if (this.links.delete(link)) this.lostAtMs = this.clock.now();
   }
 
   protected abstract greet(link: Link, from: FeedPosition): void;
@@ -75,7 +86,7 @@ export class PublisherSource extends FaultySource implements FeedSource {
   readonly address = "engine";
   readonly firstSeq?: number;
   readonly replay?: FeedSource["replay"];
-  /** Timestamp of the newest batch that any reader was given on a link that still is. */
+  /** Timestamp of the newest batch that the reader was given; whoever changes the reader or the engine resets it. */
   newestTold = 0;
 
   constructor(
@@ -106,13 +117,7 @@ export class PublisherSource extends FaultySource implements FeedSource {
     if (this.rng.float() < disconnect) this.disconnect();
   }
 
-  override disconnect(): void {
-    super.disconnect();
-    this.newestTold = 0;
-  }
-
   protected greet(link: Link): void {
-    this.newestTold = 0;
     link.sink.connected();
   }
 
