@@ -84,7 +84,12 @@ export function openTokens(
   clock: Clock,
   endpointUrl: (model: string) => string | undefined,
   caCerts: readonly string[] | undefined,
-): Tokens {
+): { readonly tokens: Tokens; close(): void } {
   const client = caCerts && Deno.createHttpClient({ caCerts: [...caCerts] });
-  return new Tokens(config, { clock, endpointUrl, fetcher: (url, init) => fetch(url, { ...init, client }) });
+  const tokens = new Tokens(config, { clock, endpointUrl, fetcher: (url, init) => fetch(url, { ...init, client }) });
+  const close = () => {
+    tokens.close();
+    client?.close();
+  };
+  return { tokens, close };
 }

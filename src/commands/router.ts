@@ -51,6 +51,7 @@ export class Router {
   readonly metrics: Metrics;
   readonly caches: Caches;
   readonly tokens: Tokens;
+  readonly #closeTokens: () => void;
   readonly #clock: Clock = systemClock;
   readonly #parts: PipelineParts;
   readonly #upstream: UpstreamClient;
@@ -113,7 +114,9 @@ export class Router {
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
     this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
     this.caches = this.#buildCaches(hotpath, setup, caCerts);
-    this.tokens = openTokens(setup.knowledge.tokens, clock, (model) => this.#renderUrl(model), caCerts);
+    const { tokens, close } = openTokens(setup.knowledge.tokens, clock, (model) => this.#renderUrl(model), caCerts);
+    this.tokens = tokens;
+    this.#closeTokens = close;
     this.pool = this.#buildPool(setup, caCerts);
     this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts });
     const accessLog = new AccessLog({ write: (line) => host.out(line.trimEnd()), clock });
@@ -196,7 +199,7 @@ export class Router {
     await Promise.all([this.#edge?.close(), this.#admin?.close()]);
     this.#upstream.close();
     this.pool.stop();
-    this.tokens.close();
+    this.#closeTokens();
     await this.caches.stop();
     this.#stopLag();
   }
@@ -221,7 +224,7 @@ export class Router {
       clock: this.#clock,
       metrics: () => this.metrics.render(this.#clock),
       readiness: () => this.#readiness(),
-      endpoints: () => this.pool.snapshot().map((row) => ({ ...row, cache: this.caches.status(row.slot) })),
+      endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.caches.status(row.slot) })),
       config: () => this.#config,
       saveSnapshot: () => this.saveSnapshot(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),

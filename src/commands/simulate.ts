@@ -1,12 +1,17 @@
 import { ConfigError } from "../core/mod.ts";
-import { type SimOptions, startSimServer } from "../sim/mod.ts";
+import { type SimServer, type SimSettings, startSimServer } from "../sim/mod.ts";
 import { exitMisconfigured, type ProcessHost } from "./process.ts";
 
 /** Runs one simulated model server until a signal ends it. Returns the exit code. */
-export async function simulate(options: Partial<SimOptions>, host: ProcessHost): Promise<number> {
+export async function simulate(options: SimSettings, host: ProcessHost): Promise<number> {
+  let server: SimServer | undefined;
   try {
-    const server = startSimServer(options);
+    server = startSimServer(options);
+    const { kvEvents, kvReplay, grpcUrl } = await server.feeds;
     host.err(`Simulated model server ${server.podName} listens at ${server.url}`);
+    for (const address of kvEvents) host.err(`Cache events are published at ${address || options.kvEvents?.endpoint}`);
+    for (const address of kvReplay) host.err(`Cache events are resent from ${address}`);
+    if (grpcUrl !== undefined) host.err(`The gRPC service listens at ${grpcUrl}`);
     await new Promise<void>((resolve) => {
       host.onSignal("SIGTERM", resolve);
       host.onSignal("SIGINT", resolve);
@@ -14,10 +19,17 @@ export async function simulate(options: Partial<SimOptions>, host: ProcessHost):
     await server.stop();
     return 0;
   } catch (error) {
-    if (error instanceof ConfigError || error instanceof Deno.errors.AddrInUse) {
+    await server?.stop();
+    if (error instanceof ConfigError || isAddressInUse(error)) {
       host.err(error.message);
       return exitMisconfigured;
     }
     throw error;
   }
+}
+
+/** Deno's error, or that of a socket of another library. */
+function isAddressInUse(error: unknown): error is Error {
+  return error instanceof Deno.errors.AddrInUse ||
+    (error instanceof Error && "code" in error && error.code === "EADDRINUSE");
 }
