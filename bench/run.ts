@@ -8,14 +8,16 @@
 import { Command, CommanderError } from "commander";
 import { decide } from "./decide.ts";
 import { idle } from "./idle.ts";
+import { index } from "./index.ts";
 import { type Bench, type Flags, UsageError } from "./lib/bench.ts";
 import { commit, machine } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
 import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
 import { stream } from "./stream.ts";
+import { tokens } from "./tokens.ts";
 
-const benches: readonly Bench[] = [decide, idle, replay, stream];
+const benches: readonly Bench[] = [decide, idle, index, replay, stream, tokens];
 
 interface RunnerFlags {
   readonly json?: boolean;

@@ -1,5 +1,6 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { PyNumber, type PyValue } from "./python_json.ts";
+import { printAsPython, pythonText, type TemplateNode, type TemplateValue, textFunction } from "./template_text.ts";
 
 /** How a template wants the content of messages: one string, or a list of parts. */
 export type ContentFormat = "string" | "openai";
@@ -31,6 +32,8 @@ const ArrayValue = runtimeClass([]);
 const ObjectValue = runtimeClass({});
 const IntegerValue = runtimeClass(1);
 const FloatValue = runtimeClass(1.5);
+const StringValue = runtimeClass("");
+const FunctionValue = runtimeClass(() => null);
 
 function runtimeValue(value: PyValue): RuntimeValue | PyValue {
   if (value instanceof PyNumber) {
@@ -52,6 +55,31 @@ function runtimeOf(value: PyValue): RuntimeValue {
   return scratch.set("value", made);
 }
 
+/** What `textFunction` does: the text of a value, or of each item of a list. */
+function textOf([value, each]: TemplateValue[]): RuntimeValue {
+  if (each && value.type === "ArrayValue") {
+    return new ArrayValue((value.value as TemplateValue[]).map((item) => textOf([item])));
+  }
+  // A string is joined by its characters.
+  if (each) return value as unknown as RuntimeValue;
+  const text = pythonText(value);
+  if (text === undefined) throw new TemplateError(`Cannot print a ${value.type} as Python does`);
+  return new StringValue(text);
+}
+
+/** What Python takes for white space and JavaScript not, or the other way round. */
+const oddSpace = /[\x1c-\x1f\x85\ufeff]/;
+
+/** Refuses strings that trimming treats differently. */
+function refuseOddSpace(value: PyValue): void {
+  if (typeof value === "string") {
+    if (oddSpace.test(value)) {
+      throw new TemplateError("Cannot trim a text as Python does: it holds unusual white space");
+    }
+  } else if (Array.isArray(value)) value.forEach(refuseOddSpace);
+  else if (value instanceof Map) value.forEach(refuseOddSpace);
+}
+
 /** Longest list that `range` makes. */
 const rangeMax = 100_000;
 
@@ -63,6 +91,7 @@ export class ChatTemplate {
   readonly contentFormat: ContentFormat;
   readonly #parsed: Template["parsed"];
   readonly #specials: readonly (readonly [string, string])[];
+  readonly #trims: boolean;
   readonly #wallMs: () => number;
 
   /**
@@ -75,7 +104,11 @@ export class ChatTemplate {
     } catch (error) {
       throw new TemplateError("Cannot compile the chat template", { cause: error });
     }
+    // The library sorts keys by language, Python by code point.
+    if (source.includes("sort_keys")) throw new TemplateError("Cannot sort the keys of objects as Python does");
     this.contentFormat = detectContentFormat(this.#parsed);
+    this.#trims = /trim|strip|split/.test(source);
+    printAsPython(this.#parsed);
     this.#specials = Object.entries(specials);
     this.#wallMs = wallMs;
   }
@@ -92,6 +125,7 @@ export class ChatTemplate {
 
   #render(input: TemplateInput): string {
     const environment = this.#environment();
+    if (this.#trims) refuseOddSpace([input.messages, input.documents, [...input.variables.values()]]);
     const messages = input.continueFinalMessage ? withOpenEnd(input.messages) : input.messages;
     const set = (name: string, value: PyValue) => void environment.setVariable(name, runtimeOf(value));
     for (const [name, text] of this.#specials) set(name, text);
@@ -114,6 +148,7 @@ export class ChatTemplate {
       throw new TemplateError(`The chat template refuses the messages: ${message}`);
     });
     environment.set("range", range);
+    environment.setVariable(textFunction, new FunctionValue(textOf));
     environment.set("strftime_now", (format: string) => formatTime(new Date(this.#wallMs()), format));
     return environment;
   }
@@ -175,26 +210,20 @@ function cutAtOpenEnd(text: string): string {
   return text.startsWith(openEnd, at) ? text.slice(0, at) : text.slice(0, at).trimEnd();
 }
 
-/** A node of the parsed template, as far as it is looked at. */
-interface Node {
-  readonly type: string;
-  readonly [member: string]: unknown;
-}
-
 /**
  * Whether the template loops over the parts of a message's content: `openai` if so. Follows `messages` and variables set
  * to it or to a slice, filter or test of it, loops over those, and loops over `content` of their loop variable.
  */
 function detectContentFormat(root: unknown): ContentFormat {
-  const nodes: Node[] = [];
+  const nodes: TemplateNode[] = [];
   collect(root, nodes);
-  const assigned = (names: Set<string>, matches: (node: Node, name: string) => boolean) => {
+  const assigned = (names: Set<string>, matches: (node: TemplateNode, name: string) => boolean) => {
     for (let grew = true; grew;) {
       grew = false;
       for (const node of nodes) {
-        const target = node.type === "Set" ? (node.assignee as Node) : undefined;
+        const target = node.type === "Set" ? (node.assignee as TemplateNode) : undefined;
         if (target?.type !== "Identifier" || !node.value || names.has(target.value as string)) continue;
-        if (![...names].some((name) => matches(node.value as Node, name))) continue;
+        if (![...names].some((name) => matches(node.value as TemplateNode, name))) continue;
         names.add(target.value as string);
         grew = true;
       }
@@ -204,35 +233,35 @@ function detectContentFormat(root: unknown): ContentFormat {
   const lists = assigned(new Set(["messages"]), (node, name) => refersTo(node, name));
   const items = new Set<string>();
   for (const node of nodes) {
-    if (node.type !== "For" || (node.loopvar as Node).type !== "Identifier") continue;
-    if ([...lists].some((name) => refersTo(node.iterable as Node, name))) {
-      items.add((node.loopvar as Node).value as string);
+    if (node.type !== "For" || (node.loopvar as TemplateNode).type !== "Identifier") continue;
+    if ([...lists].some((name) => refersTo(node.iterable as TemplateNode, name))) {
+      items.add((node.loopvar as TemplateNode).value as string);
     }
   }
   const loops = nodes.some((node) =>
-    node.type === "For" && [...items].some((name) => refersTo(node.iterable as Node, name, "content"))
+    node.type === "For" && [...items].some((name) => refersTo(node.iterable as TemplateNode, name, "content"))
   );
   return loops ? "openai" : "string";
 }
 
-function collect(value: unknown, into: Node[]): void {
+function collect(value: unknown, into: TemplateNode[]): void {
   if (Array.isArray(value)) value.forEach((item) => collect(item, into));
   else if (value !== null && typeof value === "object") {
-    if ("type" in value && typeof value.type === "string") into.push(value as Node);
+    if ("type" in value && typeof value.type === "string") into.push(value as TemplateNode);
     for (const inner of Object.values(value)) collect(inner, into);
   }
 }
 
 /** Whether `node` is the variable, or its member `key`, possibly sliced, filtered or tested. */
-function refersTo(node: Node, name: string, key?: string): boolean {
+function refersTo(node: TemplateNode, name: string, key?: string): boolean {
   if (node.type === "FilterExpression" || node.type === "TestExpression") {
-    return refersTo(node.operand as Node, name, key);
+    return refersTo(node.operand as TemplateNode, name, key);
   }
-  if (node.type === "SelectExpression") return refersTo(node.lhs as Node, name, key);
+  if (node.type === "SelectExpression") return refersTo(node.lhs as TemplateNode, name, key);
   if (node.type === "MemberExpression") {
-    const property = node.property as Node;
-    if (property.type === "SliceExpression") return refersTo(node.object as Node, name, key);
-    return key !== undefined && property.value === key && refersTo(node.object as Node, name);
+    const property = node.property as TemplateNode;
+    if (property.type === "SliceExpression") return refersTo(node.object as TemplateNode, name, key);
+    return key !== undefined && property.value === key && refersTo(node.object as TemplateNode, name);
   }
   return key === undefined && node.type === "Identifier" && node.value === name;
 }

@@ -41,10 +41,17 @@ const wholeUnitsMin = 2048;
 const differingInNfc =
   /[\u07fd\u0897-\u089f\u08ca-\u08d3\u09fe\u0c3c\u0d3b\u0d3c\u0eba\u1715\u1abf-\u1ace\u1df6-\u1dfa\ua82c\u{105d2}\u{105da}\u{10d24}-\u{10d27}\u{10d69}-\u{10d6d}\u{10eab}\u{10eac}\u{10efd}-\u{10eff}\u{10f46}-\u{10f50}\u{10f82}-\u{10f85}\u{11070}\u{1133b}\u{11382}\u{11384}\u{1138b}\u{11390}\u{113c2}\u{113ce}-\u{113d0}\u{1145e}\u{11839}\u{1183a}\u{11935}\u{1193d}\u{1193e}\u{11943}\u{119e0}\u{11a34}\u{11a47}\u{11a99}\u{11d42}\u{11d44}\u{11d45}\u{11d97}\u{11f41}\u{11f42}\u{1611e}\u{16129}\u{1612f}\u{16d63}\u{16d67}\u{16ff0}\u{16ff1}\u{1e08f}\u{1e130}-\u{1e136}\u{1e2ae}\u{1e2ec}-\u{1e2ef}\u{1e4ec}-\u{1e4ef}\u{1e5ee}\u{1e5ef}]/u;
 
-export interface EncoderOptions {
-  /** Bound of the cache. Default 64 MiB: about 16 M tokens, of which a quarter may be whole texts. */
-  readonly cacheBytesMax?: number;
-  readonly hasher?: TextHasher;
+/** What an isolate remembers, over all models: keys are hashes under seeds of each encoder's own. */
+export interface TokenCaches {
+  /** Ids of sections and chunks. */
+  readonly chunks: TokenCache;
+  /** Ids of whole texts. */
+  readonly wholes: TokenCache;
+}
+
+/** Caches of together `bytesMax`: three quarters for chunks. 64 MiB hold about 16 M tokens. */
+export function tokenCaches(bytesMax: number): TokenCaches {
+  return { chunks: new TokenCache(Math.floor(bytesMax * 0.75)), wholes: new TokenCache(Math.floor(bytesMax * 0.25)) };
 }
 
 /**
@@ -62,14 +69,15 @@ export class ByteLevelEncoder {
   readonly #normalized: AddedTokenMatcher;
   readonly #nfc: boolean;
   readonly #cuts: boolean;
-  readonly #hasher: TextHasher;
-  readonly #chunks: TokenCache;
-  readonly #wholes: TokenCache;
+  readonly #hasher = new TextHasher();
+  readonly #caches: TokenCaches;
   #units = new Uint16Array(4096);
   #chunkUnits = new Uint16Array(4096);
-  #cached = 0;
+  /** Reused by every call. */
+  readonly #out = new IdBuffer();
+  readonly #digest = new UnitBuffer();
 
-  constructor(model: ByteLevelModel, options: EncoderOptions = {}) {
+  constructor(model: ByteLevelModel, caches: TokenCaches) {
     this.#bpe = new Bpe(model.tables);
     this.#splitter = new Splitter(model.preTokenizer);
     const isLate = (token: AddedToken) => token.normalized && model.nfc;
@@ -79,39 +87,86 @@ export class ByteLevelEncoder {
     );
     this.#nfc = model.nfc;
     this.#cuts = model.preTokenizer.cutsAtLines && !model.addedTokens.some((token) => token.content.includes("\n"));
-    this.#hasher = options.hasher ?? new TextHasher();
-    const bytes = options.cacheBytesMax ?? 64 * 2 ** 20;
-    this.#chunks = new TokenCache(Math.floor(bytes * 0.75));
-    this.#wholes = new TokenCache(Math.floor(bytes * 0.25));
-  }
-
-  get cacheBytes(): number {
-    return this.#chunks.bytes + this.#wholes.bytes;
+    this.#caches = caches;
   }
 
   /** The ids of `text`, without any that a post-processor adds. Throws a `NotExactError`. */
   encode(text: string): Encoded {
     // A surrogate without its pair would become U+FFFD in UTF-8; the engine refuses it.
     if (!text.isWellFormed()) throw new NotExactError("unicode");
-    const n = text.length;
-    if (n > this.#units.length) this.#units = new Uint16Array(Math.max(n, this.#units.length * 2));
-    const units = this.#units;
-    const marks = this.#readUnits(text, units);
-    const key = this.#hasher.key(units, 0, n);
-    const whole = n >= wholeUnitsMin ? this.#wholes.get(key) : undefined;
+    if (text.length > this.#units.length) this.#units = new Uint16Array(text.length * 2);
+    const pieces = this.#pieces(text);
+    const key = this.#keyOf(pieces);
+    const { wholes } = this.#caches;
+    const whole = text.length >= wholeUnitsMin ? wholes.get(key) : undefined;
     if (whole) return { ids: whole, cachedTokens: whole.length, key };
-    const out = new IdBuffer();
-    this.#cached = 0;
+    const out = this.#out;
+    out.length = 0;
+    let cachedTokens = 0;
+    for (const piece of pieces) {
+      if (typeof piece === "number") out.push(piece);
+      else cachedTokens += this.#appendPiece(text, piece, out);
+    }
+    const ids = out.ids.slice(0, out.length);
+    if (text.length >= wholeUnitsMin) wholes.set(key, ids);
+    return { ids, cachedTokens, key };
+  }
+
+  /** The text as added tokens and pieces between them; its units are in `#units` then. */
+  #pieces(text: string): (number | Piece)[] {
+    const pieces: (number | Piece)[] = [];
     let from = 0;
-    for (const { start, end, id } of marks) {
-      this.#section(text, from, start, out);
-      out.push(id);
+    for (const { start, end, id } of this.#readUnits(text, this.#units)) {
+      this.#cut(from, start, pieces);
+      pieces.push(id);
       from = end;
     }
-    this.#section(text, from, n, out);
-    const ids = out.ids.slice(0, out.length);
-    if (n >= wholeUnitsMin) this.#wholes.set(key, ids);
-    return { ids, cachedTokens: this.#cached, key };
+    this.#cut(from, text.length, pieces);
+    return pieces;
+  }
+
+  /** Cuts a section where that changes nothing. */
+  #cut(from: number, to: number, pieces: (number | Piece)[]): void {
+    const units = this.#units;
+    while (from < to) {
+      const end = this.#cuts && to - from > chunkUnits ? cutAfter(units, from + chunkUnits, to) : to;
+      pieces.push({ from, to: end, key: end - from < rememberUnitsMin ? "" : this.#hasher.key(units, from, end) });
+      from = end;
+    }
+  }
+
+  /** Hash of the whole text, by those of its pieces. */
+  #keyOf(pieces: readonly (number | Piece)[]): string {
+    const digest = this.#digest;
+    digest.clear();
+    for (const piece of pieces) {
+      if (typeof piece === "number") {
+        digest.add(1);
+        digest.add(piece & 0xffff);
+        digest.add(piece >>> 16);
+      } else if (piece.key !== "") {
+        digest.add(2);
+        for (let i = 0; i < piece.key.length; i++) digest.add(piece.key.charCodeAt(i));
+      } else {
+        digest.add(3);
+        digest.add(piece.to - piece.from);
+        for (let i = piece.from; i < piece.to; i++) digest.add(this.#units[i]);
+      }
+    }
+    return this.#hasher.key(digest.units, 0, digest.length, 1);
+  }
+
+  /** Writes the ids of a piece; gives how many came from the cache. */
+  #appendPiece(text: string, { from, to, key }: Piece, out: IdBuffer): number {
+    const known = key === "" ? undefined : this.#caches.chunks.get(key);
+    if (known) {
+      out.append(known);
+      return known.length;
+    }
+    const start = out.length;
+    this.#tokenize(text.slice(from, to), out);
+    if (key !== "") this.#caches.chunks.set(key, out.ids.slice(start, out.length));
+    return 0;
   }
 
   /** Copies the text to `units` and finds the added tokens on the way. */
@@ -128,28 +183,6 @@ export class ByteLevelEncoder {
       taken = marks.at(-1)?.end ?? 0;
     }
     return marks;
-  }
-
-  #section(text: string, from: number, to: number, out: IdBuffer): void {
-    const units = this.#units;
-    while (from < to) {
-      const end = this.#cuts && to - from > chunkUnits ? cutAfter(units, from + chunkUnits, to) : to;
-      if (end - from < rememberUnitsMin) {
-        this.#tokenize(text.slice(from, end), out);
-      } else {
-        const key = this.#hasher.key(units, from, end);
-        const known = this.#chunks.get(key);
-        if (known) {
-          out.append(known);
-          this.#cached += known.length;
-        } else {
-          const start = out.length;
-          this.#tokenize(text.slice(from, end), out);
-          this.#chunks.set(key, out.ids.slice(start, out.length));
-        }
-      }
-      from = end;
-    }
   }
 
   /** Tokens of a piece of text that holds no unnormalized added token. */
@@ -183,6 +216,32 @@ export class ByteLevelEncoder {
       this.#bpe.word(units, from, ends[i], out);
       from = ends[i];
     }
+  }
+}
+
+/** A piece of text without added tokens, `units[from .. to]`; the key of its hash, "" when it is not worth one. */
+interface Piece {
+  readonly from: number;
+  readonly to: number;
+  readonly key: string;
+}
+
+/** UTF-16 units that grow as they are written. */
+class UnitBuffer {
+  units = new Uint16Array(4096);
+  length = 0;
+
+  clear(): void {
+    this.length = 0;
+  }
+
+  add(unit: number): void {
+    if (this.length === this.units.length) {
+      const grown = new Uint16Array(this.length * 2);
+      grown.set(this.units);
+      this.units = grown;
+    }
+    this.units[this.length++] = unit;
   }
 }
 

@@ -1,6 +1,6 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { ChatTemplate, TemplateError } from "./chat_template.ts";
-import { ByteLevelEncoder, type Encoded, type EncoderOptions } from "./encoder.ts";
+import { ByteLevelEncoder, type Encoded, tokenCaches } from "./encoder.ts";
 import { NotExactError } from "./not_exact.ts";
 import { type ChatRules, givenIds, parseBody, promptOf, refuseTruncation } from "./prompt.ts";
 import type { PyValue } from "./python_json.ts";
@@ -24,18 +24,14 @@ export class PromptTokenizer {
   readonly #general?: Tokenizer;
   readonly #rules: ChatRules;
 
-  /** `wallMs`: the time of day that templates may print. */
-  constructor(data: TokenizerData, settings: ChatSettings, wallMs: () => number, options: EncoderOptions = {}) {
+  /** `wallMs`: the time of day that templates may print. Without `caches` nothing is remembered. */
+  constructor(data: TokenizerData, settings: ChatSettings, wallMs: () => number, caches = tokenCaches(0)) {
     this.#data = data;
-    if (data.byteLevel) this.#encoder = new ByteLevelEncoder(data.byteLevel, options);
+    if (data.byteLevel) this.#encoder = new ByteLevelEncoder(data.byteLevel, caches);
     else if (data.general) {
       this.#general = new Tokenizer(JSON.parse(data.general.tokenizer), JSON.parse(data.general.config));
     }
     this.#rules = chatRules(data, settings, wallMs);
-  }
-
-  get cacheBytes(): number {
-    return this.#encoder?.cacheBytes ?? 0;
   }
 
   /** The ids of a request's prompt, or why there are none. Does not throw for anything a request may hold. */

@@ -100,7 +100,8 @@ chats = [
 
 # A template with what the two above do not have: parts of content, macros, filters, indented JSON, numbers, loop controls.
 custom = """{%- macro part(p) -%}[{{ p.type }}:{{ p.text | trim }}]{%- endmacro -%}
-{{- bos_token }}{% for tool in tools or [] %}{% if loop.first %}<tools>
+{{- bos_token }}{{ [true, none, 1.5, 'x'] | join(',') }} {{ tools is none }} {{ none }}
+{% for tool in tools or [] %}{% if loop.first %}<tools>
 {% endif %}{{ tool | tojson(indent=4) }}
 {% if tool.function.parameters %}{% for name, spec in tool.function.parameters.properties.items() %}{{ name }}={{ spec.default if spec.default is defined else 'none' }};{% endfor %}{% endif %}
 {% endfor %}
@@ -110,7 +111,7 @@ custom = """{%- macro part(p) -%}[{{ p.type }}:{{ p.text | trim }}]{%- endmacro 
 {% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}
     {{- part(c) }}{{ ', ' if not loop.last }}
 {% endfor %}{% endif %}
-{% for t in m.tool_calls or [] %}{{ t.function.name }}({% for k, v in t.function.arguments | dictsort %}{{ k }}={{ v | tojson }}{{ '; ' if not loop.last }}{% endfor %})
+{% for t in m.tool_calls or [] %}{{ t.function.name }}({% for k, v in t.function.arguments | dictsort %}{{ k }}={{ v | tojson }}{{ '; ' if not loop.last }}{% endfor %}){% for k, v in t.function.arguments.items() %}{{ k }}:{{ v }};{{ k ~ v }}{% endfor %}
 {% endfor %}
 {{- '<|im_end|>\\n' }}
 {%- endfor %}

@@ -1,6 +1,7 @@
 /** The tokenizer and the chat templates against ids of the reference libraries; `generate.py` says how they were made. */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { tokenCaches } from "../../../src/tokens/encoder.ts";
 import { readTokenizerFiles, type TokenizerData } from "../../../src/tokens/tokenizer_files.ts";
 import { PromptTokenizer } from "../../../src/tokens/prompt_tokenizer.ts";
 import { modelFiles, type Vocabulary } from "../../../src/tokens/vocabulary_fixture.ts";
@@ -32,7 +33,7 @@ const data = new Map<Vocabulary, TokenizerData>();
 
 function tokenizer(name: Vocabulary, template?: string): PromptTokenizer {
   if (!data.has(name)) data.set(name, readTokenizerFiles(modelFiles(name)));
-  return new PromptTokenizer(data.get(name)!, { template }, () => 0);
+  return new PromptTokenizer(data.get(name)!, { template }, () => 0, tokenCaches(1 << 24));
 }
 
 function idsOf(tokenizer: PromptTokenizer, body: string): number[] {
