@@ -1,6 +1,8 @@
 /** The command line. The only place that reads arguments, sets exit codes and hears signals. */
 import { Command, CommanderError } from "commander";
 import {
+  agent,
+  agentFlags,
   checkConfig,
   exitMisconfigured,
   type ProcessHost,
@@ -52,6 +54,11 @@ program.command("check")
   .description("Check a configuration file and say what is wrong with it.")
   .argument("<file>")
   .action(async (file) => void (exitCode = await checkConfig(file, host)));
+
+const agentCommand = program.command("agent")
+  .description("Run beside a model server: mirror its KV cache and its load, and serve both to routers.")
+  .action(async (flags) => void (exitCode = await agent(flags, host)));
+for (const { flag, help } of agentFlags) agentCommand.option(flag, help);
 
 const sim = program.command("sim").description("Run a simulated model server that behaves like vLLM.");
 let simOptions = {};
