@@ -8,15 +8,19 @@ import { countTokens, messages } from "./api/messages.ts";
 import { loadAdapter, models, unloadAdapter } from "./api/models.ts";
 import { detokenizeIds, generate, sglangGenerate, tokenizeText } from "./api/native.ts";
 import { embeddings, rerank, score } from "./api/pooling.ts";
+import { renderChat, renderCompletions } from "./api/render.ts";
 import { responses } from "./api/responses.ts";
 import { ApiError } from "./api_error.ts";
 import { type Fault, type Faults, faultsOnWire, parseFaultHeader } from "./faults.ts";
+import { serverInfo } from "./server_info.ts";
 import { withFault } from "./fault_response.ts";
 import type { ModelServer } from "./model_server.ts";
 import { z } from "zod";
 
 /** What the routes need of the listening server. */
 export interface AppHost {
+  /** Where rank 0 publishes cache events; "" for nowhere. */
+  readonly kvEndpoint: string;
   /** Value of `x-inference-pod`. */
   readonly podName: string;
   readonly faults: Faults;
@@ -40,6 +44,8 @@ const inference: Readonly<Record<string, Handler>> = {
   "/generate": sglangGenerate,
   "/tokenize": tokenizeText,
   "/detokenize": detokenizeIds,
+  "/v1/chat/completions/render": renderChat,
+  "/v1/completions/render": renderCompletions,
   "/v1/rerank": rerank,
   "/rerank": rerank,
   "/v1/score": score,
@@ -68,6 +74,13 @@ export function createApp(server: ModelServer, host: AppHost): Hono {
   app.get("/v1/models", (c) => models(server, c));
   app.post("/v1/load_lora_adapter", (c) => loadAdapter(server, c));
   app.post("/v1/unload_lora_adapter", (c) => unloadAdapter(server, c));
+  app.post("/reset_prefix_cache", () => resetCache(server));
+  if (server.options.dialect === "sglang") {
+    for (const path of ["/server_info", "/get_server_info"]) {
+      app.get(path, (c) => c.json(serverInfo(server.options, host.kvEndpoint)));
+    }
+    app.on(["GET", "POST"], "/flush_cache", () => resetCache(server));
+  }
   app.get("/health", (c) => c.body(null, 200));
   app.get("/version", (c) => c.json({ version: "sim" }));
   app.get(
@@ -84,6 +97,12 @@ export function createApp(server: ModelServer, host: AppHost): Hono {
   );
   app.onError((error, c) => errorResponse(c, toApiError(error)));
   return app;
+}
+
+/** Empties the prefix cache, as far as it is not in use. */
+function resetCache(server: ModelServer): Response {
+  if (server.resetCache()) return new Response(null, { status: 200 });
+  throw ApiError.badRequest("The prefix cache is in use by running requests");
 }
 
 function underFaults(

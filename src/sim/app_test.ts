@@ -9,6 +9,7 @@ function make(partial: Partial<SimOptions> = {}) {
   const server = new ModelServer(resolveSimOptions({ speed: 50, ...partial }), systemClock);
   const host = {
     podName: "pod-7",
+    kvEndpoint: "tcp://127.0.0.1:5557",
     faults: noFaults,
     nextFault: () => undefined,
     changeFaults(change: unknown) {

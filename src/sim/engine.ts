@@ -172,6 +172,11 @@ export class Engine {
     };
   }
 
+  /** Tokens of waiting requests that no tier of the cache holds. */
+  waitingUncachedTokens(): number {
+    return this.#waiting.reduce((sum, sequence) => sum + lengthOf(sequence) - this.#cache.cachedTokens(sequence), 0);
+  }
+
   #wakeAt(nowMs: number): void {
     if (this.#flight !== undefined) this.#flight.stepsLeft = 1;
     else if (Number.isNaN(this.#startMs)) this.#startMs = nowMs;

@@ -55,6 +55,17 @@ export class EngineCache {
     sequence.published = 0;
   }
 
+  /** Tokens of the sequence that it would find in the cache, were it started now. */
+  cachedTokens(sequence: Sequence): number {
+    const { keys } = sequence.request.prompt;
+    const reusable = Math.min(keys.length, Math.floor((lengthOf(sequence) - 1) / this.#blockSize));
+    let hits = 0;
+    while (hits < reusable && (this.pool.find(keys[hits]) >= 0 || (this.#offload?.loadNs(keys[hits]) ?? -1) >= 0)) {
+      hits++;
+    }
+    return hits * this.#blockSize;
+  }
+
   /** Takes the cached prefix and blocks for the first chunk; returns the chunk's tokens, 0 when blocks are short. */
   start(sequence: Sequence, budget: number): number {
     const { keys } = sequence.request.prompt;

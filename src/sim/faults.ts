@@ -20,6 +20,20 @@ export interface Faults {
   readonly stallMs: number;
   /** Multiplies the durations of engine steps. */
   readonly slowFactor: number;
+  /** Shares of cache event batches that are lost, sent twice, sent after the next one, or sent late. */
+  readonly kvDropRate: number;
+  readonly kvDuplicateRate: number;
+  readonly kvReorderRate: number;
+  readonly kvDelayRate: number;
+  /** Real milliseconds a late batch takes. */
+  readonly kvDelayMs: number;
+  /** Nothing is published or replayed; what gathers meanwhile leaves when it is false again. */
+  readonly kvStuck: boolean;
+  /**
+   * How often the engine has died and started again: a change restarts it. Requests and cache are lost, blocks are named
+   * anew where the hash seed is random, and event batches are numbered from the first.
+   */
+  readonly restarts: number;
 }
 
 /** A server that behaves. */
@@ -34,6 +48,13 @@ export const noFaults: Faults = {
   stallAfter: -1,
   stallMs: 0,
   slowFactor: 1,
+  kvDropRate: 0,
+  kvDuplicateRate: 0,
+  kvReorderRate: 0,
+  kvDelayRate: 0,
+  kvDelayMs: 0,
+  kvStuck: false,
+  restarts: 0,
 };
 
 /** What happens to one request. */
@@ -52,6 +73,12 @@ const ranges: Partial<Record<keyof Faults, readonly [number, number]>> = {
   stallAfter: [-1, 1e6],
   stallMs: [0, 3_600_000],
   slowFactor: [0.001, 1e6],
+  kvDropRate: [0, 1],
+  kvDuplicateRate: [0, 1],
+  kvReorderRate: [0, 1],
+  kvDelayRate: [0, 1],
+  kvDelayMs: [0, 3_600_000],
+  restarts: [0, 1e6],
 };
 
 /** `statusRate` is `status-rate` on the wire. */

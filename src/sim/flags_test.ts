@@ -1,10 +1,10 @@
 import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
 import { simFlags } from "./flags.ts";
 import { noFaults } from "./faults.ts";
-import { resolveSimOptions, type SimOptions } from "./options.ts";
+import { resolveSimOptions, type SimSettings } from "./options.ts";
 
-function read(...texts: [string, string][]): Partial<SimOptions> {
-  let options: Partial<SimOptions> = {};
+function read(...texts: [string, string][]): SimSettings {
+  let options: SimSettings = {};
   for (const [name, text] of texts) {
     const flag = simFlags.find((each) => each.flag.split(" ")[0] === name);
     ok(flag, name);

@@ -150,6 +150,13 @@ export interface FinishedRequest {
   readonly finishReason: string;
 }
 
+/** What time it is, for series that tell it; Unix milliseconds. */
+export interface MetricsClock {
+  wallMs(): number;
+  /** When the engine's process started. */
+  startedMs(): number;
+}
+
 /** The `/metrics` page of one server under vLLM's or SGLang's names; times are simulated seconds. */
 export class SimMetrics {
   readonly #registry = new Registry();
@@ -158,7 +165,7 @@ export class SimMetrics {
   readonly #ranks: readonly SimEndpoint[];
   readonly #labels: readonly Record<string, string>[];
 
-  constructor(options: SimOptions, modelName: string, ranks: readonly SimEndpoint[], wallMs: () => number) {
+  constructor(options: SimOptions, modelName: string, ranks: readonly SimEndpoint[], clock: MetricsClock) {
     const dialect = options.dialect === "vllm" ? vllm : sglang;
     this.#ranks = ranks;
     this.#labels = ranks.map((_, rank) => ({ model_name: modelName, [dialect.rankLabel]: String(rank) }));
@@ -171,8 +178,16 @@ export class SimMetrics {
     }
     for (const [kind, name, read] of dialect.values) this.#add(kind, name, read, labelNames);
     if (options.dialect === "vllm") {
-      this.#success = this.#vllmExtras(options, labelNames, wallMs);
+      this.#success = this.#vllmExtras(options, labelNames, clock.wallMs);
     }
+    new Gauge({
+      name: "process_start_time_seconds",
+      help: "Start time of the process since the Unix epoch in seconds",
+      registers: [this.#registry],
+      collect(): void {
+        this.set(clock.startedMs() / 1000);
+      },
+    });
   }
 
   #add(kind: "gauge" | "counter", name: string, read: (metrics: EngineMetrics) => number, labelNames: string[]): void {

@@ -12,7 +12,7 @@ function make(partial: Partial<SimOptions>) {
     { length: options.dataParallelSize },
     (_, i) => new SimEndpoint(clock, `r${i}`, engineOptions(options)),
   );
-  return { clock, ranks, metrics: new SimMetrics(options, "m", ranks, () => 5000) };
+  return { clock, ranks, metrics: new SimMetrics(options, "m", ranks, { wallMs: () => 5000, startedMs: () => 4500 }) };
 }
 
 const prompt = promptFromTokens(new Uint32Array(32), { blockSize: 16 });
@@ -35,6 +35,7 @@ Deno.test("text() shows vLLM's series for each rank as they are now", async () =
       'vllm:lora_requests_info{max_lora="2",running_lora_adapters="sql",waiting_lora_adapters=""} 5',
       'vllm:request_success_total{model_name="m",engine="0",finished_reason="length"} 0',
       'vllm:time_to_first_token_seconds_count{model_name="m",engine="0"} 0',
+      "process_start_time_seconds 4.5",
     ]
   ) ok(page.split("\n").includes(line), `${line} not in\n${page}`);
   ok(page.includes("# TYPE vllm:prompt_tokens_total counter"));

@@ -3,7 +3,12 @@ import { ApiError } from "./api_error.ts";
 import type { RequestTimes } from "./engine_types.ts";
 import type { Answer } from "./generation.ts";
 import { SimMetrics } from "./metrics.ts";
+import type { Faults } from "./faults.ts";
+import type { MediaSpan } from "./kv/events.ts";
+import { KvFeed } from "./kv/kv_feed.ts";
 import { engineOptions, type LoraModule, servedNames, type SimOptions } from "./options.ts";
+import { ChainHash } from "./hash.ts";
+import type { KvWatchOptions } from "./kv/watch_options.ts";
 import { promptFromTokens } from "./prompt.ts";
 import { scaledClock, SimEndpoint } from "./sim_endpoint.ts";
 
@@ -13,6 +18,7 @@ const adaptersMax = 1024;
 /** One sequence for an engine. */
 export interface Job {
   readonly ids: Uint32Array;
+  readonly media?: readonly MediaSpan[];
   /** Absent for pooling. */
   readonly answer?: Answer;
 }
@@ -37,22 +43,75 @@ export class ModelServer {
   readonly clock: Clock;
   readonly ranks: readonly SimEndpoint[];
   readonly metrics: SimMetrics;
+  /** What each rank publishes of its cache; empty when nothing is published. */
+  readonly feeds: readonly KvFeed[];
   /** Unix seconds of the start. */
   readonly createdS: number;
+  /** Unix milliseconds at which the engine's process started. */
+  #startedMs: number;
   readonly #simClock: Clock;
   readonly #adapters = new Map<string, LoraModule>();
 
   constructor(options: SimOptions, clock: Clock) {
     this.options = options;
     this.clock = clock;
-    this.createdS = Math.floor(clock.wallMs() / 1000);
+    this.#startedMs = clock.wallMs();
+    this.createdS = Math.floor(this.#startedMs / 1000);
     this.#simClock = scaledClock(clock, options.speed);
-    this.ranks = Array.from(
-      { length: options.dataParallelSize },
-      (_, rank) => new SimEndpoint(this.#simClock, `rank-${rank}`, engineOptions(options)),
+    const ranks = Array.from({ length: options.dataParallelSize }, (_, rank) => rank);
+    const { blockHash } = options.kvCache;
+    const { seed, name, faults, kvEvents } = options;
+    this.feeds = kvEvents.endpoint === ""
+      ? []
+      : ranks.map((rank) => new KvFeed(kvEvents, { clock, blockHash, rank, seed, name }, faults));
+    this.ranks = ranks.map((rank) =>
+      new SimEndpoint(this.#simClock, `rank-${rank}`, engineOptions(options), this.#watchOf(rank))
     );
-    this.metrics = new SimMetrics(options, servedNames(options)[0], this.ranks, () => clock.wallMs());
+    this.metrics = new SimMetrics(options, servedNames(options)[0], this.ranks, {
+      wallMs: () => clock.wallMs(),
+      startedMs: () => this.#startedMs,
+    });
     for (const module of options.loraModules) this.#adapters.set(module.name, module);
+  }
+
+  /** How a rank's cache is watched; not at all where nobody hears of it, as that costs time. */
+  #watchOf(rank: number): Partial<KvWatchOptions> | undefined {
+    if (this.feeds.length === 0) return undefined;
+    const { kvCache, model, seed, name } = this.options;
+    const { blockHash, hashSeed, offloadEvents, offloadChunkBlocks } = kvCache;
+    return {
+      blockHash,
+      hashSeed: hashSeed === "" ? undefined : hashSeed,
+      model,
+      seed: seedOf(seed, name),
+      rank,
+      offloadEvents,
+      offloadChunkBlocks,
+      onBatch: (batch) => this.feeds[rank].publish(batch),
+    };
+  }
+
+  /** Unix milliseconds at which the engine's process started. */
+  get startedMs(): number {
+    return this.#startedMs;
+  }
+
+  /** Puts the faults that concern the engines in force. */
+  applyFaults(faults: Faults): void {
+    for (const rank of this.ranks) rank.slowDown(faults.slowFactor);
+    for (const feed of this.feeds) feed.changeFaults(faults);
+  }
+
+  /** As when the process dies and another starts: requests end without a word, caches are lost, feeds count anew. */
+  restart(): void {
+    for (const rank of this.ranks) rank.restart();
+    for (const feed of this.feeds) feed.restart();
+    this.#startedMs = this.clock.wallMs();
+  }
+
+  /** Empties the caches of all ranks; false when one of them is in use, which then keeps its own. */
+  resetCache(): boolean {
+    return this.ranks.map((rank) => rank.resetCache()).every((done) => done);
   }
 
   get adapters(): Iterable<LoraModule> {
@@ -119,9 +178,9 @@ export class ModelServer {
     { adapter, salt }: JobContext,
     events: { onToken?: (index: number) => void; onEnd: (times: RequestTimes) => void },
   ) {
-    const { ids, answer } = job;
+    const { ids, media, answer } = job;
     const outputTokens = answer?.ids.length ?? 0;
-    const prompt = promptFromTokens(ids, { blockSize: this.options.blockSize, adapter, salt }, answer?.ids);
+    const prompt = promptFromTokens(ids, { blockSize: this.options.blockSize, adapter, salt, media }, answer?.ids);
     const arrivedMs = this.#simClock.now();
     let lastMs = NaN;
     return endpoint.submit({ prompt, outputTokens, adapter }, {
@@ -151,12 +210,16 @@ export class ModelServer {
     return best;
   }
 
-  slowDown(factor: number): void {
-    for (const rank of this.ranks) rank.slowDown(factor);
-  }
-
   /** Ends every request without a word. */
   close(): void {
     for (const rank of this.ranks) rank.close();
+    for (const feed of this.feeds) feed.close();
   }
+}
+
+/** Two servers with one seed name their blocks differently, where that is left to chance. */
+function seedOf(seed: number, name: string): number {
+  const hash = new ChainHash(seed);
+  hash.updateText(name);
+  return hash.link();
 }

@@ -1,8 +1,20 @@
 import { type Clock, systemClock, type Timer } from "../core/mod.ts";
 import { type AppHost, createApp } from "./app.ts";
 import { changedFaults, type Fault, type Faults, FaultSource } from "./faults.ts";
+import { type GrpcServer, startGrpcServer } from "./grpc.ts";
+import { ZmqPublisher } from "./kv/zmq_publisher.ts";
 import { ModelServer } from "./model_server.ts";
-import { resolveSimOptions, type SimOptions } from "./options.ts";
+import { resolveSimOptions, type SimOptions, type SimSettings } from "./options.ts";
+
+/** Where a server tells of its cache and its load, besides HTTP. */
+export interface SimFeeds {
+  /** ZMQ endpoint of each rank's cache events; empty where none are published. */
+  readonly kvEvents: readonly string[];
+  /** ZMQ endpoint of each rank's replay; empty where there is none. */
+  readonly kvReplay: readonly string[];
+  /** `http://host:port` of the gRPC service; absent for none. */
+  readonly grpcUrl?: string;
+}
 
 /** A listening simulated server. */
 export interface SimServer {
@@ -12,6 +24,8 @@ export interface SimServer {
   readonly podName: string;
   /** The server behind the port: its engines, adapters and metrics. */
   readonly models: ModelServer;
+  /** Where else it can be reached, once that is open; rejects when a port is taken. */
+  readonly feeds: Promise<SimFeeds>;
   /** Changes faults by the names `POST /admin/config` takes; throws ConfigError. */
   changeFaults(change: Record<string, unknown>): void;
   /** Closes the port, cuts open connections, ends all requests. Idempotent. */
@@ -19,7 +33,7 @@ export interface SimServer {
 }
 
 /** Starts a simulated model server. Throws ConfigError for bad options, Deno's error when the port is taken. */
-export function startSimServer(partial: Partial<SimOptions> = {}, clock: Clock = systemClock): SimServer {
+export function startSimServer(partial: SimSettings = {}, clock: Clock = systemClock): SimServer {
   return new Listener(resolveSimOptions(partial), clock);
 }
 
@@ -38,6 +52,11 @@ class Listener implements SimServer, AppHost {
   #closing: Promise<void> = Promise.resolve();
   #timer: Timer | undefined;
   #stopped = false;
+  #restarts: number;
+  #restartDue = false;
+  readonly feeds: Promise<SimFeeds>;
+  readonly #publishers: ZmqPublisher[] = [];
+  #grpc: GrpcServer | undefined;
 
   constructor(options: SimOptions, clock: Clock) {
     this.#clock = clock;
@@ -49,11 +68,41 @@ class Listener implements SimServer, AppHost {
     this.podName = options.name || `sim-${this.port}`;
     const host = options.hostname.includes(":") ? `[${options.hostname}]` : options.hostname;
     this.url = `http://${host}:${this.port}`;
+    this.#restarts = options.faults.restarts;
     this.#apply(options.faults);
+    this.feeds = this.#openFeeds();
+    // Whoever does not ask for the feeds does not hear of their failure.
+    this.feeds.catch(() => {});
+  }
+
+  async #openFeeds(): Promise<SimFeeds> {
+    const { hostname, grpcPort } = this.models.options;
+    try {
+      for (const feed of this.models.feeds) this.#publishers.push(await ZmqPublisher.open(feed));
+      if (grpcPort !== undefined) this.#grpc = await startGrpcServer(this.models, hostname, grpcPort);
+    } catch (error) {
+      await this.#closeFeeds();
+      throw error;
+    }
+    return {
+      kvEvents: this.#publishers.map(({ endpoint }) => endpoint),
+      kvReplay: this.#publishers.map(({ replayEndpoint }) => replayEndpoint).filter((endpoint) => endpoint !== ""),
+      ...(this.#grpc && { grpcUrl: this.#grpc.url }),
+    };
+  }
+
+  async #closeFeeds(): Promise<void> {
+    const grpc = this.#grpc;
+    this.#grpc = undefined;
+    await Promise.all([...this.#publishers.splice(0).map((publisher) => publisher.close()), grpc?.close()]);
   }
 
   get faults(): Faults {
     return this.#source.faults;
+  }
+
+  get kvEndpoint(): string {
+    return this.#publishers[0]?.endpoint ?? "";
   }
 
   nextFault(): Fault | undefined {
@@ -68,18 +117,25 @@ class Listener implements SimServer, AppHost {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#close();
+    await this.feeds.catch(() => {});
+    await this.#closeFeeds();
     await this.#closing;
   }
 
   #apply(faults: Faults): void {
     this.#source.faults = faults;
-    this.models.slowDown(faults.slowFactor);
+    this.models.applyFaults(faults);
     this.#timer?.cancel();
     if (this.#stopped) return;
-    if (!faults.refuse) return this.#reopen();
+    if (faults.restarts !== this.#restarts) this.#restartDue = true;
+    this.#restarts = faults.restarts;
+    if (!faults.refuse && !this.#restartDue) return this.#reopen();
     // The answer to the request that asked for it leaves first.
     this.#timer = this.#clock.after(1, () => {
       this.#close();
+      if (this.#restartDue) this.models.restart();
+      this.#restartDue = false;
+      if (!faults.refuse) return this.#reopen();
       if (faults.refuseMs === 0) return;
       this.#timer = this.#clock.after(faults.refuseMs, () => this.#apply({ ...this.faults, refuse: false }));
     });

@@ -1,3 +1,6 @@
+import { createHash } from "node:crypto";
+import type { MediaSpan } from "./kv/events.ts";
+
 /**
  * The simulator's tokenizer: each piece of text is cut in runs of 4 UTF-8 bytes, and a run is its own token id, read as a
  * little-endian number; a shorter last run is filled with zero bytes. So ids turn back into text without a vocabulary,
@@ -5,9 +8,25 @@
  * common tokens. Not kept: zero bytes at the end of a piece.
  *
  * Chat messages are pieces of their own between special tokens, so that an answer sent back as history gives the ids the
- * engine generated.
+ * engine generated. A part that is not text is a row of placeholders, the same for every image, and a hash that tells its
+ * content, as in real models.
  */
-export const specialTokens = { messageStart: 1, messageEnd: 2 } as const;
+export const specialTokens = { messageStart: 1, messageEnd: 2, media: 3 } as const;
+
+const specials: ReadonlySet<number> = new Set(Object.values(specialTokens));
+
+/** A part of a chat that is not text. */
+export interface MediaPart extends MediaSpan {
+  /** `image`, `audio` or `video`. */
+  readonly modality: string;
+}
+
+/** A prompt as the engine is given it. */
+export interface TokenizedPrompt {
+  readonly ids: Uint32Array;
+  /** In order of offset; absent for none. */
+  readonly media?: readonly MediaPart[];
+}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -17,6 +36,7 @@ const mediaTokens = 576;
 
 /** Collects token ids. */
 class TokenWriter {
+  readonly #media: MediaPart[] = [];
   #ids = new Uint32Array(256);
   #length = 0;
 
@@ -34,6 +54,15 @@ class TokenWriter {
     }
   }
 
+  /** Placeholders for a part that is not text. */
+  media(part: unknown): void {
+    const hash = createHash("sha256").update(JSON.stringify(part) ?? "").digest("hex");
+    this.#media.push({ hash, offset: this.#length, length: mediaTokens, modality: modalityOf(part) });
+    this.#reserve(mediaTokens);
+    this.#ids.fill(specialTokens.media, this.#length, this.#length + mediaTokens);
+    this.#length += mediaTokens;
+  }
+
   #reserve(count: number): void {
     if (this.#length + count <= this.#ids.length) return;
     const larger = new Uint32Array(Math.max(this.#length + count, this.#ids.length * 2));
@@ -41,16 +70,23 @@ class TokenWriter {
     this.#ids = larger;
   }
 
-  done(): Uint32Array {
-    return this.#ids.slice(0, this.#length);
+  done(): TokenizedPrompt {
+    const ids = this.#ids.slice(0, this.#length);
+    return this.#media.length > 0 ? { ids, media: this.#media } : { ids };
   }
+}
+
+/** By the name of the part's type, such as `image_url` or `input_audio`. */
+function modalityOf(part: unknown): string {
+  const type = typeof part === "object" && part !== null && "type" in part ? String(part.type) : "";
+  return ["audio", "video"].find((each) => type.includes(each)) ?? "image";
 }
 
 /** Token ids of plain text. */
 export function tokenize(text: string): Uint32Array {
   const writer = new TokenWriter();
   writer.text(text);
-  return writer.done();
+  return writer.done().ids;
 }
 
 /** Text of token ids; special tokens give nothing. */
@@ -58,7 +94,7 @@ export function detokenize(ids: ArrayLike<number>): string {
   const bytes = new Uint8Array(ids.length * 4);
   let length = 0;
   for (let i = 0; i < ids.length; i++) {
-    if (ids[i] === specialTokens.messageStart || ids[i] === specialTokens.messageEnd) continue;
+    if (specials.has(ids[i])) continue;
     let end = length;
     for (let shift = 0; shift < 32; shift += 8) {
       bytes[length + shift / 8] = (ids[i] >>> shift) & 0xff;
@@ -75,8 +111,8 @@ export interface ChatTurn {
   readonly content: unknown;
 }
 
-/** Token ids of a chat: tools, then each message between special tokens, then the opening of the answer. */
-export function tokenizeChat(turns: readonly ChatTurn[], tools?: unknown): Uint32Array {
+/** A chat's prompt: tools, then each message between special tokens, then the opening of the answer. */
+export function tokenizeChat(turns: readonly ChatTurn[], tools?: unknown): TokenizedPrompt {
   const writer = new TokenWriter();
   if (tools !== undefined && tools !== null) writer.text(JSON.stringify(tools));
   for (const { role, content } of turns) {
@@ -99,16 +135,6 @@ function writeContent(writer: TokenWriter, content: unknown): void {
   for (const part of content) {
     if (typeof part === "string") writer.text(part);
     else if (typeof part?.text === "string") writer.text(part.text);
-    else writeMedia(writer, JSON.stringify(part) ?? "");
-  }
-}
-
-/** Ids that stand for a part which is not text: the same part gives the same ids, another one others. */
-function writeMedia(writer: TokenWriter, text: string): void {
-  let state = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) state = Math.imul(state ^ text.charCodeAt(i), 0x01000193);
-  for (let i = 0; i < mediaTokens; i++) {
-    state = Math.imul(state ^ i, 0x01000193);
-    writer.push(state >>> 0);
+    else writer.media(part);
   }
 }

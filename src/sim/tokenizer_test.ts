@@ -23,18 +23,29 @@ Deno.test("detokenize() leaves special tokens out", () => {
 Deno.test("tokenizeChat() of a longer conversation begins with the tokens of the shorter one and its answer", () => {
   const first = [{ role: "system", content: "Be brief." }, { role: "user", content: "Hello?" }];
   const answer = " one two";
-  const prompt = tokenizeChat(first);
-  const next = tokenizeChat([...first, { role: "assistant", content: answer }, { role: "user", content: "And?" }]);
+  const { ids: prompt } = tokenizeChat(first);
+  const { ids: next } = tokenizeChat([...first, { role: "assistant", content: answer }, {
+    role: "user",
+    content: "And?",
+  }]);
   const expected = [...prompt, ...tokenize(answer), specialTokens.messageEnd];
   deepStrictEqual([...next.subarray(0, expected.length)], expected);
 });
 
-Deno.test("tokenizeChat() counts text parts as text, and other parts by their content", () => {
-  const parts = (url: string) => tokenizeChat([{ role: "user", content: [{ type: "text", text: "Look" }, { url }] }]);
+Deno.test("tokenizeChat() counts text parts as text, and gives other parts placeholders and a hash", () => {
+  const look = { type: "text", text: "Look" };
+  const parts = (url: string) => tokenizeChat([{ role: "user", content: [look, { type: "image_url", url }] }]);
   const text = tokenizeChat([{ role: "user", content: "Look" }]);
-  equal(parts("a").length, text.length + 576);
+  equal(text.media, undefined);
+  const [image] = parts("a").media!;
+  // After the opening, the role and the text, which take one token each.
+  deepStrictEqual([image.offset, image.length, image.modality], [3, 576, "image"]);
+  equal(parts("a").ids.length, text.ids.length + 576);
+  deepStrictEqual(new Set(parts("a").ids.subarray(3, 579)), new Set([specialTokens.media]));
   deepStrictEqual(parts("a"), parts("a"));
-  notDeepStrictEqual(parts("a"), parts("b"));
+  deepStrictEqual(parts("a").ids, parts("b").ids);
+  notDeepStrictEqual(parts("a").media, parts("b").media);
+  equal(tokenizeChat([{ role: "user", content: [{ type: "input_audio" }] }]).media?.[0].modality, "audio");
   deepStrictEqual(tokenizeChat([{ role: "user", content: ["Look"] }]), text);
-  equal(tokenizeChat([{ role: "user", content: null }]).length, text.length - 1);
+  equal(tokenizeChat([{ role: "user", content: null }]).ids.length, text.ids.length - 1);
 });

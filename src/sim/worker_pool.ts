@@ -1,4 +1,5 @@
-import type { SimOptions } from "./options.ts";
+import type { SimSettings } from "./options.ts";
+import type { SimFeeds } from "./server.ts";
 import type { WorkerCommand, WorkerReply } from "./worker.ts";
 
 /** A simulated server in a thread of its own. */
@@ -6,6 +7,8 @@ export interface WorkerServer {
   readonly url: string;
   readonly port: number;
   readonly podName: string;
+  /** Where else it can be reached. */
+  readonly feeds: SimFeeds;
   /** Changes faults by the names `POST /admin/config` takes. */
   changeFaults(change: Record<string, unknown>): Promise<void>;
   /** Ends the thread as it stands: the port closes and open connections are cut, as when a process is killed. */
@@ -26,7 +29,7 @@ export interface WorkerServers {
  *
  * The worker module is found beside this one, so a compiled program must embed `worker.ts`.
  */
-export async function startWorkerServer(options: Partial<SimOptions>): Promise<WorkerServer> {
+export async function startWorkerServer(options: SimSettings): Promise<WorkerServer> {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   const ended = Promise.withResolvers<WorkerReply>();
   // One command at a time: replies carry no number.
@@ -43,11 +46,12 @@ export async function startWorkerServer(options: Partial<SimOptions>): Promise<W
   try {
     const started = await ask({ kind: "start", options });
     if (started.kind !== "started") throw new Error("Cannot start a simulated server as its worker ended");
-    const { url, port, podName } = started;
+    const { url, port, podName, feeds } = started;
     return {
       url,
       port,
       podName,
+      feeds,
       changeFaults: async (change) => void await ask({ kind: "faults", change }),
       kill: end,
       async stop() {
@@ -82,7 +86,7 @@ function exchange(worker: Worker, command: WorkerCommand): Promise<WorkerReply> 
  * Starts `count` servers with the same options, each in its worker, named `sim-0`, `sim-1`, … Ports follow each other from
  * `options.port`, or are free ones for 0 or none.
  */
-export async function startWorkerServers(count: number, options: Partial<SimOptions> = {}): Promise<WorkerServers> {
+export async function startWorkerServers(count: number, options: SimSettings = {}): Promise<WorkerServers> {
   const port = options.port ?? 0;
   const starting = Array.from({ length: count }, (_, i) =>
     startWorkerServer({

@@ -4,6 +4,7 @@ import { ApiError } from "../api_error.ts";
 import type { RequestTimes } from "../engine_types.ts";
 import { type Answer, answerTo } from "../generation.ts";
 import type { Job, JobContext, ModelServer } from "../model_server.ts";
+import type { TokenizedPrompt } from "../tokenizer.ts";
 
 /** One request on its way: the parsed body and what every dialect needs beside it. */
 export interface Call<B> {
@@ -90,18 +91,18 @@ export type AnswerJob = Job & { readonly answer: Answer };
 /** The sequences of a call, `n` for each prompt in turn; throws 400 for a prompt that is empty or too long. */
 export function answerJobs(
   call: Call<unknown>,
-  prompts: readonly Uint32Array[],
+  prompts: readonly TokenizedPrompt[],
   limits: OutputLimits,
 ): AnswerJob[] {
   const { options } = call.server;
   const jobs: AnswerJob[] = [];
-  for (const ids of prompts) {
+  for (const { ids, media } of prompts) {
     checkLength(call.server, ids, limits.tokensMax ?? 1, limits.param);
     const room = options.maxModelLen - ids.length;
     const tokensMax = limits.tokensMax ?? Math.min(room, options.defaultOutputTokensMax);
     const mayStop = !limits.ignoreEos && (options.outputLength === "random" || typeof limits.tokensMax !== "number");
     for (let choice = 0; choice < (limits.n ?? 1); choice++) {
-      jobs.push({ ids, answer: answerTo(ids, choice, options.seed, { tokensMax, mayStop }) });
+      jobs.push({ ids, media, answer: answerTo(ids, choice, options.seed, { tokensMax, mayStop }) });
     }
   }
   return jobs;

@@ -30,7 +30,7 @@ Deno.test("parseBody() names the field at fault", () => {
 });
 
 Deno.test("answerJobs() makes n answers of each prompt within the context", () => {
-  const prompts = [new Uint32Array(80).fill(7), new Uint32Array(90).fill(8)];
+  const prompts = [{ ids: new Uint32Array(80).fill(7) }, { ids: new Uint32Array(90).fill(8) }];
   const limited = answerJobs(call(), prompts, { tokensMax: 10, param: "max_tokens", n: 2 });
   deepStrictEqual(limited.map(({ ids, answer }) => [ids.length, answer.ids.length]), [[80, 10], [80, 10], [90, 10], [
     90,
@@ -46,14 +46,17 @@ Deno.test("answerJobs() makes n answers of each prompt within the context", () =
     /needs 101: 90 of prompt and 11 of output/,
   );
   throws(
-    () => answerJobs(call(), [new Uint32Array(100)], { tokensMax: null, param: "max_tokens" }),
+    () => answerJobs(call(), [{ ids: new Uint32Array(100) }], { tokensMax: null, param: "max_tokens" }),
     /context length is 100/,
   );
-  throws(() => answerJobs(call(), [new Uint32Array(0)], { tokensMax: 1, param: "max_tokens" }), /prompt is empty/);
+  throws(
+    () => answerJobs(call(), [{ ids: new Uint32Array(0) }], { tokensMax: 1, param: "max_tokens" }),
+    /prompt is empty/,
+  );
 });
 
 Deno.test("usageOf() counts each prompt once and every answer", () => {
-  const jobs = answerJobs(call(), [new Uint32Array(20), new Uint32Array(30)], {
+  const jobs = answerJobs(call(), [{ ids: new Uint32Array(20) }, { ids: new Uint32Array(30) }], {
     tokensMax: 5,
     param: "max_tokens",
     n: 2,

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { z } from "zod";
 import type { ModelServer } from "../model_server.ts";
-import { detokenize, tokenize } from "../tokenizer.ts";
+import { detokenize, tokenize, type TokenizedPrompt } from "../tokenizer.ts";
 import {
   type AnswerJob,
   answerJobs,
@@ -24,12 +24,11 @@ const schema = z.looseObject({ ...modelFields, ...streamFields, prompt: promptIn
 const tokensDefault = 16;
 
 /** Token ids of each prompt. */
-export function promptsOf(input: z.infer<typeof promptInput>): Uint32Array[] {
-  if (typeof input === "string") return [tokenize(input)];
-  if (typeof input[0] === "number") return [Uint32Array.from(input as number[])];
-  return (input as (string | number[])[]).map((item) =>
-    typeof item === "string" ? tokenize(item) : Uint32Array.from(item)
-  );
+export function promptsOf(input: z.infer<typeof promptInput>): TokenizedPrompt[] {
+  const items = typeof input === "string" || typeof input[0] === "number" ? [input] : input;
+  return (items as (string | number[])[]).map((item) => ({
+    ids: typeof item === "string" ? tokenize(item) : Uint32Array.from(item),
+  }));
 }
 
 /** `POST /v1/completions` */

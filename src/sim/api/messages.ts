@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { z } from "zod";
 import type { RequestTimes } from "../engine_types.ts";
 import type { ModelServer } from "../model_server.ts";
-import { type ChatTurn, detokenize, tokenizeChat } from "../tokenizer.ts";
+import { type ChatTurn, detokenize, tokenizeChat, type TokenizedPrompt } from "../tokenizer.ts";
 import { type AnswerJob, answerJobs, type Call, completeJobs, modelFields, readCall, streamJobs } from "./call.ts";
 import { chatMessages } from "./chat.ts";
 
@@ -16,7 +16,7 @@ const promptFields = {
 const countSchema = z.looseObject(promptFields);
 const schema = z.looseObject({ ...promptFields, max_tokens: z.int().min(1), stream: z.boolean().nullish() });
 
-function promptOf({ messages, system, tools }: z.infer<typeof countSchema>): Uint32Array {
+function promptOf({ messages, system, tools }: z.infer<typeof countSchema>): TokenizedPrompt {
   const turns: ChatTurn[] = system ? [{ role: "system", content: system }] : [];
   for (const { role, content } of messages) turns.push({ role, content });
   return tokenizeChat(turns, tools);
@@ -25,7 +25,7 @@ function promptOf({ messages, system, tools }: z.infer<typeof countSchema>): Uin
 /** `POST /v1/messages/count_tokens` */
 export async function countTokens(server: ModelServer, c: Context): Promise<Response> {
   const { body } = await readCall(server, c, countSchema);
-  return c.json({ input_tokens: promptOf(body).length });
+  return c.json({ input_tokens: promptOf(body).ids.length });
 }
 
 /**

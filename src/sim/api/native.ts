@@ -17,6 +17,7 @@ import {
   tokenLimit,
 } from "./call.ts";
 import { chatPrompt, turnsOf } from "./chat.ts";
+import { promptsOf } from "./completions.ts";
 
 const generateSchema = z.looseObject({
   ...modelFields,
@@ -34,7 +35,7 @@ const generateSchema = z.looseObject({
 export async function generate(server: ModelServer, c: Context): Promise<Response> {
   const call = await readCall(server, c, generateSchema);
   const { token_ids, sampling_params, stream } = call.body;
-  const jobs = answerJobs(call, [Uint32Array.from(token_ids)], {
+  const jobs = answerJobs(call, [{ ids: Uint32Array.from(token_ids) }], {
     tokensMax: sampling_params?.max_tokens ?? 16,
     param: "sampling_params.max_tokens",
     n: sampling_params?.n,
@@ -89,10 +90,9 @@ export async function sglangGenerate(server: ModelServer, c: Context): Promise<R
   const { adapter } = server.resolve(lora_path);
   const call = { ...read, context: { ...read.context, adapter, salt: extra_key ?? undefined } };
   const single = typeof input === "string" || typeof input[0] === "number";
-  const prompts = (single ? [input] : input) as (string | number[])[];
   const jobs = answerJobs(
     call,
-    prompts.map((prompt) => typeof prompt === "string" ? tokenize(prompt) : Uint32Array.from(prompt)),
+    promptsOf(input),
     {
       tokensMax: sampling_params?.max_new_tokens ?? sglangTokensDefault,
       param: "sampling_params.max_new_tokens",
@@ -155,7 +155,7 @@ export async function tokenizeText(server: ModelServer, c: Context): Promise<Res
   const { body } = await readCall(server, c, tokenizeSchema);
   const ids = "prompt" in body && typeof body.prompt === "string"
     ? tokenize(body.prompt)
-    : tokenizeChat(turnsOf((body as z.infer<typeof tokenizeSchema.options[1]>).messages), body.tools);
+    : tokenizeChat(turnsOf((body as z.infer<typeof tokenizeSchema.options[1]>).messages), body.tools).ids;
   return c.json({ count: ids.length, max_model_len: server.options.maxModelLen, tokens: [...ids], token_strs: null });
 }
 

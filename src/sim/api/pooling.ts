@@ -19,14 +19,14 @@ export async function embeddings(server: ModelServer, c: Context): Promise<Respo
   const call = await readCall(server, c, embeddingSchema);
   const { input, encoding_format, dimensions } = call.body;
   const prompts = promptsOf(input);
-  const tokens = await pool(call, prompts.map((ids) => ({ ids })));
+  const tokens = await pool(call, prompts);
   const { embeddingDimensions, seed } = server.options;
   return c.json({
     id: `embd-${call.id}`,
     object: "list",
     created: call.createdS,
     model: call.model,
-    data: prompts.map((ids, index) => {
+    data: prompts.map(({ ids }, index) => {
       const vector = embeddingOf(ids, dimensions ?? embeddingDimensions, seed);
       return { index, object: "embedding", embedding: encoding_format === "base64" ? base64(vector) : [...vector] };
     }),
@@ -35,7 +35,7 @@ export async function embeddings(server: ModelServer, c: Context): Promise<Respo
 }
 
 /** Runs prompts without output; returns their tokens. */
-async function pool(call: Call<unknown>, jobs: Job[]): Promise<number> {
+async function pool(call: Call<unknown>, jobs: readonly Job[]): Promise<number> {
   for (const { ids } of jobs) checkLength(call.server, ids, 0, "input");
   await completeJobs(call, jobs);
   return jobs.reduce((sum, { ids }) => sum + ids.length, 0);
