@@ -68,6 +68,7 @@ function textOf([value, each]: TemplateValue[]): RuntimeValue {
 }
 
 /** What Python takes for white space and JavaScript not, or the other way round. */
+// deno-lint-ignore no-control-regex
 const oddSpace = /[\x1c-\x1f\x85\ufeff]/;
 
 /** Refuses strings that trimming treats differently. */
