@@ -18,7 +18,8 @@ export async function readBody(
     for await (const part of incoming) {
       size += part.length;
       if (size > bytesMax) throw tooLarge(bytesMax);
-      parts.push(part);
+      // A plain view: `slice` of Node's Buffer would share the bytes where everyone expects a copy.
+      parts.push(new Uint8Array(part.buffer, part.byteOffset, part.length));
     }
   } catch (error) {
     if (error instanceof RouterError) throw error;

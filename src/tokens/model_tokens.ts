@@ -220,7 +220,7 @@ export class ModelTokens {
     const isFirst = this.#checks === 0 && this.#checksWithoutResult < 3;
     if (this.#checking || !(isDue || (isFirst && checkEvery > 0))) return;
     this.#checking = true;
-    const copy = { ...request, body: request.body.slice() };
+    const copy = { ...request, body: new Uint8Array(request.body) };
     this.#check(copy, answer.tokens).finally(() => this.#checking = false);
   }
 

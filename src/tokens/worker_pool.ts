@@ -85,7 +85,7 @@ export class WorkerPool {
     if (signal?.aborted) return { reason: "cancelled" };
     if (this.#queue.length >= this.#options.queueMax) return { reason: "busy" };
     if (this.#seats.every((seat) => seat.isPaused)) return { reason: "worker-lost" };
-    const body = job.body.slice();
+    const body = new Uint8Array(job.body);
     const answer = await this.#enqueue({ kind: "job", job: { ...job, body } }, [body.buffer], this.#home(body), signal);
     if (answer?.kind === "done") return answer.answer;
     return { reason: this.#closed ? "closed" : signal?.aborted ? "cancelled" : "worker-lost" };
