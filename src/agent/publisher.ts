@@ -45,6 +45,8 @@ export class Publisher {
   readonly #subscribers = new Map<string, Subscriber>();
   #snapshot?: { readonly seq: number; readonly messages: readonly Message[] };
   #heartbeat?: Timer;
+  /** The load was read since the last heartbeat. */
+  #loadConfirmed = false;
   #closed = false;
 
   state: FeedState = FeedState.Blind;
@@ -79,8 +81,9 @@ export class Publisher {
     this.#wakeAll();
   }
 
-  /** Members that are absent keep what was told before. */
+  /** Members that are absent keep what was told before. Say it after each reading: readers hear that the load still holds. */
   setLoad(sample: LoadSample): void {
+    this.#loadConfirmed = true;
     const told: LoadSample = { ...this.load };
     let changed = false;
     for (const [key, value] of Object.entries(sample) as [keyof LoadSample, number | undefined][]) {
@@ -157,24 +160,26 @@ export class Publisher {
 
   /** What the reader is told next; undefined when it knows all. */
   #next(subscriber: Subscriber): Message | undefined {
-    subscriber.heartbeatDue &&= this.#idle(subscriber);
     if (this.state < subscriber.state) return this.#tellState(subscriber);
     if (subscriber.load !== this.load) {
       subscriber.load = this.load;
       return message({ case: "load", value: create(warmpathFeed.LoadSchema, wireLoad(this.load!)) });
     }
+    if (subscriber.due) return this.#tellThere(subscriber);
     const part = subscriber.parts.next();
     if (!part.done) return part.value;
     if (subscriber.seq + 1 < this.log.oldestSeq) return this.#beginSnapshot(subscriber);
     if (subscriber.seq < this.log.seq) return this.log.read(++subscriber.seq);
     if (this.state !== subscriber.state || this.reason !== subscriber.reason) return this.#tellState(subscriber);
-    if (!subscriber.heartbeatDue) return undefined;
-    subscriber.heartbeatDue = false;
-    return message({ case: "heartbeat", value: create(warmpathFeed.HeartbeatSchema) });
+    return undefined;
   }
 
-  #idle({ seq, load }: Subscriber): boolean {
-    return seq === this.log.seq && load === this.load;
+  #tellThere(subscriber: Subscriber): Message {
+    const what = subscriber.due;
+    subscriber.due = undefined;
+    return what === "load"
+      ? message({ case: "load", value: create(warmpathFeed.LoadSchema) })
+      : message({ case: "heartbeat", value: create(warmpathFeed.HeartbeatSchema) });
   }
 
   #hello(): Message {
@@ -216,8 +221,10 @@ export class Publisher {
   #beat(): void {
     this.#heartbeat?.cancel();
     this.#heartbeat = this.#clock.after(this.#options.heartbeatMs, () => {
+      const due = this.#loadConfirmed ? "load" : "heartbeat";
+      this.#loadConfirmed = false;
       for (const subscriber of this.#subscribers.values()) {
-        subscriber.heartbeatDue = true;
+        subscriber.due = due;
         subscriber.wake();
       }
       if (this.#subscribers.size > 0) this.#beat();
@@ -241,7 +248,8 @@ class Subscriber {
   /** A reader hears at once that the state is not LIVE, and that it is only when it has everything. */
   state: FeedState = FeedState.Live;
   reason?: string;
-  heartbeatDue = false;
+  /** What it is told because time has passed: that the load still holds, or only that the agent is there. */
+  due?: "load" | "heartbeat";
   end?: ConnectError;
   #wake?: () => void;
 

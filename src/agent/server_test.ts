@@ -167,10 +167,18 @@ Deno.test("load is told at subscription and whenever it changes, the newest only
     equal(sink.loads[1].waitingUncachedTokens, 4096);
   }));
 
-Deno.test("a quiet agent says at intervals that it is there", () =>
-  withRig({ publisher: { heartbeatMs: 10 } }, async (_, read) => {
+Deno.test("a quiet agent says at intervals that it is there, and whether its load was read since", () =>
+  withRig({ publisher: { heartbeatMs: 10 } }, async (rig, read) => {
     const { sink } = read();
-    await sink.until(() => sink.log.filter((line) => line === "heartbeat").length >= 3);
+    const heartbeats = () => sink.log.filter((line) => line === "heartbeat").length;
+    await sink.until(() => heartbeats() === 3);
+    rig.publisher.setLoad({ running: 1 });
+    await sink.until(() => sink.loads.length === 2);
+    equal(sink.loads[0].running, 1);
+    deepStrictEqual(Object.values(sink.loads[1]).filter((value) => value !== undefined), []);
+    const before = heartbeats();
+    await sink.until(() => heartbeats() === before + 3);
+    equal(sink.loads.length, 2);
   }));
 
 Deno.test("a reader with another hash seed is refused by name, and told no block", () =>

@@ -9,7 +9,7 @@ import { FeedUnsupported } from "./errors.ts";
 import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
 
 export interface AgentSourceOptions {
-  /** IPv6 in brackets. */
+  /** A name or an address; IPv6 with or without brackets. */
   readonly host: string;
   readonly port: number;
   /** Data-parallel rank. @default {0} */
@@ -46,7 +46,9 @@ export class AgentSource implements FeedSource {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#silenceMs = options.silenceMs ?? 15_000;
-    this.address = `${options.tls ? "https" : "http"}://${options.host}:${options.port}`;
+    const { host, port, tls } = options;
+    const bracketed = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+    this.address = `${tls ? "https" : "http"}://${bracketed}:${port}`;
   }
 
   async run(sink: FeedSink, from: FeedPosition, signal: AbortSignal): Promise<void> {

@@ -178,6 +178,12 @@ Deno.test("AgentSource passes on why the agent refused", async () => {
   match(unavailable.error!.message, /^The agent at http:.* is lost: the hash seed differs$/);
 });
 
+Deno.test("AgentSource takes an IPv6 address with and without brackets", () => {
+  const address = (host: string, tls = false) => new AgentSource({ host, port: 9700, seedCheck: 0n, tls }).address;
+  equal(address("::1"), "http://[::1]:9700");
+  equal(address("[::1]", true), "https://[::1]:9700");
+});
+
 Deno.test("AgentSource resolves when it is told to stop, before and while it runs", async () => {
   const source = new AgentSource({ host: "127.0.0.1", port: 1, seedCheck: 0n });
   await source.run(new Notes(), { epoch: "", seq: -1 }, AbortSignal.abort());

@@ -35,6 +35,7 @@ export interface FeedSink {
   snapshotBegin(position: FeedPosition): void;
   snapshotPart(batch: KvBatch): void;
   snapshotEnd(): void;
+  /** Without any value: the load told last still holds. */
   load(sample: LoadSample): void;
   /** Nothing to tell, the link works. */
   heartbeat(): void;

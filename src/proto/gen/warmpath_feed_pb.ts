@@ -104,7 +104,7 @@ export type FeedMessage = Message<"warmpath.feed.v1.FeedMessage"> & {
     case: "load";
   } | {
     /**
-     * At least every 5 s.
+     * Every 5 s, unless an empty Load stands for it.
      *
      * @generated from field: warmpath.feed.v1.Heartbeat heartbeat = 7;
      */
@@ -300,7 +300,8 @@ export const DeltaSchema: GenMessage<Delta> = /*@__PURE__*/
   messageDesc(file_warmpath_feed, 7);
 
 /**
- * Absent: the engine does not tell.
+ * Told when it changes, with all its members; one that is absent the engine does not tell. Without any members: the load told
+ * last still holds.
  *
  * @generated from message warmpath.feed.v1.Load
  */
