@@ -56,7 +56,7 @@ export class BlockTree implements BlockTreeApi {
   /** Lays an empty tree into `bytes` bytes. For the one isolate that writes. */
   init(bytes: number): void {
     if (this.#kernels.blocksInit(this.#base, bytes, this.slots, Number(this.#seed & 0xffff_ffffn)) > 0) return;
-    const least = 17_472 + this.slots * 128;
+    const least = 17_728 + this.slots * 128;
     throw new RangeError(
       `Cannot lay out the block tree as its bytes must be at least ${least}: current value is ${bytes}`,
     );
@@ -104,9 +104,10 @@ export class BlockTree implements BlockTreeApi {
     let parent = blocks.parent;
     if (parent !== undefined && hashes.length === 0) return this.knows(slot, parent);
     for (let from = 0, part = 0; from < hashes.length; from += part) {
+      // Before the blocks are put there, as the root may be made in the scratch.
+      const start = parent ?? this.#scratch.root(lora);
       const at = this.#scratch.putStore(blocks, from);
       part = at.blocks;
-      const start = parent ?? this.#scratch.root(lora);
       const changes = this.#kernels.blocksStore(
         this.#base,
         slot,

@@ -1,5 +1,6 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
+import { KvTier, Prng } from "../../src/core/mod.ts";
 import { type BlockTree, type BlockTreeApi, Hotpath } from "../../src/hotpath/mod.ts";
 import { BlockTreeTwin } from "../../src/hotpath/block_tree_twin.ts";
 import { apply, operation, pathOf, slots } from "./blocks_ops.ts";
@@ -58,25 +59,56 @@ Deno.test("the kernel answers as its twin after any operations", () => {
 });
 
 Deno.test("a memory too small is never overrun: counts stay true, what is left is found", () => {
+  let evicted = 0;
+  const bytes = fc.integer({ min: 18_600, max: 20_500 });
   fc.assert(
-    fc.property(
-      fc.array(operation, { minLength: 100, maxLength: 300, size: "max" }),
-      fc.integer({ min: 18_300, max: 20_000 }),
-      (ops, bytes) => {
-        const tree = emptyTree(bytes);
-        for (const op of ops) {
-          apply(tree, op);
-          for (const path of paths) {
-            const { blocks } = tree.match(path);
-            ok(blocks.every((count) => count >= 0 && count <= path.length));
-          }
+    fc.property(fc.array(operation, { minLength: 100, maxLength: 300, size: "max" }), bytes, (ops, bytes) => {
+      const tree = emptyTree(bytes);
+      for (const op of ops) {
+        apply(tree, op);
+        for (const path of paths) {
+          const { blocks } = tree.match(path);
+          ok(blocks.every((count) => count >= 0 && count <= path.length));
         }
         check();
-        for (let slot = 0; slot < slots; slot++) tree.clear(slot);
-        while (tree.reap(1000) > 0);
-        equal(tree.stats().bytesUsed, 0);
-      },
-    ),
+      }
+      evicted += tree.stats().evicted;
+      for (let slot = 0; slot < slots; slot++) tree.clear(slot);
+      while (tree.reap(1000) > 0);
+      equal(tree.stats().bytesUsed, 0);
+    }),
     { seed: 6, numRuns: 100 },
   );
+  ok(evicted > 1000, `memory was short: ${evicted}`);
+});
+
+Deno.test("blocks that each have holders of their own never fill the memory for good", async () => {
+  const { blockTree: tree, instance } = await Hotpath.load({ ...sizes, endpoints: 64, blockTreeBytes: 1 << 18 }, 1);
+  const check = () => checkBlocks(instance.memory.buffer, instance.layout.blockTree.offset);
+  const prng = new Prng(3);
+  const blockTokens = 4;
+  const storeOf = (blocks: number, from: number) => ({
+    tier: KvTier.Gpu,
+    hashes: BigUint64Array.from({ length: blocks }, (_, i) => BigInt(from + i)),
+    tokens: Uint32Array.from({ length: blocks * blockTokens }, (_, i) => from * blockTokens + i),
+    blockTokens,
+    lora: "",
+  });
+  for (let round = 0; round < 3000; round++) {
+    const store = storeOf(1 + prng.below(8), 1 + prng.below(4000));
+    const slot = prng.below(64);
+    if (prng.below(3) === 0) tree.remove(slot, KvTier.Gpu, store.hashes);
+    else for (let i = 0; i < store.hashes.length; i++) tree.store(slot, storeOf(1, Number(store.hashes[i])));
+    if (round % 100 === 0) check();
+  }
+  ok(tree.stats().evicted > 100, "memory was short");
+  ok(tree.stats().pairs > 1000, "and used");
+  const now = storeOf(40, 10_000);
+  for (let slot = 0; slot < 64; slot++) tree.store(slot, now);
+  const { blocks } = tree.match(tree.chain(now));
+  ok(blocks.filter((count) => count === 40).length >= 60, `what is told now is known: ${blocks}`);
+  for (let slot = 0; slot < 64; slot++) tree.clear(slot);
+  while (tree.reap(1000) > 0);
+  check();
+  equal(tree.stats().bytesUsed, 0);
 });

@@ -1,7 +1,7 @@
 // Block tree: which slot holds which blocks on which tier. Bounded; see layout.ts for the memory.
 import { extend, mixWord } from "./chain";
 import {
-  directBit, entryAt, freshAt, headerBytes, holdersOf, inlineBit, kindNode, kindOf, kindRecord, magicNumber, none, oldAt,
+  directBit, entryAt, freshAt, headerBytes, holdersOf, inlineBit, keysAt, kindNode, kindOf, kindRecord, magicNumber, none, oldAt,
   orderMax, recordNode, restAt, Slot, slotAt, slotBytes, slotMask, topUnits, touch, Tree, unitShift,
 } from "./layout";
 import { matchOnce } from "./match";
@@ -9,10 +9,10 @@ import { aliveTiers, dropDirect, gain, gained, noRoom, sureTiers } from "./pairs
 import {
   freeUnheld, livingRecord, nodeOf, recordTiers, refsOf, setRecord, tell, tellAgain, untell, withdraw,
 } from "./records";
-import { makeRoom, nextAge, relieve, sweep } from "./room";
+import { betweenBlocks, makeRoom, nextAge, sweep } from "./room";
 import { claimBlock, settleBlock, trimKept } from "./routed";
 import { memberOf, membersAt, setAt, setCount } from "./sets";
-import { findNode, findRecord } from "./table";
+import { findNode, findRecord, warmNewNodes, warmNodesOfRecords, warmRecords } from "./table";
 
 /**
  * How long a reader puts up with a writer before it answers that nothing matches: looks at a write under way, a few
@@ -59,6 +59,12 @@ function finish(t: Tree): void {
   endWrite(t);
 }
 
+/** Keeps what was loaded ahead from being left out. */
+@inline
+function warm(t: Tree, loaded: u32): void {
+  t.warmWord = loaded;
+}
+
 @inline
 function aligned(at: usize): u32 {
   return <u32>((at + 63) & ~63);
@@ -66,7 +72,7 @@ function aligned(at: usize): u32 {
 
 /**
  * Lays an empty tree into `bytes` at `base` (64-byte aligned), for `slots` slots. Memory that never held a tree must be
- * zeros. A twelfth is for sets of holders, the rest for the table. Returns the table's entries; 0 when the region is too
+ * zeros. A twentieth is for sets of holders, the rest for the table. Returns the table's entries; 0 when the region is too
  * small.
  */
 export function blocksInit(base: usize, bytes: u32, slots: u32, seed: u32): u32 {
@@ -74,7 +80,7 @@ export function blocksInit(base: usize, bytes: u32, slots: u32, seed: u32): u32 
   const topBytes = (<usize>topUnits << unitShift) + topUnits + topUnits * 2;
   if (slots > slotMask + 1 || <usize>bytes < fixed + topBytes + 4096) return 0;
   const room = <usize>bytes - fixed - 320;
-  const tops = max<u32>(1, <u32>(room / 12 / topBytes));
+  const tops = max<u32>(1, <u32>(room / 20 / topBytes));
   const buckets = min<u32>(<u32>((room - <usize>tops * topBytes) / 65), 1 << 25);
   const t = changetype<Tree>(base);
   const used = t.magic == magicNumber;
@@ -83,7 +89,7 @@ export function blocksInit(base: usize, bytes: u32, slots: u32, seed: u32): u32 
   memory.fill(base + 4, 0, fixed - 4);
   t.slots = slots;
   t.buckets = buckets;
-  t.usedMax = (buckets << 2) / 100 * 87 + (((buckets << 2) % 100) * 87) / 100;
+  t.usedMax = <u32>((<u64>buckets * 4 * 85) / 100);
   t.tops = tops;
   t.freeUnits = tops << orderMax;
   t.reserveUnits = t.freeUnits >> 2;
@@ -165,7 +171,7 @@ function storeBlock(t: Tree, s: Slot, slot: u32, tier: u32, hash: u64, key: u64,
   const result = index == none
     ? tell(t, s, slot, hash, nodeOf(t, key, depth), tier)
     : tellAgain(t, s, slot, index, tier);
-  if (result == noRoom) relieve(t);
+  if (result == noRoom) t.evicted++;
   return result == gained;
 }
 
@@ -198,14 +204,27 @@ export function blocksStore(
   }
   let words = extras + ((<usize>n + 1) >> 1 << 3);
   let out = changed;
+  const keys = base + keysAt;
   for (let i: u32 = 0; i < n; i++) {
-    if (extras) {
-      for (let k = load<u32>(extras + (<usize>i << 2)); k; k--, words += 8) state = mixWord(state, load<u64>(words));
+    const at = i & (step - 1);
+    if (!at) {
+      const count = min(step, n - i);
+      warm(t, warmRecords(t, hashes + (<usize>i << 3), count, slot));
+      for (let j: u32 = 0; j < count; j++) {
+        if (extras) {
+          for (let k = load<u32>(extras + (<usize>(i + j) << 2)); k; k--, words += 8) {
+            state = mixWord(state, load<u64>(words));
+          }
+        }
+        state = extend(state, tokens, blockTokens);
+        tokens += <usize>blockTokens << 2;
+        store<u64>(keys + (<usize>j << 3), state);
+      }
+      warm(t, warmNewNodes(t, keys, count));
     }
-    state = extend(state, tokens, blockTokens);
-    tokens += <usize>blockTokens << 2;
-    if (storeBlock(t, s, slot, tier, load<u64>(hashes + (<usize>i << 3)), state, depth + i)) {
-      store<u64>(out, state);
+    const key = load<u64>(keys + (<usize>at << 3));
+    if (storeBlock(t, s, slot, tier, load<u64>(hashes + (<usize>i << 3)), key, depth + i)) {
+      store<u64>(out, key);
       out += 8;
     }
     pause(t, i);
@@ -234,7 +253,7 @@ export function blocksLocate(base: usize, slot: u32, tier: u32, hashes: usize, n
         store<u64>(out, load<u64>(node));
         out += 8;
       } else if (result == noRoom) {
-        relieve(t);
+        t.evicted++;
       }
     }
     pause(t, i);
@@ -254,6 +273,12 @@ export function blocksRemove(base: usize, slot: u32, tier: u32, hashes: usize, n
   let out = changed;
   beginWrite(t);
   for (let i: u32 = 0; i < n; i++) {
+    betweenBlocks(t);
+    if (!(i & (step - 1))) {
+      const count = min(step, n - i);
+      warm(t, warmRecords(t, hashes + (<usize>i << 3), count, slot));
+      warm(t, warmNodesOfRecords(t, hashes + (<usize>i << 3), count, slot));
+    }
     const index = livingRecord(t, s, load<u64>(hashes + (<usize>i << 3)), slot);
     if (index != none) {
       const key = load<u64>(entryAt(t, recordNode(entryAt(t, index))));
@@ -289,7 +314,7 @@ function holdBlock(t: Tree, s: Slot, slot: u32, tier: u32, key: u64, depth: u32)
   const result = gain(t, s, node, slot, tier, directBit);
   if (result == noRoom) {
     freeUnheld(t, node);
-    relieve(t);
+    t.evicted++;
   }
   return result == gained;
 }
@@ -316,6 +341,7 @@ export function blocksRelease(base: usize, slot: u32, tier: u32, hashes: usize, 
   let changed: u32 = 0;
   beginWrite(t);
   for (let i: u32 = 0; i < n; i++) {
+    betweenBlocks(t);
     const node = findNode(t, load<u64>(hashes + (<usize>i << 3)));
     if (node != none && dropDirect(t, s, node, slot, 1 << tier)) changed++;
     pause(t, i);
@@ -429,6 +455,7 @@ export function blocksSettle(base: usize, slot: u32, hashes: usize, n: u32, keep
   keep = keep && s.capacity > 0;
   beginWrite(t);
   for (let i = n; i; i--) {
+    betweenBlocks(t);
     settleBlock(t, s, slot, load<u64>(hashes + (<usize>(i - 1) << 3)), keep);
     pause(t, n - i);
   }

@@ -2,7 +2,7 @@
 //
 //   ┌────────┬──────────────┬─────────┬─────────────┬─────┬──────────┬────────────────────────────────────┐
 //   │ header │ slots        │ heads   │ arena       │ map │ overflow │ table                              │
-//   │ 4.4 KB │ 128 B a slot │ of sets │ holder sets │     │ 1 B      │ 64 B a bucket: 4 entries of 16 B   │
+//   │ 4.6 KB │ 128 B a slot │ of sets │ holder sets │     │ 1 B      │ 64 B a bucket: 4 entries of 16 B   │
 //   └────────┴──────────────┴─────────┴─────────────┴─────┴──────────┴────────────────────────────────────┘
 //
 // One table holds four kinds of entries, each 16 B in two words, so that none of them needs a share of its own:
@@ -35,9 +35,11 @@
 // One writer. It makes `seq` odd while it works; a reader whose `seq` moved starts over. Readers check every index they
 // load and bound every loop, so that data torn by the writer costs them a retry and nothing else.
 
-export const headerBytes: usize = 4416;
-/** Where the writer builds a set: 1,025 members. */
-export const buildAt: usize = 256;
+export const headerBytes: usize = 4672;
+/** Where the writer has the chained hashes of the blocks at hand: 32. */
+export const keysAt: usize = 256;
+/** Where it builds a set: 1,025 members. */
+export const buildAt: usize = 512;
 export const slotBytes: usize = 128;
 export const magicNumber: u32 = 0x626c6b31;
 /** No entry, no unit. */
@@ -91,6 +93,8 @@ export class Tree {
   freeUnits: u32;
   /** Units that only removals may take. */
   reserveUnits: u32;
+  /** The arena ran short: sets of few blocks are to be given up at the next moment between two blocks. */
+  arenaShort: u32;
   sets: u32;
   /** Next bucket to sweep, and how many until all have been. */
   sweepAt: u32;
@@ -111,8 +115,17 @@ export class Tree {
   pairs: u64;
   evicted: u64;
   trimmed: u64;
-  /** Heads of the free lists by order, 9 × u32, follow. */
+  /** Heads of the free lists by order, 9 × u32. */
   free0: u32;
+  free1: u32;
+  free2: u32;
+  free3: u32;
+  free4: u32;
+  free5: u32;
+  free6: u32;
+  free7: u32;
+  free8: u32;
+  warmWord: u32;
 }
 
 @unmanaged

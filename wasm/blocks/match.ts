@@ -2,11 +2,13 @@
 import { entryAt, holdersOf, inlineBit, none, Slot, slotAt, slotMask, topUnits, Tree } from "./layout";
 import { aliveTiers, isRouted } from "./pairs";
 import { membersAt, setAt, setCount } from "./sets";
-import { findNode } from "./table";
+import { findNode, warmNodes } from "./table";
 
 /** What a slot has of a block: its fastest tier, or routed evidence alone, or nothing. */
 const routedOnly: u32 = 4;
 const nothing: u32 = 5;
+/** Blocks looked up at a time: enough to wait for memory once, few enough to waste little beyond the end of a match. */
+const ahead: u32 = 32;
 
 @inline
 function classOf(s: Slot, member: u32): u32 {
@@ -77,6 +79,7 @@ export function matchOnce(t: Tree, hashes: usize, n: u32, out: usize, slots: u32
   let since: u32 = 0;
   let i: u32 = 0;
   for (; i < n; i++) {
+    if (!(i & (ahead - 1))) store<u32>(single, warmNodes(t, hashes + (<usize>i << 3), min(ahead, n - i)));
     const node = findNode(t, load<u64>(hashes + (<usize>i << 3)));
     if (node == none) break;
     const ref = holdersOf(entryAt(t, node));

@@ -1,9 +1,9 @@
 // Room: sweeping up the dead, and giving up the least useful when the table is full.
 import {
-  ageShift, buildAt, directBit, entryAt, extraBit, freshShift, holdersOf, inlineBit, kindNode, kindOf, kindRecord, none,
+  ageShift, buildAt, directBit, entryAt, extraBit, freshShift, holdersOf, inlineBit, kindNode, kindOf, kindRecord, kindSide, none, orderMax,
   recordNode, setHolders, sideAge, sideExtra, sideKept, sideNode, sideSlot, Slot, slotAt, slotMask, tiersShift, Tree,
 } from "./layout";
-import { account, ageOf, aliveTiers, changePair, dropDirect, endRouted, stripped } from "./pairs";
+import { account, ageOf, aliveTiers, changePair, dropDirect, endRouted, stripped, unkeep } from "./pairs";
 import { recordTiers, removeRecord, renumberRecord, withdraw } from "./records";
 import { dropHolders, memberOf, membersAt, setAt, setBlocks, setCount, shrinkSet } from "./sets";
 import { removeEntry } from "./table";
@@ -252,22 +252,82 @@ function evictOne(t: Tree): void {
   if (victim != none) giveUp(t, victim);
 }
 
+/** Gives up the sets that at most `limit` blocks have; the blocks' nodes stay, held by nobody. */
+function dropSmallSets(t: Tree, limit: u32): void {
+  for (let index: u32 = 0, end = t.buckets << 2; index < end; index++) {
+    const entry = entryAt(t, index);
+    if (kindOf(entry) != kindNode) continue;
+    const ref = holdersOf(entry);
+    if (!ref || ref & inlineBit) continue;
+    const set = setAt(t, ref);
+    if (setBlocks(set) > limit) continue;
+    for (let i: u32 = 0, count = setCount(set); i < count; i++) {
+      const member = load<u32>(membersAt(set) + (<usize>i << 2));
+      account(t, slotAt(t, member & slotMask), member, -1);
+    }
+    dropHolders(t, ref);
+    setHolders(entry, 0);
+  }
+}
+
+@inline
+function isUnheld(t: Tree, node: u32): bool {
+  return !holdersOf(entryAt(t, node));
+}
+
+/** Frees the entries of nodes that nobody holds, then these. */
+function dropUnheld(t: Tree): void {
+  const end = t.buckets << 2;
+  for (let index: u32 = 0; index < end; index++) {
+    const entry = entryAt(t, index);
+    const kind = kindOf(entry);
+    if (kind == kindRecord) {
+      const s = slotAt(t, load<u32>(entry, 12) & slotMask);
+      if (isUnheld(t, recordNode(entry))) removeRecord(t, s, index);
+    } else if (kind == kindSide && isUnheld(t, sideNode(entry))) {
+      const s = slotAt(t, sideSlot(entry));
+      if (!(load<u32>(entry, 8) & sideExtra)) {
+        if (sideAge(entry) == (s.routedAge & 7)) unkeep(t, s, index);
+        else s.dead--;
+      }
+      removeEntry(t, index);
+    }
+  }
+  for (let index: u32 = 0; index < end; index++) {
+    if (kindOf(entryAt(t, index)) == kindNode && isUnheld(t, index)) removeEntry(t, index);
+  }
+}
+
+/**
+ * Gives up blocks whose holders hardly any other block has, until half of the arena is free. Goes through the whole
+ * table: a record names its node, not the other way round.
+ */
+function relieveArena(t: Tree): void {
+  const before = t.pairs;
+  for (let limit: u32 = 1; limit < 1 << 30 && t.freeUnits < (t.tops << orderMax) >> 1; limit <<= 2) {
+    dropSmallSets(t, limit);
+  }
+  dropUnheld(t);
+  t.evicted += before - t.pairs;
+  t.arenaShort = 0;
+}
+
+/** To be called between two blocks, when no index is at hand. */
+@inline
+export function betweenBlocks(t: Tree): void {
+  if (t.arenaShort) relieveArena(t);
+}
+
 /** Tries before a new pair is given up instead. */
 const evictTries: u32 = 64;
 
-/** Makes room for `entries`, and for a new set of holders. False when nothing can be given up. */
+/** Makes room for `entries`; as `betweenBlocks`. False when nothing can be given up. */
 export function makeRoom(t: Tree, entries: u32): bool {
+  betweenBlocks(t);
   for (let tries: u32 = 0; t.used + entries > t.usedMax; tries++) {
     if (tries == evictTries) return false;
     if (t.sweepLeft) sweep(t, 64, none);
     else evictOne(t);
   }
   return true;
-}
-
-/** The arena was too full for a new set: gives up something, so that the next one may fit. */
-export function relieve(t: Tree): void {
-  t.evicted++;
-  if (t.sweepLeft) sweep(t, 64, none);
-  else for (let i = 0; i < 4; i++) evictOne(t);
 }

@@ -4,7 +4,7 @@ import {
 } from "./layout";
 import { changePair, endRouted, isRouted, keepNewest, stripped, sureTiers, unkeep } from "./pairs";
 import { freeUnheld, nodeOf } from "./records";
-import { makeRoom, relieve } from "./room";
+import { betweenBlocks, makeRoom } from "./room";
 import { memberOf } from "./sets";
 import { addSide, findNode, findSide, removeEntry } from "./table";
 
@@ -42,7 +42,7 @@ export function claimBlock(t: Tree, s: Slot, slot: u32, key: u64, depth: u32): v
   const rest = old ? stripped(t, s, node, slot, old) : 0;
   if (!changePair(t, s, node, slot, old, (rest ? rest & ~bits : slot) | bits)) {
     freeUnheld(t, node);
-    relieve(t);
+    t.evicted++;
     return;
   }
   index = addSide(t, node, slot, 0);
@@ -70,7 +70,10 @@ export function settleBlock(t: Tree, s: Slot, slot: u32, key: u64, keep: bool): 
 /** Gives up the slot's least recent kept blocks beyond `limit`; those with claims stay as claimed. Returns how many. */
 export function trimKept(t: Tree, s: Slot, limit: u32): u32 {
   let done: u32 = 0;
-  for (; s.kept > limit; done++) {
+  while (s.kept > limit) {
+    betweenBlocks(t);
+    if (!s.last) break;
+    done++;
     const index = s.last - 1;
     if (claimsOf(entryAt(t, index))) unkeep(t, s, index);
     else endRouted(t, s, index);

@@ -208,8 +208,8 @@ function build(t: Tree, ref: u32, slot: u32, member: u32): u32 {
 /** A set of what is in the build area, for one block more; 0 when the arena is full. */
 function setOfBuilt(t: Tree, count: u32, hash: u32, reserve: u32): u32 {
   const order = orderOf(count);
-  if (t.freeUnits < (1 << order) + reserve) return 0;
-  const unit = takePiece(t, order);
+  const unit = t.freeUnits < (1 << order) + reserve ? none : takePiece(t, order);
+  if (unit == none || t.freeUnits < t.reserveUnits >> 1) t.arenaShort = 1;
   if (unit == none) return 0;
   const id = unit + 1;
   const set = setAt(t, id);

@@ -35,12 +35,51 @@ export function pairKey(node: u32, slot: u32): u64 {
 
 @inline
 function after(t: Tree, bucket: u32): u32 {
-  return bucket + 1 == t.buckets ? 0 : bucket + 1;
+  return select<u32>(0, bucket + 1, bucket + 1 == t.buckets);
 }
 
 @inline
 function isFull(t: Tree, bucket: u32): bool {
   return load<u8>(<usize>t.overflowAt + bucket) != 0;
+}
+
+/** Loads the home buckets of nodes all at once, so that the searches to come find them near. Safe for readers. */
+export function warmNodes(t: Tree, keys: usize, n: u32): u32 {
+  let sum: u32 = 0;
+  for (const end = keys + (<usize>n << 3); keys < end; keys += 8) {
+    sum += load<u32>(entryAt(t, nodeHome(t, load<u64>(keys)) << 2));
+  }
+  return sum;
+}
+
+/** As `warmNodes`, with the overflow counts that a search in vain looks at. */
+export function warmNewNodes(t: Tree, keys: usize, n: u32): u32 {
+  let sum: u32 = 0;
+  for (const end = keys + (<usize>n << 3); keys < end; keys += 8) {
+    const bucket = nodeHome(t, load<u64>(keys));
+    sum += load<u32>(entryAt(t, bucket << 2)) + <u32>load<u8>(<usize>t.overflowAt + bucket);
+  }
+  return sum;
+}
+
+/** As `warmNewNodes`, for a slot's records. */
+export function warmRecords(t: Tree, hashes: usize, n: u32, slot: u32): u32 {
+  let sum: u32 = 0;
+  for (const end = hashes + (<usize>n << 3); hashes < end; hashes += 8) {
+    const bucket = recordHome(t, load<u64>(hashes), slot);
+    sum += load<u32>(entryAt(t, bucket << 2)) + <u32>load<u8>(<usize>t.overflowAt + bucket);
+  }
+  return sum;
+}
+
+/** Loads the nodes of a slot's records, whose buckets are near. */
+export function warmNodesOfRecords(t: Tree, hashes: usize, n: u32, slot: u32): u32 {
+  let sum: u32 = 0;
+  for (const end = hashes + (<usize>n << 3); hashes < end; hashes += 8) {
+    const index = findRecord(t, load<u64>(hashes), slot);
+    if (index != none) sum += load<u32>(entryAt(t, recordNode(entryAt(t, index))));
+  }
+  return sum;
 }
 
 @inline
