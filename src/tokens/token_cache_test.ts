@@ -81,15 +81,24 @@ Deno.test("matchAt() finds the longest token that begins there", () => {
   equal(matcher.firsts.reduce((sum, flag) => sum + flag, 0), 1);
 });
 
-Deno.test("the inline bound grows while prompts are cheap, falls at once with a dear one, and has a ceiling", () => {
+Deno.test("the inline bound grows while prompts are cheap, halves with a dear one, and has a ceiling", () => {
   const budget = new InlineBudget();
   const first = budget.bytesMax;
-  for (let i = 0; i < 100; i++) budget.spent(2000, 0.02);
+  for (let i = 0; i < 20; i++) budget.spent(2000, 0.4);
   const cheap = budget.bytesMax;
-  ok(first < cheap);
-  budget.spent(2000, 4);
-  ok(budget.bytesMax < first * 2);
-  equal(budget.longestMs, 4);
+  ok(first < cheap && cheap < 20_000, `${first} ${cheap}`);
+  budget.spent(2000, 40);
+  equal(budget.bytesMax, Math.floor(cheap / 2));
+  equal(budget.longestMs, 40);
   for (let i = 0; i < 1000; i++) budget.spent(2000, 0.0001);
   equal(budget.bytesMax, 64 * 1024);
+});
+
+Deno.test("the inline bound recovers from one dear prompt though all that follow are too long for it", () => {
+  const budget = new InlineBudget();
+  for (let i = 0; i < 10; i++) budget.spent(100, 50);
+  const low = budget.bytesMax;
+  ok(low < 200, `${low}`);
+  for (let i = 0; i < 1000; i++) budget.passed();
+  ok(budget.bytesMax >= 4096 && budget.bytesMax < 4300, `${budget.bytesMax}`);
 });

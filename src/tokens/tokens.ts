@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { TokensConfig } from "../config/mod.ts";
 import type { Clock } from "../core/mod.ts";
 import type { Fetcher } from "./engine_client.ts";
@@ -14,6 +15,10 @@ const queueMax = 64;
 
 /** Models that are kept apart; names come from clients, so that there must be a bound. */
 const modelsMax = 256;
+
+/** What is tokenized before the first request, how often. */
+const warmUpText = "Größe 12: f(x) = x² + 3;\n\n  // 中文 🦊 isn't ASCII\n".repeat(4);
+const warmUpRuns = 8;
 
 export interface TokensDeps {
   readonly clock: Clock;
@@ -129,7 +134,26 @@ export class Tokens {
     const data = this.#workers ? await this.#workers.load(origin) : loadTokenizer(origin);
     this.#workers?.adopt(model, data, settings);
     // The general library copies a vocabulary into every isolate and takes long to build: it stays in the workers.
-    if (data.byteLevel || !this.#workers) this.#runner.adopt(model, data, settings);
+    if (data.byteLevel || !this.#workers) {
+      this.#runner.adopt(model, data, settings);
+      await this.#compile(model);
+    }
     return data;
+  }
+
+  /** Runs a short prompt a few times, a turn of the event loop each, so that requests meet compiled code. */
+  async #compile(model: string): Promise<void> {
+    const messages = [{ role: "system", content: "Be brief." }, { role: "user", content: warmUpText }];
+    const body = new TextEncoder().encode(JSON.stringify({ messages }));
+    for (let i = 0; i < warmUpRuns; i++) {
+      await setImmediate();
+      this.#runner.run({ kind: "prompt", model, api: "chat", body });
+      this.#runner.run({
+        kind: "prompt",
+        model,
+        api: "completions",
+        body: new TextEncoder().encode(`{"prompt":"${i}"}`),
+      });
+    }
   }
 }

@@ -196,7 +196,7 @@ class Seat {
   }
 
   #start(): Worker {
-    const worker = this.#options.start?.() ?? new Worker(import.meta.resolve("./worker.ts"), { type: "module" });
+    const worker = this.#options.start?.() ?? new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       this.#deathsInRow = 0;
       if (data.kind === "done") this.cacheBytes = data.cacheBytes;
