@@ -60,7 +60,7 @@ export class Replays {
   #fruitless = 0;
   /** The publisher no longer has its first batch. */
   #beginningGone = false;
-  /** A replay began one after the first number and ended here: see `#isBeginning`. */
+  /** A replay began one after the first number and ended here: see `#provesBeginning`. */
   #lateBeginning: { readonly seq: number; readonly endSeq: number } | undefined;
   #count = 0;
 
@@ -93,6 +93,11 @@ export class Replays {
   /** Number of the publisher's first batch. */
   get firstSeq(): number {
     return this.#firstSeq;
+  }
+
+  /** Whether a batch of this number is the publisher's first. */
+  isBeginning(seq: number): boolean {
+    return seq === 0 || seq === this.#firstSeq;
   }
 
   /** Fetches what follows the last batch applied. */
@@ -186,7 +191,7 @@ export class Replays {
   /** The first batch that the publisher has. */
   #history(run: Run, batch: KvBatch): boolean {
     const { progress, owner } = this.#parts;
-    const beginning = this.#isBeginning(batch.seq);
+    const beginning = this.#provesBeginning(batch.seq) || this.isBeginning(batch.seq);
     if (!beginning) this.#noteBeginning(batch.seq);
     if (run.heal) {
       if (!beginning) return false;
@@ -257,10 +262,11 @@ export class Replays {
    * Some publishers count from 1. That 1 was the first is proven when a second replay begins there as well though more
    * was published meanwhile: a buffer that had dropped a batch before would have dropped this one.
    */
-  #isBeginning(seq: number): boolean {
+  #provesBeginning(seq: number): boolean {
     const late = this.#lateBeginning;
-    if (late?.seq === seq && this.#parts.progress.seq > late.endSeq) this.#firstSeq = seq;
-    return seq === 0 || seq === this.#firstSeq;
+    const proven = late?.seq === seq && this.#parts.progress.seq > late.endSeq;
+    if (proven) this.#firstSeq = seq;
+    return proven;
   }
 
   #noteBeginning(seq: number): void {
