@@ -3,18 +3,18 @@
  *
  *     deno task bench idle [--endpoints 100] [--seconds 10] [--rounds 3] [--changes 400] [--json]
  *
- * Load only: discovery, health checks and requests are not part of it. Processes, all on one machine over loopback:
- * one with `--endpoints` agents that have no engine and say what idle agents say (a heartbeat every 5 s); one with as many
- * metrics pages (simulated); one at a time, the router's side that reads them, as the router has it: an `EndpointFeed` over an
- * `AgentSource` each, or the load scraper with its defaults (an idle endpoint every 2 s). CPU is user + system time of all
- * threads of that one process from `/proc/PID/stat`, `--seconds` a round, the two taking turns.
+ * Processes, all on one machine over loopback: one with `--endpoints` agents that have no engine and say what idle agents
+ * say (every 5 s that their load still holds); one with as many idle engines (simulated: health, models, metrics pages); one
+ * at a time, the router: `serve`, all defaults, the same endpoints with `feed: {kind: agent}` or without a feed. Both check
+ * health every 5 s; without a feed an idle endpoint is scraped every 2 s, with one every 8 s. CPU is user + system time of all
+ * threads of the router's process from `/proc/PID/stat`, `--seconds` a round, the two taking turns.
  *
  * Freshness: this process is engine and router. It changes the number of running requests on a metrics page (simulated) at
  * random moments 25 to 75 ms apart; `warmpath agent`, a process of its own, reads that page and pushes; the clock stops in
  * the router's feed.
  *
  * Figures:
- *   cores_100_endpoints_feed, cores_100_endpoints_scrape   CPU of the reading process, in cores
+ *   cores_100_endpoints_feed, cores_100_endpoints_scrape   CPU of the idle router, in cores
  *   freshness_ms_p50, freshness_ms_p99   from a change of the page to the router's knowing it, while requests run
  *   freshness_idle_ms_p50                the same for the first request after 1.2 s without any, where no event of the
  *                                        engine's cache tells the agent sooner
@@ -38,7 +38,7 @@ interface Setting {
   readonly changes: number;
   /** Changes in a round that end a pause. */
   readonly firsts: number;
-  /** Until a reader that has heard from all has settled. */
+  /** Until a router that has heard from all has settled. */
   readonly settleMs: number;
 }
 
@@ -60,7 +60,7 @@ export const idle: Bench = {
         rounds: positiveInteger(flags, "rounds"),
         changes: positiveInteger(flags, "changes"),
         firsts: 5,
-        settleMs: 4000,
+        settleMs: 12_000,
       };
     const children: Child[] = [];
     try {
@@ -79,34 +79,60 @@ async function measureAll(
 ): Promise<Record<string, number>> {
   const { endpoints, rounds } = setting;
   const figures = new Figures();
-  const start = async (file: string): Promise<string> => {
+  const start = async (file: string): Promise<number[]> => {
     const { child, said } = await Child.start([file, String(endpoints)], portsIn);
     children.push(child);
-    return said.join(",");
+    return said;
   };
-  const agents = await start("bench/idle/agents.ts"), pages = await start("bench/idle/pages.ts");
+  const agents = await start("bench/idle/agents.ts"), engines = await start("bench/idle/engines.ts");
+  const config = (feed: (i: number) => string) =>
+    ["endpoints:", ...engines.map((port, i) => `  - {url: "http://127.0.0.1:${port}"${feed(i)}}`)].join("\n") + "\n";
+  const configs: [kind: string, config: string][] = [
+    ["feed", config((i) => `, feed: {kind: agent, port: ${agents[i]}}`)],
+    ["scrape", config(() => "")],
+  ];
   for (let round = 0; round < rounds; round++) {
-    const kinds: [mode: string, ports: string][] = [["feed", agents], ["scrape", pages]];
-    for (const [mode, ports] of round % 2 === 0 ? kinds : kinds.toReversed()) {
-      progress.update(`CPU by ${mode}`, round, rounds);
-      figures.add(`cores_100_endpoints_${mode}`, await measureCores(mode, ports, setting));
+    for (const [kind, text] of round % 2 === 0 ? configs : configs.toReversed()) {
+      progress.update(`CPU by ${kind}`, round, rounds);
+      figures.add(`cores_100_endpoints_${kind}`, await measureCores(text, setting));
     }
   }
   await measureFreshness(setting, figures, progress, children);
   return figures.toRecord();
 }
 
-async function measureCores(mode: string, ports: string, { seconds, settleMs }: Setting): Promise<number> {
-  const ready = (line: string) => line.startsWith('{"ready"') ? true : undefined;
-  const { child } = await Child.start(["bench/idle/reader.ts", mode, ports], ready);
+/** CPU of a router that has nothing to do, once it has heard from all its endpoints. */
+async function measureCores(config: string, { endpoints, seconds, settleMs }: Setting): Promise<number> {
+  const file = await Deno.makeTempFile({ prefix: "warmpath-bench-", suffix: ".yaml" });
   try {
-    await pause(settleMs);
-    const watch = startCpuWatch(child.pid);
-    await pause(seconds * 1000);
-    const { cpuS, wallS } = watch();
-    return cpuS / wallS;
+    await Deno.writeTextFile(file, config);
+    const args = ["src/main.ts", "serve", "--config", file, "--port", "0", "--admin-port", "0"];
+    const { child, said: admin } = await Child.start(args, adminUrlIn);
+    try {
+      await untilKnown(admin, endpoints, config.includes("feed"));
+      await pause(settleMs);
+      const watch = startCpuWatch(child.pid);
+      await pause(seconds * 1000);
+      const { cpuS, wallS } = watch();
+      return cpuS / wallS;
+    } finally {
+      await child.stop();
+    }
   } finally {
-    await child.stop();
+    await Deno.remove(file);
+  }
+}
+
+/** Every endpoint is ready, and connected to its agent where it has one. */
+async function untilKnown(admin: string, endpoints: number, feeds: boolean): Promise<void> {
+  const endMs = performance.now() + 30_000;
+  for (;;) {
+    const answer = await fetch(`${admin}/debug/endpoints`);
+    const list: { state: string; held?: { feed?: { connected: boolean } } }[] = await answer.json();
+    const known = list.filter(({ state, held }) => state === "ready" && (!feeds || held?.feed?.connected));
+    if (known.length === endpoints) return;
+    if (performance.now() > endMs) throw new Error(`${known.length} of ${endpoints} endpoints are known after 30 s`);
+    await pause(100);
   }
 }
 
@@ -221,6 +247,10 @@ async function subscribe(port: number, engine: Engine): Promise<{ stop(): Promis
 
 function portsIn(line: string): number[] | undefined {
   return line.startsWith('{"ports"') ? JSON.parse(line).ports : undefined;
+}
+
+function adminUrlIn(line: string): string | undefined {
+  return line.includes('"Serving"') ? JSON.parse(line).admin : undefined;
 }
 
 function agentPortIn(line: string): number | undefined {
