@@ -80,9 +80,9 @@ export class ModelEngine {
     return this.#published;
   }
 
-  /** Whether the ring still has every batch. */
+  /** Whether the ring has every batch, and will after the next one. */
   get ringIsWhole(): boolean {
-    return this.#published <= this.options.ringLength;
+    return this.#published < this.options.ringLength;
   }
 
   truth(): Truth {
