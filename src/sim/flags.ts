@@ -98,7 +98,10 @@ function parseEventsConfig(text: string): Partial<KvFeedOptions> {
     throw new ConfigError("--kv-events-config", "", "must be an object");
   }
   const fields = new Map<string, unknown>(Object.entries(config));
-  if (fields.get("enable_kv_cache_events") === false || ["null", null].includes(fields.get("publisher") as string)) {
+  if (
+    fields.get("enable_kv_cache_events") === false || fields.get("publisher") === "null" ||
+    fields.get("publisher") === null
+  ) {
     return { endpoint: "", replayEndpoint: "" };
   }
   const texts = { endpoint: "endpoint", replay_endpoint: "replayEndpoint", topic: "topic" };

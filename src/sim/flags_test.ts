@@ -52,3 +52,37 @@ Deno.test("simFlags have distinct names and a fallback that is a working value w
     if (flag.endsWith("<n>")) resolveSimOptions(parse(fallback, {}));
   }
 });
+
+Deno.test("simFlags gather the cache's options and its events', in vLLM's form too", () => {
+  const config = { publisher: "zmq", endpoint: "tcp://*:6000", topic: "kv@", buffer_steps: 50, hwm: 5 };
+  const options = read(
+    ["--kv-events-config", JSON.stringify(config)],
+    ["--kv-events-replay-endpoint", "tcp://*:6001"],
+    ["--kv-events-dialect", "sglang-c"],
+    ["--kv-events-first-seq", "1"],
+    ["--cpu-cache-blocks", "64"],
+    ["--offload-events", "location"],
+    ["--hash-seed", "0"],
+    ["--grpc-port", "0"],
+  );
+  deepStrictEqual(options, {
+    kvEvents: {
+      endpoint: "tcp://*:6000",
+      topic: "kv@",
+      bufferSteps: 50,
+      replayEndpoint: "tcp://*:6001",
+      dialect: "sglang-c",
+      firstSeq: 1,
+    },
+    kvCache: { cpuBlocks: 64, offloadEvents: "location", hashSeed: "0" },
+    grpcPort: 0,
+  });
+  const { kvCache, kvEvents } = resolveSimOptions(options);
+  deepStrictEqual([kvCache.blockHash, kvCache.offloadPolicy, kvEvents.replayForm], ["sglang", "store", "new"]);
+  equal(read(["--kv-events-config", "{}"]).kvEvents?.endpoint, "tcp://*:5557");
+  equal(read(["--kv-events-config", '{"enable_kv_cache_events":false}']).kvEvents?.endpoint, "");
+  equal(read(["--kv-events-config", '{"publisher":"null"}']).kvEvents?.endpoint, "");
+  throws(() => read(["--kv-events-config", '{"topic":5}']), /topic: must be a text/);
+  throws(() => read(["--kv-events-config", "5"]), /must be an object/);
+  throws(() => read(["--kv-events-dialect", "v9"]), /must be one of vllm-v1, /);
+});

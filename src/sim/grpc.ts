@@ -1,7 +1,8 @@
-import { createServer, type Http2Session } from "node:http2";
-import type { ConnectRouter } from "@connectrpc/connect";
+import { createServer, type Http2ServerRequest, type Http2ServerResponse, type Http2Session } from "node:http2";
+import { type ConnectRouter, createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../proto/mod.ts";
+import { headersNow } from "./grpc_common.ts";
 import { sglangService } from "./grpc_sglang.ts";
 import { vllmService } from "./grpc_vllm.ts";
 import type { ModelServer } from "./model_server.ts";
@@ -14,6 +15,15 @@ export interface GrpcServer {
   close(): Promise<void>;
 }
 
+/**
+ * Sends the headers of an answer whose first message may be long in coming: engines do, and the adapter, which waits for
+ * the message, is kept from sending them again.
+ */
+function sendHeaders(request: Http2ServerRequest, response: Http2ServerResponse): void {
+  response.writeHead(200, { "content-type": request.headers["content-type"] });
+  response.writeHead = () => response;
+}
+
 /** Serves the engine's gRPC API, vLLM's or SGLang's by the server's dialect. Rejects when the port is taken. */
 export async function startGrpcServer(models: ModelServer, hostname: string, port: number): Promise<GrpcServer> {
   const shutdown = new AbortController();
@@ -22,13 +32,18 @@ export async function startGrpcServer(models: ModelServer, hostname: string, por
     if (models.options.dialect === "sglang") sglangService(router, models);
     else vllmService(router, models);
   };
+  const responses = new WeakMap<object, () => void>();
   const adapter = connectNodeAdapter({
     routes,
+    contextValues: (request) => createContextValues().set(headersNow, responses.get(request) ?? (() => {})),
     connect: false,
     grpcWeb: false,
     shutdownSignal: shutdown.signal,
   });
-  const server = createServer(adapter);
+  const server = createServer((request, response) => {
+    responses.set(request, () => sendHeaders(request, response));
+    adapter(request, response);
+  });
   const sessions = new Set<Http2Session>();
   server.on("session", (session) => {
     sessions.add(session);

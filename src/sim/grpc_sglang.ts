@@ -50,7 +50,7 @@ export function sglangService(router: ConnectRouter, models: ModelServer): void 
       const success = models.resetCache();
       return { success, message: success ? "Cache flushed" : "The engine is busy" };
     },
-    subscribeKvEvents: (_, { signal }) => bridgeEvents(models.feeds[0], signal),
+    subscribeKvEvents: (_, context) => bridgeEvents(models.feeds[0], context),
   });
 }
 

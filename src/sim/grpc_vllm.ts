@@ -30,6 +30,6 @@ export function vllmService(router: ConnectRouter, models: ModelServer): void {
         loads: [{ dpRank: 0, ...load, tokenUsage: kvUsage }],
       };
     },
-    subscribeKvEvents: (_, { signal }) => bridgeEvents(models.feeds[0], signal),
+    subscribeKvEvents: (_, context) => bridgeEvents(models.feeds[0], context),
   });
 }

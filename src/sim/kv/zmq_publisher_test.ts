@@ -151,7 +151,9 @@ Deno.test("ZmqPublisher sends each subscriber the topics it asked for, until it 
     ok(seqOf(second[1]) > seqOf(first[1]));
     const [, hostname, port] = publisher.endpoint.match(/\/\/(.+):(\d+)/)!;
     const stranger = await Deno.connect({ hostname, port: Number(port) });
-    await stranger.write(text.encode("GET / HTTP/1.1\r\nhost: somebody\r\naccept: anything at all, as long as it is long enough\r\n\r\n"));
+    await stranger.write(
+      text.encode("GET / HTTP/1.1\r\nhost: somebody\r\naccept: anything at all, as long as it is long enough\r\n\r\n"),
+    );
     const chunk = new Uint8Array(1024);
     await rejects(async () => {
       while (await stranger.read(chunk) !== null);
