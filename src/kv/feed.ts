@@ -16,6 +16,10 @@ import { type FeedCheckpoint, feedDefaults, type FeedOptions, type FeedParts, ty
 import type { FeedPosition, LoadSample } from "./feeds/types.ts";
 import { Mirror } from "./mirror.ts";
 
+/** A resync for distrust helped when the next comes so many pauses later; the longest pause, in shortest ones. */
+const distrustHelpedPauses = 4;
+const distrustPausesMax = 64;
+
 export class EndpointFeed implements LinkOwner {
   readonly #parts: FeedParts;
   readonly #options: FeedOptions;
@@ -36,6 +40,7 @@ export class EndpointFeed implements LinkOwner {
   #strays = 0;
   #distrusts = 0;
   #distrustedAtMs = -Infinity;
+  #distrustPauseMs: number;
   #lagMs = NaN;
   #stopped = false;
 
@@ -43,6 +48,7 @@ export class EndpointFeed implements LinkOwner {
     this.#parts = parts;
     this.#options = { ...feedDefaults, ...options };
     this.#clock = parts.clock;
+    this.#distrustPauseMs = this.#options.distrustMs;
     const { slot, source, tree, clock, rng, clear, onBlockTokens, resume } = parts;
     this.#mirror = new Mirror({ slot, tree, clear, onBlockTokens }, this.#options.orphans, resume?.mirror);
     this.#progress = new Progress(this.#mirror, clock, this.#options.doubtTtlMs, () => {
@@ -135,10 +141,12 @@ export class EndpointFeed implements LinkOwner {
    * be done. False when nothing was done, as the feed is not LIVE or this was asked a short time ago.
    */
   distrust(reason: string): boolean {
-    const nowMs = this.#clock.now();
-    if (this.#stopped || this.state !== FeedState.Live) return false;
-    if (nowMs - this.#distrustedAtMs < this.#options.distrustMs) return false;
+    const nowMs = this.#clock.now(), agoMs = nowMs - this.#distrustedAtMs, { distrustMs } = this.#options;
+    if (this.#stopped || this.state !== FeedState.Live || agoMs < this.#distrustPauseMs) return false;
     this.#distrustedAtMs = nowMs;
+    // What does not help is done ever more rarely: a history is long, and the reason may lie elsewhere.
+    const helped = agoMs > distrustHelpedPauses * this.#distrustPauseMs;
+    this.#distrustPauseMs = helped ? distrustMs : Math.min(2 * this.#distrustPauseMs, distrustPausesMax * distrustMs);
     this.#distrusts++;
     this.#progress.lose(reason);
     if (this.#progress.epoch !== "") this.#askSnapshot(reason);

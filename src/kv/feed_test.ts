@@ -429,6 +429,22 @@ Deno.test("distrust() has the history told anew where it can, and not again soon
   await world.feed.stop();
 });
 
+Deno.test("distrust() that does not help brings a resync ever more rarely", async () => {
+  const world = new FeedWorld(replaying([batch(0)]));
+  await world.connect();
+  const atS: number[] = [];
+  for (let second = 0; second < 500; second++) {
+    if (world.feed.distrust("figures differ")) atS.push(second);
+    await world.pass(1000);
+  }
+  deepStrictEqual(atS, [0, 30, 90, 210, 450]);
+  await world.pass(3_600_000);
+  equal(world.feed.distrust("figures differ"), true);
+  await world.pass(30_000);
+  equal(world.feed.distrust("figures differ"), true, "the last one had helped");
+  await world.feed.stop();
+});
+
 Deno.test("distrust() of an agent's feed asks it for a snapshot", async () => {
   const world = new FeedWorld(new ScriptedSource({ kind: "agent" }));
   await world.connect("life");

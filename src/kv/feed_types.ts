@@ -21,7 +21,7 @@ export interface FeedOptions {
   readonly replayRetryMs: number;
   /** How often a feed that missed something asks for the whole history. @default {30_000} */
   readonly healMs: number;
-  /** Least time between two resyncs for distrust. @default {30_000} */
+  /** Least time between two resyncs for distrust; doubled, up to 64 times this, while they do not help. @default {30_000} */
   readonly distrustMs: number;
   /** How long doubtful blocks are kept while nothing confirms them, at least. @default {600_000} */
   readonly doubtTtlMs: number;
