@@ -1,12 +1,14 @@
 /** `warmpath agent` as a program: its flags, its port, its signals. */
-import { deepStrictEqual, equal, match } from "node:assert/strict";
+import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { AgentSource, type FeedSink, hashSeedOf, type LoadSample, seedCheck } from "../../src/kv/mod.ts";
+import { FeedState, Prng, systemClock } from "../../src/core/mod.ts";
+import { startSimServer } from "../../src/sim/mod.ts";
+import { AgentSource, EndpointFeed, type FeedSink, hashSeedOf, type LoadSample, seedCheck } from "../../src/kv/mod.ts";
 import { openBlockTree } from "../../src/agent/mod.ts";
-import { fact, until } from "./harness.ts";
+import { fact, model, post, until } from "./harness.ts";
 import { endInOrder, type Program, runProgram, withFolder, withProgram } from "./program.ts";
 
 const pem = (name: string) => fileURLToPath(new URL(`../golden/tls/${name}`, import.meta.url));
@@ -73,6 +75,51 @@ fact("agent tells routers of its seed the load on its engine's metrics page, and
   }
 });
 
+fact("a router knows by an agent what a simulated engine caches, and is LIVE while it does", async () => {
+  const local = "tcp://127.0.0.1:0";
+  const sim = startSimServer({ port: 0, speed: 20, kvEvents: { endpoint: local, replayEndpoint: local } });
+  const { kvEvents, kvReplay } = await sim.feeds;
+  const portOf = (endpoint: string) => endpoint.split(":").at(-1)!;
+  const ask = (content: string) =>
+    post(`${sim.url}/v1/chat/completions`, { model, max_tokens: 4, messages: [{ role: "user", content }] })
+      .then((answer) => answer.json());
+  const tree = await openBlockTree(1, 4 << 20, "");
+  const cached = () => sim.models.ranks[0].trueCache().length;
+  const flags = ["--engine-port", portOf(kvEvents[0]), "--replay-port", portOf(kvReplay[0])];
+  try {
+    // Before the agent is there: it has to ask for the past.
+    await ask("one ".repeat(300));
+    await withProgram(["agent", ...flags, "--host", "127.0.0.1", "--port", "0"], async (program) => {
+      const { hostname: host, port } = new URL(await urlOf(program));
+      const feed = new EndpointFeed({
+        slot: 0,
+        source: new AgentSource({ host, port: Number(port), seedCheck: seedCheck(tree) }),
+        tree,
+        clock: systemClock,
+        rng: new Prng(1),
+        clear: () => tree.clear(0),
+      });
+      feed.start();
+      try {
+        for (const text of ["two ", "three ", "two "]) await ask(text.repeat(400));
+        await until(
+          "the router is LIVE and knows all",
+          () => feed.state === FeedState.Live && tree.slotStats(0).tiers[0] === cached(),
+        );
+        ok(cached() > 60, `${cached()} blocks`);
+        sim.models.ranks[0].resetCache();
+        await until("the router knows nothing", () => tree.slotStats(0).tiers[0] === 0);
+        equal(feed.state, FeedState.Live);
+      } finally {
+        await feed.stop();
+      }
+      await endInOrder(program);
+    });
+  } finally {
+    await sim.stop();
+  }
+});
+
 fact("agent says which flag is wrong, and exits with 2", () =>
   withFolder(async (folder) => {
     const wrong: [args: string[], message: RegExp][] = [
@@ -90,7 +137,7 @@ fact("agent says which flag is wrong, and exits with 2", () =>
     ];
     await Promise.all(wrong.map(async ([args, message]) => {
       const { code, err } = await runProgram(["agent", "--port", "0", ...args]);
-      equal(code, 2);
+      equal(code, 2, err);
       match(err, message);
     }));
   }));

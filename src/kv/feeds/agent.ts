@@ -28,6 +28,8 @@ export interface AgentSourceOptions {
 const messageBytesMax = 1 << 20;
 const pingIntervalMs = 10_000;
 const pingTimeoutMs = 5_000;
+/** Never: a connection has one subscription and ends with it. The library would leave the timer running after that. */
+const idleConnectionTimeoutMs = Infinity;
 
 /** Answers that the next try gets too, until someone configures one of the two sides anew. */
 const refusals: ReadonlySet<Code> = new Set([Code.FailedPrecondition, Code.InvalidArgument, Code.Unimplemented]);
@@ -60,7 +62,7 @@ export class AgentSource implements FeedSource {
     const silence = new Silence(this.#clock, this.#silenceMs, link);
     const manager = new Http2SessionManager(
       this.address,
-      { pingIntervalMs, pingTimeoutMs },
+      { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs },
       caCerts?.length ? { ca: [...caCerts] } : {},
     );
     try {
