@@ -69,17 +69,17 @@ export function translateRegex(source: string): string | undefined {
     else if (escape) out += escape[0] === "\\-" && !inClass ? "-" : escape[0];
     else if (rest.startsWith("\\s")) out += inClass ? whiteSpace : `[${whiteSpace}]`;
     else if (rest.startsWith("\\S") && !inClass) out += `[^${whiteSpace}]`;
+    else if (/^\\["#%&',:;<=>@_`~ ]/.test(rest)) out += rest[1];
     else if (rest[0] === "\\") return undefined;
     else if (inClass && (rest[0] === "[" || rest.startsWith("&&"))) return undefined;
     else if (!inClass && (rest[0] === "^" || rest[0] === "$" || rest[0] === ".")) return undefined;
-    else if (/^(?:[*+?]|\{[\d,]+\})\+/.test(rest) || /^\(\?(?!:|!|=|i:)/.test(rest)) return undefined;
+    else if (!inClass && /^(?:(?:[*+?]|\{[\d,]+\})\+|\(\?(?!:|!|=|i:))/.test(rest)) return undefined;
     else {
       if (rest[0] === "[") inClass = true;
       if (rest[0] === "]") inClass = false;
       out += rest[0];
     }
-    const taken = escape ? escape[0].length : rest.startsWith("\\s") || rest.startsWith("\\S") ? 2 : 1;
-    i += taken;
+    i += escape ? escape[0].length : rest[0] === "\\" ? 2 : 1;
   }
   return compiles(out) ? out : undefined;
 }

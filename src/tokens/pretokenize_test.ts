@@ -81,6 +81,12 @@ Deno.test("translateRegex() takes white space for Unicode's, inside classes and 
   ok(other.test("\ufeff") && !other.test("\u0085"));
 });
 
+Deno.test("translateRegex() takes signs in classes for themselves", () => {
+  const source = "[!\\\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+";
+  ok(new RegExp(`^(?:${translateRegex(source)})$`, "u").test("+ab"));
+  ok(new RegExp(`^(?:${translateRegex(source)})$`, "u").test("]ab"));
+});
+
 Deno.test("split() gives matches and the gaps between them", () => {
   deepStrictEqual(words(sequence(split("\\p{N}"), byteLevel), "ab12🦊c3"), ["ab", "1", "2", "🦊c", "3"]);
   deepStrictEqual(words(sequence(split("\\p{N}"), byteLevel), "abc"), ["abc"]);

@@ -121,7 +121,10 @@ function readByteLevel(tokenizer: TokenizerJson, config: TokenizerConfig): ByteL
   };
 }
 
-/** Added tokens of both files; undefined when one must stand as a word of its own, which is not followed here. */
+/**
+ * Added tokens of both files; undefined when one must stand as a word of its own, which is not followed here, or has
+ * another id than the reference library would give it: that of the vocabulary, else the next behind it.
+ */
 function readAddedTokens(tokenizer: TokenizerJson, config: TokenizerConfig): AddedToken[] | undefined {
   const byContent = new Map<string, RawAddedToken>();
   for (const token of tokenizer.added_tokens ?? []) byContent.set(token.content, token);
@@ -129,7 +132,12 @@ function readAddedTokens(tokenizer: TokenizerJson, config: TokenizerConfig): Add
     if (!byContent.has(token.content)) byContent.set(token.content, { ...token, id: Number(id) });
   }
   const tokens = [...byContent.values()];
-  if (tokens.some((token) => token.single_word)) return undefined;
+  const vocab = tokenizer.model?.vocab ?? {};
+  let next = Object.keys(vocab).length;
+  for (const { content, id, single_word } of tokens) {
+    const expected = Object.hasOwn(vocab, content) ? vocab[content] : next++;
+    if (single_word || id !== expected) return undefined;
+  }
   return tokens.map(({ id, content, lstrip, rstrip, normalized, special }) => ({
     id,
     content,

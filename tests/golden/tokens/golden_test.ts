@@ -1,7 +1,8 @@
 /** The tokenizer and the chat templates against ids of the reference libraries; `generate.py` says how they were made. */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { tokenCaches } from "../../../src/tokens/encoder.ts";
+import { ByteLevelEncoder, tokenCaches } from "../../../src/tokens/encoder.ts";
+import { readPreTokenizer } from "../../../src/tokens/pretokenize.ts";
 import { readTokenizerFiles, type TokenizerData } from "../../../src/tokens/tokenizer_files.ts";
 import { PromptTokenizer } from "../../../src/tokens/prompt_tokenizer.ts";
 import { modelFiles, type Vocabulary } from "../../../src/tokens/vocabulary_fixture.ts";
@@ -74,6 +75,20 @@ for (const name of vocabularies) {
 Deno.test("chats have the reference's ids with a template of parts, macros, filters and numbers", () => {
   const custom = tokenizer("qwen3", read<string[]>("template.json")[0]);
   for (const { body, custom: answer } of chats) if (answer) deepStrictEqual(idsOf(custom, body), answer.ids, body);
+});
+
+Deno.test("texts have the reference's ids under the pre-tokenizers of other families", () => {
+  const cases = read<{ name: string; pre_tokenizer: unknown; ids: number[][] }[]>("pretokenizers.json");
+  const short = texts.filter(({ text }) => [...text].length < 400);
+  tokenizer("qwen3");
+  for (const { name, pre_tokenizer, ids } of cases) {
+    const preTokenizer = readPreTokenizer(pre_tokenizer);
+    ok(preTokenizer, name);
+    const encoder = new ByteLevelEncoder({ ...data.get("qwen3")!.byteLevel!, preTokenizer }, tokenCaches(0));
+    equal(ids.length, short.length);
+    short.forEach(({ text }, i) => deepStrictEqual([...encoder.encode(text).ids], ids[i], `${name}: ${text}`));
+  }
+  equal(cases.length, 4);
 });
 
 Deno.test("a text gets the tokens that the post-processor adds where it is asked for", () => {
