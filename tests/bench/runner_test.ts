@@ -83,6 +83,15 @@ Deno.test("bench stream gives CPU of router and relay", async () => {
   ok(figures.added_ttfb_ms_p50 > -50 && figures.added_ttfb_ms_p50 < 500);
 });
 
+Deno.test("bench idle gives CPU by feed and by scrape, and the age of a change", async () => {
+  const { figures } = await smoke("idle");
+  for (const name of ["cores_100_endpoints_feed", "cores_100_endpoints_scrape"]) {
+    equal(typeof figures[name], "number", name);
+  }
+  ok(figures.freshness_ms_p50 > 0 && figures.freshness_ms_p50 <= figures.freshness_ms_p99);
+  ok(figures.freshness_idle_ms_p50 > 0 && figures.page_reads_per_s > 0);
+});
+
 Deno.test("bench names the benchmarks when asked for one that does not exist", async () => {
   const { code, stdout, stderr } = await bench("speed", "--json");
   equal(code, 2);

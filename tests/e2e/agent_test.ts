@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FeedState, Prng, systemClock } from "../../src/core/mod.ts";
 import { startSimServer } from "../../src/sim/mod.ts";
-import { AgentSource, EndpointFeed, type FeedSink, hashSeedOf, type LoadSample, seedCheck } from "../../src/kv/mod.ts";
+import { AgentSource, EndpointFeed, type FeedSink, type LoadSample, seedCheck } from "../../src/kv/mod.ts";
 import { openBlockTree } from "../../src/agent/mod.ts";
 import { fact, model, post, until } from "./harness.ts";
 import { endInOrder, type Program, runProgram, withFolder, withProgram } from "./program.ts";
