@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import type { Prng } from "../../core/mod.ts";
 import { CborWriter } from "./cbor.ts";
 import type { BlockExtras } from "./events.ts";
+import { sha256 } from "./sha256.ts";
 import { fnv1a64, xxh64 } from "./xxh64.ts";
 
 /**
@@ -40,12 +40,6 @@ export function blockHasher({ name, seed, model }: BlockHashOptions, prng: Prng)
 
 const text = new TextEncoder();
 const cbor = new CborWriter();
-
-function sha256(...parts: Uint8Array[]): Uint8Array {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-}
 
 /** Extra keys of a block as vLLM orders them: adapter, media with their offset in the block, salt. */
 export function vllmExtraKeys({ adapter, media, salt }: BlockExtras): (string | [string, number])[] | null {

@@ -30,6 +30,10 @@ export interface LedgerOptions {
 }
 
 const noNode = -1;
+const noExtras: BlockExtras = {};
+
+/** Names of the tiers in a set of bits. */
+const tiersOf = Array.from({ length: 16 }, (_, bits) => simTiers.filter((_, tier) => (bits >> tier & 1) === 1));
 
 /** A number of an adapter that depends on its name alone, as vLLM's `lora_int_id` is above 0. */
 export function adapterIdOf(name: string): number {
@@ -132,6 +136,7 @@ export class CacheLedger implements OffloadWatch {
 
   /** Everything the cache holds, parents before children; a step in flight counts. Costs one object a block. */
   trueCache(): TrueBlock[] {
+    const copy = this.#nodes.copy();
     const made = new Map<number, TrueBlock>();
     const blocks: TrueBlock[] = [];
     const path: number[] = [];
@@ -140,10 +145,10 @@ export class CacheLedger implements OffloadWatch {
       for (let node = path.pop(); node !== undefined; node = path.pop()) {
         const block = {
           parent: made.get(this.#nodes.parent(node)),
-          tokens: this.#nodes.tokens(node).slice(),
-          hash: this.#nodes.digest(node).slice(),
-          extras: this.#extras.get(node) ?? {},
-          tiers: simTiers.filter((_, tier) => (this.#tiers[node!] >> tier & 1) === 1),
+          tokens: copy.tokens(node),
+          hash: copy.digest(node),
+          extras: this.#extras.get(node) ?? noExtras,
+          tiers: tiersOf[this.#tiers[node]],
         };
         made.set(node, block);
         blocks.push(block);

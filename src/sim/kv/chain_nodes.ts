@@ -101,6 +101,17 @@ export class ChainNodes {
     return this.#digests.subarray(node * digestBytes, (node + 1) * digestBytes);
   }
 
+  /** Tokens and digests as they are now, to keep. */
+  copy(): Pick<ChainNodes, "tokens" | "digest"> {
+    const { blockSize, digestBytes } = this.#sizes;
+    const tokens = this.#tokens.slice(0, this.#used * blockSize);
+    const digests = this.#digests.slice(0, this.#used * digestBytes);
+    return {
+      tokens: (node) => tokens.subarray(node * blockSize, (node + 1) * blockSize),
+      digest: (node) => digests.subarray(node * digestBytes, (node + 1) * digestBytes),
+    };
+  }
+
   /** Every node, in no order. */
   all(): Iterable<number> {
     return this.#ofKey.values();
