@@ -4,7 +4,7 @@ import { deepStrictEqual, equal, ok } from "node:assert/strict";
 
 const head = {
   seq: 0, slots: 2, buckets: 3, used: 4, usedMax: 5, slotsAt: 6, headsAt: 7, arenaAt: 8, mapAt: 9, overflowAt: 10,
-  tableAt: 11, heads: 12, tops: 13, topsUsed: 14, freeUnits: 15, sets: 18, sweepLeft: 20, blocks: 25, pairs: 32, free: 38,
+  tableAt: 11, heads: 12, tops: 13, topsUsed: 14, freeUnits: 15, sets: 19, sweepLeft: 21, blocks: 26, pairs: 32, free: 38,
 };
 const slotField = { age: 0, least: 1, routedAge: 3, doubting: 4, newest: 6, last: 7, kept: 8, routed: 9, curBlocks: 10, dead: 16, tiers: 17 };
 const mask64 = 0xffff_ffff_ffff_ffffn;

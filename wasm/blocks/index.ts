@@ -311,6 +311,7 @@ function holdBlock(t: Tree, s: Slot, slot: u32, tier: u32, key: u64, depth: u32)
   }
   const node = nodeOf(t, key, depth);
   if (sureTiers(s, memberOf(t, holdersOf(entryAt(t, node)), slot)) & (1 << tier)) return false;
+  t.anyDirect = 1;
   const result = gain(t, s, node, slot, tier, directBit);
   if (result == noRoom) {
     freeUnheld(t, node);

@@ -95,6 +95,8 @@ export class Tree {
   reserveUnits: u32;
   /** The arena ran short: sets of few blocks are to be given up at the next moment between two blocks. */
   arenaShort: u32;
+  /** Something was ever told by chained hash. */
+  anyDirect: u32;
   sets: u32;
   /** Next bucket to sweep, and how many until all have been. */
   sweepAt: u32;

@@ -182,7 +182,7 @@ function worthless(t: Tree, index: u32): u64 {
   let node = entry;
   let first: u64 = 1;
   if (kind == kindNode) {
-    if (directSlot(t, entry) == none) return 0;
+    if (!t.anyDirect || directSlot(t, entry) == none) return 0;
   } else if (kind == kindRecord) {
     node = entryAt(t, recordNode(entry));
     if (!recordTiers(slotAt(t, load<u32>(entry, 12) & slotMask), entry)) return <u64>1 << 40;
@@ -222,11 +222,11 @@ function giveUp(t: Tree, index: u32): void {
   t.evicted += before - t.pairs;
 }
 
-const sampled: u32 = 6;
+const sampled: u32 = 8;
 const bucketsLooked: u32 = 16;
 
-/** Gives up the least useful of a few entries, found at a chance place. */
-function evictOne(t: Tree): void {
+/** Gives up the two least useful of a few entries, found at a chance place. */
+function evictSome(t: Tree): void {
   // xorshift32 (Marsaglia).
   let random = t.random;
   random ^= random << 13;
@@ -235,7 +235,9 @@ function evictOne(t: Tree): void {
   t.random = random;
   let bucket = <u32>((<u64>random * <u64>t.buckets) >> 32);
   let worst: u64 = 0;
+  let second: u64 = 0;
   let victim: u32 = none;
+  let other: u32 = none;
   for (let looked: u32 = 0, seen: u32 = 0; looked < bucketsLooked && seen < sampled; looked++) {
     for (let i: u32 = 0; i < 4; i++) {
       const index = (bucket << 2) + i;
@@ -243,13 +245,21 @@ function evictOne(t: Tree): void {
       const score = worthless(t, index);
       if (!score) continue;
       seen++;
-      if (score <= worst) continue;
-      worst = score;
-      victim = index;
+      if (score > worst) {
+        other = victim;
+        second = worst;
+        victim = index;
+        worst = score;
+      } else if (score > second) {
+        other = index;
+        second = score;
+      }
     }
     bucket = bucket + 1 == t.buckets ? 0 : bucket + 1;
   }
   if (victim != none) giveUp(t, victim);
+  // The first may have taken this one's block along.
+  if (other != none && worthless(t, other)) giveUp(t, other);
 }
 
 /** Gives up the sets that at most `limit` blocks have; the blocks' nodes stay, held by nobody. */
@@ -327,7 +337,7 @@ export function makeRoom(t: Tree, entries: u32): bool {
   for (let tries: u32 = 0; t.used + entries > t.usedMax; tries++) {
     if (tries == evictTries) return false;
     if (t.sweepLeft) sweep(t, 64, none);
-    else evictOne(t);
+    else evictSome(t);
   }
   return true;
 }
