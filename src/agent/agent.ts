@@ -60,7 +60,13 @@ export class Agent {
     const journal = new JournalTree(tree, publishers.map(({ log }) => log), () => load?.poke());
     const feeds = sources.map((source, slot) => openFeed(parts, journal, source, publishers[slot], slot));
     const listen = { ...parts.server, seedCheck: seedCheck(tree) };
-    const server = await AgentServer.start(publishers, listen, clock, () => load ? loadMetrics(load) : "");
+    const server = await AgentServer.start(publishers, listen, clock, {
+      metrics: () => load ? loadMetrics(load) : "",
+      link: (rank) => {
+        const { address, connected, linkError } = feeds[rank].status();
+        return { address, connected, linkError };
+      },
+    });
     for (const feed of feeds) feed.start();
     load?.start();
     return new Agent(publishers, feeds, load, server);

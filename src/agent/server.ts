@@ -23,8 +23,20 @@ export interface AgentServerOptions {
   readonly seedCheck: bigint;
 }
 
-/** What /metrics says besides the feeds. */
-export type ExtraMetrics = () => string;
+/** What the pages say besides what publishers know. */
+export interface PageParts {
+  /** More lines of /metrics, each with its newline. */
+  readonly metrics?: () => string;
+  /** The link to the engine, for /health. */
+  readonly link?: (rank: number) => EngineLink;
+}
+
+export interface EngineLink {
+  readonly address: string;
+  readonly connected: boolean;
+  /** Why it was lost or not made the last time; "" when it never was. */
+  readonly linkError: string;
+}
 
 /** A subscription is a few dozen bytes. */
 const requestBytesMax = 4096;
@@ -40,19 +52,19 @@ export class AgentServer {
   readonly #publishers: readonly Publisher[];
   readonly #options: AgentServerOptions;
   readonly #clock: Clock;
-  readonly #extraMetrics: ExtraMetrics;
+  readonly #pages: PageParts;
   readonly #sockets = new Set<Socket>();
 
   private constructor(
     publishers: readonly Publisher[],
     options: AgentServerOptions,
     clock: Clock,
-    extraMetrics: ExtraMetrics,
+    pages: PageParts,
   ) {
     this.#publishers = publishers;
     this.#options = options;
     this.#clock = clock;
-    this.#extraMetrics = extraMetrics;
+    this.#pages = pages;
     this.#server = options.tls ? this.#listenTls(options.tls) : this.#listenPlain();
     this.#server.on(options.tls ? "secureConnection" : "connection", (socket: Socket) => this.#keep(socket));
   }
@@ -62,9 +74,9 @@ export class AgentServer {
     publishers: readonly Publisher[],
     options: AgentServerOptions,
     clock: Clock,
-    extraMetrics: ExtraMetrics = () => "",
+    pages: PageParts = {},
   ): Promise<AgentServer> {
-    const server = new AgentServer(publishers, options, clock, extraMetrics);
+    const server = new AgentServer(publishers, options, clock, pages);
     await new Promise<void>((resolve, reject) => {
       server.#server.once("error", reject);
       server.#server.listen(options.port, options.host, resolve);
@@ -188,6 +200,7 @@ export class AgentServer {
       reason,
       seq: log.seq,
       subscribers,
+      engine: this.#pages.link?.(rank),
     }));
     const live = this.#publishers.every(({ state }) => state === FeedState.Live);
     return JSON.stringify({ status: "ok", live, feeds }) + "\n";
@@ -205,6 +218,6 @@ export class AgentServer {
       `# HELP warmpath_agent_${name} ${help}\n# TYPE warmpath_agent_${name} ${type}\n` +
       this.#publishers.map((publisher, rank) => `warmpath_agent_${name}{rank="${rank}"} ${value(publisher)}\n`).join("")
     );
-    return text.join("") + this.#extraMetrics();
+    return text.join("") + (this.#pages.metrics?.() ?? "");
   }
 }
