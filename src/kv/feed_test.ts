@@ -464,9 +464,10 @@ Deno.test("a feed goes on from a checkpoint: LIVE once a replay shows that nothi
   const checkpoint = before.feed.checkpoint();
   equal(checkpoint.whole, true);
   await before.feed.stop();
+  const held = [...before.tree.held(0)];
   const source = replaying([batch(1), batch(2)]);
   const world = new FeedWorld(source, {}, checkpoint);
-  world.tree.restore(0, before.tree.held(0));
+  world.tree.restore(0, held);
   equal(world.state, "SUSPECT");
   deepStrictEqual(source.dials[0].from, { epoch: "", seq: 1 });
   await world.connect();

@@ -1,11 +1,11 @@
 /** A source whose every word a test says, and the feed that listens to it. */
 import { setImmediate } from "node:timers";
 import { type FeedState, feedStateNames, Prng, VirtualClock } from "../core/mod.ts";
-import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
 import type { KvBatch, KvEvent, KvStored } from "../protocol/mod.ts";
 import { EndpointFeed } from "./feed.ts";
 import type { FeedCheckpoint, FeedOptions } from "./feed_types.ts";
 import type { FeedPosition, FeedSink, FeedSource } from "./feeds/types.ts";
+import { emptyTree } from "./tree_testing.ts";
 
 /** Everything that does not wait for the clock has run. */
 export const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -81,7 +81,7 @@ export class ScriptedSource implements FeedSource {
 /** A feed of slot 0, and what it told. */
 export class FeedWorld {
   readonly clock = new VirtualClock();
-  readonly tree = new BlockTreeTwin(1, 0n);
+  readonly tree = emptyTree();
   readonly states: string[] = [];
   readonly feed: EndpointFeed;
   cleared = 0;

@@ -1,13 +1,13 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import { type EndpointMeta, endpointMeta, FeedState, Prng, VirtualClock } from "../core/mod.ts";
-import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
 import { batch, ScriptedSource, settled } from "./feed_testing.ts";
 import { Feeds } from "./feeds.ts";
 import { KvIndex } from "./kv_index.ts";
+import { emptyTree } from "./tree_testing.ts";
 
 function setup() {
   const clock = new VirtualClock();
-  const tree = new BlockTreeTwin(4, 0n);
+  const tree = emptyTree();
   const index = new KvIndex(tree, { clock, blockTokens: 64 });
   const sources = new Map<string, ScriptedSource>();
   const told: string[] = [];

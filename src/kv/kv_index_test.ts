@@ -1,15 +1,15 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
 import { FeedState, type PromptBlocks, VirtualClock } from "../core/mod.ts";
-import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
 import { DueQueue } from "./due_queue.ts";
 import { KvIndex, type KvIndexOptions, type Ticket } from "./kv_index.ts";
+import { emptyTree } from "./tree_testing.ts";
 
-const slots = 3;
+const slots = 4;
 
 function setup(options: Partial<KvIndexOptions> = {}) {
   const clock = new VirtualClock();
-  const tree = new BlockTreeTwin(slots, 1n);
+  const tree = emptyTree();
   const index = new KvIndex(tree, { clock, blockTokens: 16, ...options });
   const prompt = (text: string): PromptBlocks => ({
     hashes: tree.chain({ tokens: Uint32Array.from(text, (char) => char.codePointAt(0)!), blockTokens: 1, lora: "" }),
@@ -30,17 +30,17 @@ Deno.test("match() gives the blocks each slot holds, of how many, on which tiers
   index.speculate(1, prompt("abcd"), 0).confirm();
   tree.hold(2, 1, prompt("ab").hashes);
   const { blocks, tiers, total, blockTokens } = index.match(prompt("abcx"));
-  deepStrictEqual([[...blocks], total, blockTokens], [[0, 3, 2], 4, 1]);
-  deepStrictEqual([...tiers!], [0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
-  deepStrictEqual([...index.match(prompt("")).blocks], [0, 0, 0]);
+  deepStrictEqual([[...blocks], total, blockTokens], [[0, 3, 2, 0], 4, 1]);
+  deepStrictEqual([...tiers!], [0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0]);
+  deepStrictEqual([...index.match(prompt("")).blocks], [0, 0, 0, 0]);
 });
 
 Deno.test("speculate() is seen by the next match and withdraw() takes it back", () => {
   const { index, prompt, held } = setup();
   const ticket = index.speculate(0, prompt("abcd"), 0);
-  deepStrictEqual(held("abcd"), [4, 0, 0]);
+  deepStrictEqual(held("abcd"), [4, 0, 0, 0]);
   ticket.withdraw();
-  deepStrictEqual(held("abcd"), [0, 0, 0]);
+  deepStrictEqual(held("abcd"), [0, 0, 0, 0]);
   deepStrictEqual([index.stats().openTickets, index.stats().pairs], [0, 0]);
 });
 
@@ -50,9 +50,9 @@ Deno.test("withdraw() keeps what others confirmed or still claim", () => {
   const longer = index.speculate(0, prompt("abcdef"), 0);
   const shorter = index.speculate(0, prompt("abcd"), 0);
   longer.withdraw();
-  deepStrictEqual(held("abcdef"), [4, 0, 0]);
+  deepStrictEqual(held("abcdef"), [4, 0, 0, 0]);
   shorter.withdraw();
-  deepStrictEqual(held("abcdef"), [2, 0, 0]);
+  deepStrictEqual(held("abcdef"), [2, 0, 0, 0]);
 });
 
 Deno.test("a ticket is resolved once: what comes after does nothing", () => {
@@ -60,11 +60,11 @@ Deno.test("a ticket is resolved once: what comes after does nothing", () => {
   const confirmed = index.speculate(0, prompt("abcd"), 0);
   confirmed.confirm();
   confirmed.withdraw();
-  deepStrictEqual(held("abcd"), [4, 0, 0]);
+  deepStrictEqual(held("abcd"), [4, 0, 0, 0]);
   const withdrawn = index.speculate(1, prompt("abcd"), 0);
   withdrawn.withdraw();
   withdrawn.confirm();
-  deepStrictEqual(held("abcd"), [4, 0, 0]);
+  deepStrictEqual(held("abcd"), [4, 0, 0, 0]);
 });
 
 Deno.test("a ticket never resolved loses its claim by age; a late confirm() still counts", () => {
@@ -72,13 +72,13 @@ Deno.test("a ticket never resolved loses its claim by age; a late confirm() stil
   const late = index.speculate(0, prompt("abcd"), 0);
   index.speculate(1, prompt("abcd"), 500);
   index.expire(999);
-  deepStrictEqual(held("abcd"), [4, 4, 0]);
+  deepStrictEqual(held("abcd"), [4, 4, 0, 0]);
   index.expire(1200);
-  deepStrictEqual(held("abcd"), [0, 4, 0]);
+  deepStrictEqual(held("abcd"), [0, 4, 0, 0]);
   deepStrictEqual([index.stats().openTickets, index.stats().expiredTickets], [1, 1]);
   late.confirm();
   late.confirm();
-  deepStrictEqual(held("abcd"), [4, 4, 0]);
+  deepStrictEqual(held("abcd"), [4, 4, 0, 0]);
 });
 
 Deno.test("a ticket with a predicted time lives four times as long, at least 2 s", () => {
@@ -87,13 +87,13 @@ Deno.test("a ticket with a predicted time lives four times as long, at least 2 s
   index.speculate(1, prompt("ab"), 0, { predictedMs: 1000 });
   index.speculate(2, prompt("ab"), 0);
   pass(1999);
-  deepStrictEqual(held("ab"), [2, 2, 2]);
+  deepStrictEqual(held("ab"), [2, 2, 2, 0]);
   pass(1);
-  deepStrictEqual(held("ab"), [0, 2, 2]);
+  deepStrictEqual(held("ab"), [0, 2, 2, 0]);
   pass(2000);
-  deepStrictEqual(held("ab"), [0, 0, 2]);
+  deepStrictEqual(held("ab"), [0, 0, 2, 0]);
   pass(600_000);
-  deepStrictEqual(held("ab"), [0, 0, 0]);
+  deepStrictEqual(held("ab"), [0, 0, 0, 0]);
 });
 
 Deno.test("open tickets are bounded: the oldest loses its claim", () => {
@@ -120,9 +120,9 @@ Deno.test("clear() empties a slot and voids its tickets, expired and confirmed o
   const successor = index.speculate(0, prompt("abcd"), 1000);
   open.withdraw();
   index.expire(1_000_000);
-  deepStrictEqual(held("abcd"), [0, 0, 0]);
+  deepStrictEqual(held("abcd"), [0, 0, 0, 0]);
   successor.confirm();
-  deepStrictEqual(held("abcd"), [4, 0, 0], "a void ticket does not touch the newcomer's blocks");
+  deepStrictEqual(held("abcd"), [4, 0, 0, 0], "a void ticket does not touch the newcomer's blocks");
 });
 
 Deno.test("at a LIVE slot a confirmed claim ends after the grace, and what the feed did not tell is counted", () => {
@@ -261,10 +261,10 @@ Deno.test("after any order of tickets a slot holds exactly what is confirmed or 
 Deno.test("a thousand open tickets of one burst resolve in any order without a trace", () => {
   const { index, prompt, held } = setup();
   const burst = Array.from({ length: 1000 }, (_, i) => index.speculate(0, prompt("shared" + (i % 10)), i));
-  deepStrictEqual(held("shared3"), [7, 0, 0]);
+  deepStrictEqual(held("shared3"), [7, 0, 0, 0]);
   for (let i = 0; i < 1000; i += 2) burst[i].withdraw();
-  deepStrictEqual(held("shared3"), [7, 0, 0]);
-  deepStrictEqual(held("shared2"), [6, 0, 0]);
+  deepStrictEqual(held("shared3"), [7, 0, 0, 0]);
+  deepStrictEqual(held("shared2"), [6, 0, 0, 0]);
   for (let i = 999; i > 0; i -= 2) burst[i].withdraw();
   deepStrictEqual([index.stats().openTickets, index.stats().pairs], [0, 0]);
 });

@@ -1,11 +1,11 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
-import { BlockTreeTwin } from "../hotpath/block_tree_twin.ts";
 import type { KvBatch, KvEvent } from "../protocol/mod.ts";
 import { removed, stored } from "./feed_testing.ts";
 import { Mirror } from "./mirror.ts";
+import { emptyTree } from "./tree_testing.ts";
 
 function setup(limits = {}) {
-  const tree = new BlockTreeTwin(2, 0n);
+  const tree = emptyTree();
   const tokens: number[] = [];
   const mirror = new Mirror(
     { slot: 1, tree, clear: () => tree.clear(1), onBlockTokens: (count) => tokens.push(count) },
@@ -113,7 +113,7 @@ Deno.test("only the first group that keeps every block is mirrored", () => {
 Deno.test("the groups learned and the block size survive in the mirror's state", () => {
   const { apply, mirror } = setup();
   apply(stored(1, undefined, { group: { index: 3, kind: "full_attention" } }));
-  const tree = new BlockTreeTwin(2, 0n);
+  const tree = emptyTree();
   const tokens: number[] = [];
   const parts = { slot: 1, tree, clear: () => tree.clear(1), onBlockTokens: (count: number) => tokens.push(count) };
   const next = new Mirror(parts, {}, JSON.parse(JSON.stringify(mirror.state)));

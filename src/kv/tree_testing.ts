@@ -1,0 +1,14 @@
+/** The block tree for this room's tests. */
+import { type BlockTreeApi, Hotpath } from "../hotpath/mod.ts";
+
+const treeBytes = 1 << 21;
+const { blockTree } = await Hotpath.load(
+  { endpoints: 4, prefixTreeBytes: 1 << 16, blockTreeBytes: treeBytes, bodyBytesMax: 64, prefixTokensMax: 1024 },
+  7,
+);
+
+/** An empty tree of four slots. All tests of a file share its memory: the one before is empty then too. */
+export function emptyTree(): BlockTreeApi {
+  blockTree.init(treeBytes);
+  return blockTree;
+}
