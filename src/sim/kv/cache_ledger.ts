@@ -82,8 +82,10 @@ export class CacheLedger implements OffloadWatch {
   stored(request: EngineRequest, from: number, to: number): void {
     this.#endRun();
     const nodes: number[] = [];
+    let node = from === 0 ? noNode : this.#nodeOf(request, from - 1);
     for (let i = from; i < to; i++) {
-      const node = this.#nodeOf(request, i);
+      const known = this.#nodes.find(request.prompt.keys[i]);
+      node = known === noNode ? this.#make(request, i, node) : known;
       this.#enter(node, 0);
       nodes.push(node);
     }
@@ -158,23 +160,25 @@ export class CacheLedger implements OffloadWatch {
   }
 
   /** The node of block `index` of the request's chain; it and its ancestors are made where they are missing. */
-  #nodeOf({ prompt, adapter }: EngineRequest, index: number): number {
-    const { keys, content } = prompt;
-    if (content === undefined) throw new RangeError("Cannot tell of a prompt's blocks as its tokens are not known");
+  #nodeOf(request: EngineRequest, index: number): number {
+    const { keys } = request.prompt;
     let first = index;
     while (first >= 0 && this.#nodes.find(keys[first]) === noNode) first--;
     let node = first < 0 ? noNode : this.#nodes.find(keys[first]);
-    const { blockSize } = this.options;
-    for (let i = first + 1; i <= index; i++) {
-      const parent = node;
-      node = this.#nodes.add(keys[i], parent);
-      const tokens = this.#nodes.tokens(node);
-      content.fill(i, tokens);
-      const extras = extrasOf(i, blockSize, { adapter, salt: content.salt, media: content.media });
-      if (extras !== undefined) this.#extras.set(node, extras);
-      const before = parent === noNode ? this.#hasher.root(adapter) : this.#nodes.digest(parent);
-      this.#nodes.digest(node).set(this.#hasher.next(before, tokens, extras ?? {}));
-    }
+    for (let i = first + 1; i <= index; i++) node = this.#make(request, i, node);
+    return node;
+  }
+
+  #make({ prompt, adapter }: EngineRequest, index: number, parent: number): number {
+    const { keys, content } = prompt;
+    if (content === undefined) throw new RangeError("Cannot tell of a prompt's blocks as its tokens are not known");
+    const node = this.#nodes.add(keys[index], parent);
+    const tokens = this.#nodes.tokens(node);
+    content.fill(index, tokens);
+    const extras = extrasOf(index, this.options.blockSize, { adapter, salt: content.salt, media: content.media });
+    if (extras !== undefined) this.#extras.set(node, extras);
+    const before = parent === noNode ? this.#hasher.root(adapter) : this.#nodes.digest(parent);
+    this.#nodes.digest(node).set(this.#hasher.next(before, tokens, extras ?? noExtras));
     return node;
   }
 
@@ -228,7 +232,7 @@ export class CacheLedger implements OffloadWatch {
       ...(whole && parent !== noNode && { parent: this.#nodes.digest(parent).slice() }),
       tokens,
       blockSize: whole ? blockSize : 0,
-      extras: nodes.map((node) => this.#extras.get(node) ?? {}),
+      extras: nodes.map((node) => this.#extras.get(node) ?? noExtras),
       ...(adapter !== undefined && { adapter, adapterId: adapterIdOf(adapter) }),
     };
   }
