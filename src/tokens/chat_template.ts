@@ -82,8 +82,8 @@ function refuseOddSpace(value: PyValue): void {
 }
 
 /**
- * What the library does in another way than Python: keys sorted by language, words told apart by ASCII letters, the rest of a word not made small, tuples of
- * a sorted object printed as lists.
+ * What the library does in another way than Python: keys sorted by language, words told apart by ASCII letters, the rest
+ * of a capitalized text left as it is, tuples of a sorted object printed as lists.
  */
 const unlikePython =
   /sort_keys|\|\s*(?:title|capitalize)\b|\.(?:title|capitalize)\(|\|\s*dictsort\s*(?:\|\s*string\s*)?-?\}\}/;
