@@ -163,6 +163,7 @@ export class Sequencer implements ReplayOwner {
   /** What is held may be of the new life. */
   restarted(): void {
     this.#renew();
+    this.#newestSeq = this.#held.last ?? -1;
   }
 
   replayEnded(continuous: boolean): void {

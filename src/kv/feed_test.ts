@@ -308,6 +308,31 @@ Deno.test("a reconnect to a publisher that started over clears and replays its h
   }
 });
 
+Deno.test("a replay without the last batches told is not taken for complete, even after a restart and a lost link", async () => {
+  const life = (...seqs: number[]) => seqs.map((seq) => batch(seq, [stored(30 + seq)], 7000));
+  const world = new FeedWorld(replaying());
+  await world.connect();
+  world.tell(batch(0), batch(1));
+  world.source.lose();
+  await world.pass(3000);
+  world.source.buffer = life(0, 1, 2);
+  world.source.sink.connected();
+  world.tell(...life(2));
+  world.source.buffer = undefined;
+  world.source.sink.load({});
+  await world.pass(10);
+  world.source.lose();
+  await world.pass(200);
+  world.source.buffer = life(0, 1);
+  await world.connect();
+  equal(world.state, "RESYNC");
+  world.source.buffer = life(0, 1, 2);
+  await world.pass(100);
+  equal(world.state, "LIVE");
+  deepStrictEqual(world.held, [30, 31, 32]);
+  await world.feed.stop();
+});
+
 Deno.test("a publisher that counts from 1 is believed when its buffer has grown and begins there still", async () => {
   const world = new FeedWorld(replaying([batch(1), batch(2)]));
   await world.connect();
