@@ -54,7 +54,7 @@ export class Probes {
     const baseUrl = grpcOrigin(target, port);
     let session = this.#sessions.get(baseUrl);
     if (!session) {
-      const manager = new Http2SessionManager(baseUrl);
+      const manager = new Http2SessionManager(baseUrl, { idleConnectionTimeoutMs: Infinity });
       const client = createClient(
         HealthService,
         createGrpcTransport({ baseUrl, sessionManager: manager, readMaxBytes: answerBytesMax }),

@@ -60,10 +60,17 @@ export class GrpcLink {
     const baseUrl = grpcAddress(options);
     this.#manager = new Http2SessionManager(
       baseUrl,
-      { pingIntervalMs, pingTimeoutMs },
+      // The manager's timer for idle connections outlives them; the pings find dead ones.
+      { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs: Infinity },
       caCerts?.length ? { ca: [...caCerts] } : {},
     );
-    this.transport = createGrpcTransport({ baseUrl, sessionManager: this.#manager, readMaxBytes: messageBytesMax });
+    this.transport = createGrpcTransport({
+      baseUrl,
+      sessionManager: this.#manager,
+      readMaxBytes: messageBytesMax,
+      // Token ids in a local network: packing costs more than it saves.
+      acceptCompression: [],
+    });
   }
 
   close(): void {
