@@ -202,38 +202,28 @@ async function timed(door: Tokens, body: Uint8Array, watch: LoopWatch): Promise<
   return { ms: performance.now() - startMs, count: answer.tokens.length };
 }
 
-/** The longest pause between two turns of the event loop. */
+/** The longest time that the event loop was held up, by how late its timers are. */
 class LoopWatch {
   longestMs = 0;
-  #lastMs = performance.now();
-  #stopped = false;
-  readonly #channel = new MessageChannel();
+  #timer?: ReturnType<typeof setTimeout>;
 
   constructor() {
-    this.#channel.port1.onmessage = () => {
-      const nowMs = performance.now();
-      this.note(nowMs - this.#lastMs);
-      this.#lastMs = nowMs;
-      if (!this.#stopped) this.#turn();
-    };
-    this.#turn();
+    this.#tick(performance.now());
   }
 
   note(ms: number): void {
     if (ms > this.longestMs) this.longestMs = ms;
   }
 
-  /** A turn every millisecond: a loop without rest would take the worker's core. */
-  #turn(): void {
-    setTimeout(() => {
-      this.#lastMs = performance.now();
-      this.#channel.port2.postMessage(0);
+  #tick(lastMs: number): void {
+    this.#timer = setTimeout(() => {
+      const nowMs = performance.now();
+      this.note(nowMs - lastMs - 1);
+      this.#tick(nowMs);
     }, 1);
   }
 
   stop(): void {
-    this.#stopped = true;
-    this.#channel.port1.close();
-    this.#channel.port2.close();
+    clearTimeout(this.#timer);
   }
 }

