@@ -30,8 +30,8 @@ export interface Faults {
   /** Nothing is published or replayed; what gathers meanwhile leaves when it is false again. */
   readonly kvStuck: boolean;
   /**
-   * How often the engine has died and started again: a change restarts it. Requests and cache are lost, blocks are named
-   * anew where the hash seed is random, and event batches are numbered from the first.
+   * How often the engine has died and started again: a change restarts it. Connections, requests and cache are lost,
+   * blocks are named anew where the hash seed is random, and event batches are numbered from the first.
    */
   readonly restarts: number;
 }

@@ -117,12 +117,16 @@ Deno.test("the restarts fault loses the cache, numbers batches from the first an
     await complete(server.url, long);
     await complete(server.url, `another ${long}`);
     const startedMs = server.models.startedMs;
+    const subscriber = await ZmtpClient.connect((await server.feeds).kvEvents[0], "SUB");
+    const heard = rejects(subscriber.receive());
     equal((await replayOf(kvReplay[0])).length, 2);
     const body = JSON.stringify({ restarts: 1 });
     const changed = await fetch(`${server.url}/admin/config`, { method: "POST", body });
     equal((await changed.json()).restarts, 1);
     for (let i = 0; i < 500 && server.models.startedMs === startedMs; i++) await sleep(systemClock, 5);
     ok(server.models.startedMs > startedMs);
+    await heard;
+    subscriber.close();
     deepStrictEqual(server.models.ranks[0].trueCache(), []);
     let answered = false;
     for (let i = 0; i < 500 && !answered; i++) {

@@ -11,6 +11,8 @@ import type { ModelServer } from "./model_server.ts";
 export interface GrpcServer {
   /** `http://host:port`, plain HTTP/2. */
   readonly url: string;
+  /** Cuts open calls. */
+  disconnect(): void;
   /** Closes the port and cuts open calls. */
   close(): Promise<void>;
 }
@@ -38,6 +40,8 @@ export async function startGrpcServer(models: ModelServer, hostname: string, por
     contextValues: (request) => createContextValues().set(headersNow, responses.get(request) ?? (() => {})),
     connect: false,
     grpcWeb: false,
+    // As grpc-python's servers, which compress nothing unless told to.
+    acceptCompression: [],
     shutdownSignal: shutdown.signal,
   });
   const server = createServer((request, response) => {
@@ -53,15 +57,19 @@ export async function startGrpcServer(models: ModelServer, hostname: string, por
     server.once("error", reject);
     server.listen(port, hostname, resolve);
   });
+  const disconnect = () => {
+    for (const session of sessions) session.destroy();
+  };
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("Cannot serve gRPC as there is no port");
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return {
     url: `http://${host}:${address.port}`,
+    disconnect,
     async close() {
       shutdown.abort();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const session of sessions) session.destroy();
+      disconnect();
       await closed;
     },
   };

@@ -88,7 +88,11 @@ Deno.test("SubscribeKvEvents bridges rank 0's live batches, whatever number is a
     equal(cpu.blocks[0].blockHash, block.blockHash);
     equal(cpu.blocks[0].cacheLevel, undefined);
     const truth = server.models.ranks[0].trueCache().find(({ extras }) => extras.adapter === "sql")!;
-    equal(new DataView(truth.hash.buffer).getBigInt64(24), block.blockHash);
+    equal(new DataView(truth.hash.buffer, truth.hash.byteOffset).getBigInt64(24), block.blockHash);
+    // An answer of more than a kilobyte, which the client would take compressed.
+    const large = batches.next();
+    await complete(server, long.repeat(50), "sql");
+    ok((await large).value.events[0].data.value.blocks.length > 100);
     const next = batches.next();
     await fetch(`${server.url}/reset_prefix_cache`, { method: "POST" }).then((response) => response.body?.cancel());
     equal((await next).value.events[0].data.case, "cleared");

@@ -133,12 +133,18 @@ class Listener implements SimServer, AppHost {
     // The answer to the request that asked for it leaves first.
     this.#timer = this.#clock.after(1, () => {
       this.#close();
-      if (this.#restartDue) this.models.restart();
-      this.#restartDue = false;
+      if (this.#restartDue) this.#restart();
       if (!faults.refuse) return this.#reopen();
       if (faults.refuseMs === 0) return;
       this.#timer = this.#clock.after(faults.refuseMs, () => this.#apply({ ...this.faults, refuse: false }));
     });
+  }
+
+  #restart(): void {
+    this.#restartDue = false;
+    this.models.restart();
+    for (const publisher of this.#publishers) publisher.disconnect();
+    this.#grpc?.disconnect();
   }
 
   #listen(port: number): number {

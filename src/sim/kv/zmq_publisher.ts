@@ -102,6 +102,11 @@ export class ZmqPublisher {
     return this.#replayEndpoint;
   }
 
+  /** Cuts every connection, as when the process dies; the ports stay open for its successor. */
+  disconnect(): void {
+    for (const peer of this.#peers) peer.close();
+  }
+
   /** Closes the ports and cuts every connection; what has not left is lost. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -111,7 +116,7 @@ export class ZmqPublisher {
     const closing = this.#servers.splice(0).map((server) =>
       new Promise<void>((resolve) => server.close(() => resolve()))
     );
-    for (const peer of this.#peers) peer.close();
+    this.disconnect();
     await Promise.all(closing);
   }
 
