@@ -59,10 +59,15 @@ export class JobRunner {
     this.#tokenizers.set(model, new PromptTokenizer(data, settings, this.#wallMs, this.#caches));
   }
 
+  /** Does the job. Does not throw: a request must neither fail for want of ids nor end a worker. */
   run(job: Job | AnswerJob): JobAnswer {
-    if (job.kind === "engine-answer") return readEngineAnswer(job.method, job.body, job.cacheSalt);
-    if (job.kind === "engine-request") return engineRequest(job.method, { ...job, engine: job.engine ?? "vllm" });
-    return this.#tokenizers.get(job.model)?.prompt(job) ?? promptWithoutTokenizer(job);
+    try {
+      if (job.kind === "engine-answer") return readEngineAnswer(job.method, job.body, job.cacheSalt);
+      if (job.kind === "engine-request") return engineRequest(job.method, { ...job, engine: job.engine ?? "vllm" });
+      return this.#tokenizers.get(job.model)?.prompt(job) ?? promptWithoutTokenizer(job);
+    } catch {
+      return { reason: "internal" };
+    }
   }
 }
 

@@ -43,6 +43,8 @@ export const unavailableReasons = [
   /** No endpoint of the model could be asked. */
   "no-endpoint",
   "cancelled",
+  /** A defect of this process. */
+  "internal",
   "closed",
 ] as const;
 
