@@ -91,7 +91,7 @@ Deno.test("SubscribeKvEvents bridges rank 0's live batches, whatever number is a
     equal(new DataView(truth.hash.buffer, truth.hash.byteOffset).getBigInt64(24), block.blockHash);
     // An answer of more than a kilobyte, which the client would take compressed.
     const large = batches.next();
-    await complete(server, long.repeat(50), "sql");
+    await complete(server, long.repeat(40), "sql");
     ok((await large).value.events[0].data.value.blocks.length > 100);
     const next = batches.next();
     await fetch(`${server.url}/reset_prefix_cache`, { method: "POST" }).then((response) => response.body?.cancel());
