@@ -1,5 +1,6 @@
 import type { EndpointPickerSource } from "./load.ts";
-import type { feedKinds, policyNames, tokenSources } from "./schema.ts";
+import type { policyNames } from "./schema.ts";
+import type { feedKinds, tokenSources } from "./schema_knowledge.ts";
 
 export interface ServerConfig {
   readonly host: string;

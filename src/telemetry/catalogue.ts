@@ -12,22 +12,10 @@ import {
   tpotBuckets,
   ttftBuckets,
 } from "./buckets.ts";
+import { cacheCatalogue } from "./catalogue_caches.ts";
+import { endpointLabels, type MetricDefinition } from "./definition.ts";
 
-/** How a family of series is measured and described. */
-export interface MetricDefinition {
-  readonly type: "counter" | "gauge" | "histogram";
-  /** What one unit of the value is. */
-  readonly unit: string;
-  readonly labels: readonly string[];
-  /** Upper bounds of a histogram, ascending, without infinity. */
-  readonly buckets?: readonly number[];
-  readonly help: string;
-  /**
-   * Labels under which llm-d names the same values: each is one of `labels`, or `[name, value]` for a label that is
-   * constant here. Absent when llm-d has no such metric.
-   */
-  readonly alias?: readonly (string | readonly [string, string])[];
-}
+export type { MetricDefinition } from "./definition.ts";
 
 /** Prefix of our own names; the rest is the key in the catalogue. */
 export const namePrefix = "warmpath_";
@@ -36,7 +24,6 @@ export const aliasPrefix = "llm_d_epp_";
 
 const requestLabels = ["model_name", "target_model_name", "fairness_id", "priority"] as const;
 const poolLabels = ["name"] as const;
-const endpointLabels = ["endpoint_name", "namespace"] as const;
 const prefixLabels = ["plugin_name", "plugin_type"] as const;
 const inflightAlias = [
   ...endpointLabels,
@@ -225,62 +212,7 @@ export const catalogue = {
     help: "Prompt bytes that the chosen endpoint is believed to hold, at four bytes a token.",
     alias: prefixLabels,
   },
-  prompt_source_total: {
-    type: "counter",
-    unit: "requests",
-    labels: ["source", "reason"],
-    help:
-      "Prompts by where their blocks come from (token ids by source, or text) and why text was taken where an endpoint has a feed.",
-  },
-  feed_state: {
-    type: "gauge",
-    unit: "endpoints",
-    labels: [...endpointLabels, "state"],
-    help: "1 for the state of an endpoint's feed: LIVE, RESYNC, SUSPECT or BLIND; absent without a feed.",
-  },
-  feed_batches_total: {
-    type: "counter",
-    unit: "batches",
-    labels: endpointLabels,
-    help: "Batches of KV-cache events received.",
-  },
-  feed_events_total: { type: "counter", unit: "events", labels: endpointLabels, help: "KV-cache events applied." },
-  feed_incidents_total: {
-    type: "counter",
-    unit: "incidents",
-    labels: [...endpointLabels, "kind"],
-    help: "What befell a feed: gap, replay, restart, reconnect, snapshot, orphan, distrust.",
-  },
-  feed_skipped_total: {
-    type: "counter",
-    unit: "events",
-    labels: [...endpointLabels, "reason"],
-    help: "KV-cache events that were not used, by reason.",
-  },
-  feed_lag_seconds: {
-    type: "gauge",
-    unit: "seconds",
-    labels: endpointLabels,
-    help: "Time from the publisher's clock to ours at the last batch.",
-  },
-  cached_blocks: {
-    type: "gauge",
-    unit: "blocks",
-    labels: [...endpointLabels, "tier"],
-    help: "Blocks an endpoint is known to hold, by tier, and those believed from routing history alone.",
-  },
-  prefix_predicted_tokens_total: {
-    type: "counter",
-    unit: "tokens",
-    labels: endpointLabels,
-    help: "Cached prompt tokens the router expected, of requests whose engine reported them.",
-  },
-  prefix_reported_tokens_total: {
-    type: "counter",
-    unit: "tokens",
-    labels: endpointLabels,
-    help: "Cached prompt tokens the engine reported.",
-  },
+  ...cacheCatalogue,
   average_kv_cache_utilization: {
     type: "gauge",
     unit: "ratio",
