@@ -176,3 +176,15 @@ Deno.test("load() rejects with what the worker says, and when it dies", async ()
   workers[0].die();
   await rejects(lost, /worker died/);
 });
+
+Deno.test("an error in a real worker loses its prompt and nothing else", async () => {
+  const code = "self.onmessage = ({ data }) => { if (data.kind === 'job') throw new Error('a defect'); };";
+  const start = () => new Worker(`data:text/javascript,${encodeURIComponent(code)}`, { type: "module" });
+  const clock = new VirtualClock();
+  const pool = new WorkerPool({ count: 1, queueMax: 8, cacheBytesMax: 1000, clock, start });
+  equal(await outcome(pool.run(job(1))), "worker-lost");
+  clock.advance(500);
+  equal(await outcome(pool.run(job(2))), "worker-lost");
+  equal(pool.deaths, 2);
+  pool.close();
+});
