@@ -12,22 +12,16 @@ import {
 } from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
-import {
-  AccessLog,
-  type CacheSample,
-  type CollectedSample,
-  Logger,
-  Metrics,
-  Tracing,
-  watchLoopLag,
-} from "../telemetry/mod.ts";
+import { AccessLog, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
 import { UpstreamClient, type UpstreamOptions } from "../upstream/mod.ts";
 import { Scheduler } from "../scheduling/mod.ts";
 import { Pool, type PoolObserver } from "../pool/mod.ts";
-import { Caches, fetchSnapshot, hashSeedOf, readSnapshotFile, snapshotService, writeSnapshotFile } from "../kv/mod.ts";
+import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
 import type { Tokens } from "../tokens/mod.ts";
 import { Pipeline, type PipelineOptions, type PipelineParts } from "../pipeline/mod.ts";
 import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
+import { CacheSnapshots } from "./cache_snapshots.ts";
+import { collect } from "./collect.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
 import { feedOf, feedSources, openTokens } from "./knowledge.ts";
 import { type ProcessHost, version } from "./process.ts";
@@ -40,9 +34,6 @@ const outputTokensAssumed = 512;
 /** How long a slow client may take over the last bytes of its answer at shutdown. */
 const flushMs = 1_000;
 
-/** How long a peer may take to tell what it knows: a start is not held up for longer. */
-const peerTimeoutMs = 5_000;
-
 export class Router {
   readonly log: Logger;
   readonly pool: Pool;
@@ -52,6 +43,7 @@ export class Router {
   readonly caches: Caches;
   readonly tokens: Tokens;
   readonly #closeTokens: () => void;
+  readonly #snapshots: CacheSnapshots;
   readonly #clock: Clock = systemClock;
   readonly #parts: PipelineParts;
   readonly #upstream: UpstreamClient;
@@ -82,7 +74,7 @@ export class Router {
     const router = new Router(config, setup, hotpath, caCerts, host);
     try {
       await router.#listen();
-      await router.#recall();
+      await router.#snapshots.recall();
       await router.pool.start();
     } catch (error) {
       await router.stop(0);
@@ -114,6 +106,7 @@ export class Router {
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
     this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
     this.caches = this.#buildCaches(hotpath, setup, caCerts);
+    this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock);
     const { tokens, close } = openTokens(setup.knowledge.tokens, clock, (model) => this.#renderUrl(model), caCerts);
     this.tokens = tokens;
     this.#closeTokens = close;
@@ -140,7 +133,9 @@ export class Router {
       options: pipelineOptions(config, setup),
     };
     this.pipeline = new Pipeline(this.#parts);
-    this.metrics.onCollect(() => this.#collect());
+    this.metrics.onCollect(() =>
+      collect({ table: this.table, caches: this.caches, clock, staleAfterMs: this.#config.pool.load.staleAfterMs })
+    );
     this.#stopLag = watchLoopLag(clock, (lagMs) => this.metrics.eventLoopLag(lagMs));
   }
 
@@ -195,7 +190,7 @@ export class Router {
     } else if (this.pipeline.active > 0) {
       this.log.warn("Requests are cut off as the drain timeout is over", { requests: this.pipeline.active });
     }
-    if (drainTimeoutMs > 0) await this.#keepSnapshot();
+    if (drainTimeoutMs > 0) await this.#snapshots.keep();
     await Promise.all([this.#edge?.close(), this.#admin?.close()]);
     this.#upstream.close();
     this.pool.stop();
@@ -226,7 +221,7 @@ export class Router {
       readiness: () => this.#readiness(),
       endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.caches.status(row.slot) })),
       config: () => this.#config,
-      saveSnapshot: () => this.saveSnapshot(),
+      saveSnapshot: () => this.#snapshots.save(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
       bodyBytesMax,
     });
@@ -288,44 +283,6 @@ export class Router {
     if (count === 0) return undefined;
     const { scheme, host, port } = this.table.meta(slots[Math.floor(this.#clock.now()) % count]);
     return `${scheme}://${host}:${port}`;
-  }
-
-  /** Writes what is known of caches to the file; undefined when none is configured. */
-  saveSnapshot(): Promise<{ readonly file: string; readonly bytes: number }> | undefined {
-    const { file } = this.#config.snapshot;
-    return file === undefined
-      ? undefined
-      : writeSnapshotFile(file, this.caches.snapshot()).then((bytes) => ({ file, bytes }));
-  }
-
-  async #keepSnapshot(): Promise<void> {
-    try {
-      const saved = await this.saveSnapshot();
-      if (saved) this.log.info("Snapshot written", { ...saved });
-    } catch (error) {
-      this.log.error("Cannot write the snapshot", { cause: String(error) });
-    }
-  }
-
-  /** Takes over what another router knows, or what this one knew when it ended. What cannot be used is told and left. */
-  async #recall(): Promise<void> {
-    const { peers, file } = this.#config.snapshot;
-    const { seedCheck } = this.caches;
-    for (const peer of peers) {
-      try {
-        await fetchSnapshot(peer, seedCheck, this.caches.reader(), AbortSignal.timeout(peerTimeoutMs));
-        return this.log.info("Snapshot fetched", { peer, endpoints: this.caches.unclaimed });
-      } catch (error) {
-        this.log.warn("Cannot fetch a snapshot", { peer, cause: String(error) });
-      }
-    }
-    if (file === undefined) return;
-    try {
-      const found = await readSnapshotFile(file, this.caches.reader());
-      if (found) this.log.info("Snapshot read", { file, endpoints: this.caches.unclaimed });
-    } catch (error) {
-      this.log.warn("Cannot use the snapshot", { file, cause: String(error) });
-    }
   }
 
   #buildScheduler(setup: SchedulingSetup): Scheduler {
@@ -395,45 +352,6 @@ export class Router {
       },
       problem: (message, cause) => this.log.error(message, { cause: cause instanceof Error ? cause.message : cause }),
     };
-  }
-
-  #collect(): CollectedSample {
-    const { table } = this;
-    const now = this.#clock.now();
-    const { staleAfterMs } = this.#config.pool.load;
-    const endpoints = Array.from(table.slots(), (slot) => {
-      const { name, namespace } = table.meta(slot);
-      const sampleAgeMs = table.sampleAgeMs(slot, now);
-      return {
-        name,
-        namespace,
-        state: endpointStateNames[table.state[slot]],
-        waiting: table.waiting[slot],
-        running: table.running[slot],
-        kvUsageRatio: table.kvUsage[slot],
-        sampleAgeMs,
-        fresh: sampleAgeMs <= staleAfterMs,
-        requests: Atomics.load(table.requests, slot),
-        prefillTokens: Atomics.load(table.prefillTokens, slot),
-        decodeTokens: Atomics.load(table.decodeTokens, slot),
-        cache: this.#cacheSample(slot),
-      };
-    });
-    const { rss, heapUsed, external } = Deno.memoryUsage();
-    return {
-      pool: { name: "default", endpoints },
-      prefix: { blocks: this.caches.stats().pairs },
-      process: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
-    };
-  }
-
-  #cacheSample(slot: number): CacheSample {
-    const { blocks, figures, feed } = this.caches.status(slot);
-    const { predictedTokens = 0, actualTokens = 0 } = figures ?? {};
-    const sample = { blocks, predictedTokens, reportedTokens: actualTokens };
-    if (!feed) return sample;
-    const { state, lagMs, counters: { batches, events, ...incidents }, skipped } = feed;
-    return { ...sample, feed: { state, lagMs, batches, events, incidents, skipped } };
   }
 
   #warn(config: Config, setup: SchedulingSetup): void {

@@ -28,7 +28,12 @@ async function withService(check: (url: string) => Promise<void>): Promise<void>
 Deno.test("fetchSnapshot() reads what another router's service tells", async () => {
   await withService(async (url) => {
     const taken: KnownEndpoint[] = [];
-    await fetchSnapshot(url, seedCheck, new SnapshotReader(seedCheck, (known) => taken.push(known)), signal());
+    await fetchSnapshot(
+      url,
+      seedCheck,
+      new SnapshotReader(seedCheck, (known) => taken.push(known)),
+      new AbortController().signal,
+    );
     deepStrictEqual(taken.map(({ id, checkpoint, blocks }) => [id, checkpoint.seq, blocks.length]), [[
       "a:1",
       9,
@@ -40,14 +45,10 @@ Deno.test("fetchSnapshot() reads what another router's service tells", async () 
 Deno.test("fetchSnapshot() rejects when seeds differ, when nobody listens, and when there is no such service", async () => {
   const reader = () => new SnapshotReader(7n, () => {});
   await withService(async (url) => {
-    await rejects(fetchSnapshot(url, 7n, reader(), signal()), /hashSeed/);
+    await rejects(fetchSnapshot(url, 7n, reader(), new AbortController().signal), /hashSeed/);
     const other = await fetch(`${url}/warmpath.snapshot.v1.SnapshotService/Other`, { method: "POST" });
     equal(other.status, 404);
     await other.body?.cancel();
   });
-  await rejects(fetchSnapshot("http://127.0.0.1:1", seedCheck, reader(), signal()));
+  await rejects(fetchSnapshot("http://127.0.0.1:1", seedCheck, reader(), new AbortController().signal));
 });
-
-function signal(): AbortSignal {
-  return AbortSignal.timeout(10_000);
-}

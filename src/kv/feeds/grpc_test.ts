@@ -292,13 +292,10 @@ Deno.test("SGLang's load carries geometry, all queues and uncached tokens when t
 });
 
 Deno.test("run() speaks TLS and refuses a certificate that it does not trust", async () => {
-  const folder = new URL("../../../tests/golden/tls/", import.meta.url);
-  const [key, cert] = [
-    Deno.readTextFileSync(new URL("server.key", folder)),
-    Deno.readTextFileSync(new URL("server.pem", folder)),
-  ];
+  const pem = (name: string) => Deno.readTextFileSync(new URL(`../../../tests/golden/tls/${name}`, import.meta.url));
+  const [key, cert] = [pem("server.key"), pem("server.pem")];
   const engine = await TestEngine.start({ key, cert });
-  const caCerts = [Deno.readTextFileSync(new URL("ca.pem", folder))];
+  const caCerts = [pem("ca.pem")];
   const { sink, abort, done } = start("vllm-grpc", engine, { host: "localhost", tls: true, caCerts });
   await sink.until(() => sink.connects === 1);
   abort.abort();

@@ -1,0 +1,48 @@
+/** What is asked for at a scrape of the router's own metrics. */
+import { type Clock, endpointStateNames, type EndpointTable } from "../core/mod.ts";
+import type { Caches } from "../kv/mod.ts";
+import type { CacheSample, CollectedSample } from "../telemetry/mod.ts";
+
+export interface Collected {
+  readonly table: EndpointTable;
+  readonly caches: Caches;
+  readonly clock: Clock;
+  readonly staleAfterMs: number;
+}
+
+export function collect({ table, caches, clock, staleAfterMs }: Collected): CollectedSample {
+  const now = clock.now();
+  const endpoints = Array.from(table.slots(), (slot) => {
+    const { name, namespace } = table.meta(slot);
+    const sampleAgeMs = table.sampleAgeMs(slot, now);
+    return {
+      name,
+      namespace,
+      state: endpointStateNames[table.state[slot]],
+      waiting: table.waiting[slot],
+      running: table.running[slot],
+      kvUsageRatio: table.kvUsage[slot],
+      sampleAgeMs,
+      fresh: sampleAgeMs <= staleAfterMs,
+      requests: Atomics.load(table.requests, slot),
+      prefillTokens: Atomics.load(table.prefillTokens, slot),
+      decodeTokens: Atomics.load(table.decodeTokens, slot),
+      cache: cacheSample(caches, slot),
+    };
+  });
+  const { rss, heapUsed, external } = Deno.memoryUsage();
+  return {
+    pool: { name: "default", endpoints },
+    prefix: { blocks: caches.stats().pairs },
+    process: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
+  };
+}
+
+function cacheSample(caches: Caches, slot: number): CacheSample {
+  const { blocks, figures, feed } = caches.status(slot);
+  const { predictedTokens = 0, actualTokens = 0 } = figures ?? {};
+  const sample = { blocks, predictedTokens, reportedTokens: actualTokens };
+  if (!feed) return sample;
+  const { state, lagMs, counters: { batches, events, ...incidents }, skipped } = feed;
+  return { ...sample, feed: { state, lagMs, batches, events, incidents, skipped } };
+}
