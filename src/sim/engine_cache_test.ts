@@ -64,3 +64,17 @@ Deno.test("a tier that holds less than a chain keeps its head", () => {
   deepStrictEqual([cached > 0, cached < 144], [true, true]);
   equal(cached, 112);
 });
+
+Deno.test("waitingUncachedTokens() counts what no tier holds of the requests that wait", () => {
+  const engine = new Engine({ cacheBlocks: 20, maxRunning: 1, offload: { tiers: [cpu], policy: "store" } });
+  run(engine, request(160));
+  run(engine, request(320, 1));
+  const nowMs = 5e6;
+  engine.submit(request(32, 2), nowMs);
+  engine.submit(request(165), nowMs);
+  engine.submit(request(50, 3), nowMs);
+  engine.advance(nowMs);
+  equal(engine.metrics().waiting, 2);
+  // 160 of 165 tokens are on the slower tier.
+  equal(engine.waitingUncachedTokens(), 5 + 50);
+});

@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { Prng, systemClock, VirtualClock } from "../core/mod.ts";
 import type { RequestTimes } from "./engine_types.ts";
+import type { KvWatchOptions } from "./kv/watch_options.ts";
 import { promptFromTokens, promptFromTrace } from "./prompt.ts";
 import { createFleet, scaledClock, SimEndpoint } from "./sim_endpoint.ts";
 
@@ -154,4 +155,30 @@ Deno.test("the engine gives the same results on the system's clock as on a virtu
   );
   while (virtualClock.step());
   deepStrictEqual(again, results);
+});
+
+Deno.test("a watched cache changes nothing of what its engine does", () => {
+  const replay = (kv?: () => Partial<KvWatchOptions>) => {
+    const clock = new VirtualClock();
+    const fleet = createFleet(clock, 2, { cacheBlocks: 120 }, kv);
+    const prng = new Prng(9);
+    const times: RequestTimes[] = [];
+    for (let i = 0; i < 150; i++) {
+      clock.advance(prng.below(200));
+      const hashIds = Array.from({ length: 1 + prng.below(3) }, (_, k) => prng.below(6) * 10 + k);
+      const request = {
+        prompt: promptFromTrace(hashIds, hashIds.length * 512 - 9, { blockSize: 16 }),
+        outputTokens: 40,
+      };
+      fleet[i % 2].submit(request, { onFinish: (its) => times.push(its) });
+    }
+    while (clock.step());
+    return times;
+  };
+  const unwatched = replay();
+  equal(unwatched.length, 150);
+  ok(unwatched.some(({ cachedTokens }) => cachedTokens > 0));
+  let events = 0;
+  deepStrictEqual(replay(() => ({ onBatch: (batch) => events += batch.events.length })), unwatched);
+  ok(events > 1000);
 });

@@ -69,7 +69,7 @@ export interface SimKvBatch {
 export interface TrueBlock {
   /** The block before it in its chain; absent for a chain's first. */
   readonly parent?: TrueBlock;
-  /** Tokens of this block alone. */
+  /** Tokens of this block alone; a view, as the hash is. */
   readonly tokens: Uint32Array;
   readonly hash: Uint8Array;
   readonly extras: BlockExtras;
