@@ -24,7 +24,7 @@ Deno.test("a reader on another thread sees whole states only while the writer st
   worker.on("message", (data) => data === "started" ? started.resolve() : resolve(data));
   worker.on("error", reject);
   const scratch = Math.ceil(layout.body.offset / 64) * 64;
-  const job: BlocksReaderJob = { memory, tree: layout.blockTree.offset, scratch, path, some, slots, rounds: 60_000 };
+  const job: BlocksReaderJob = { memory, tree: layout.blockTree.offset, scratch, path, some, slots, rounds: 100_000 };
   worker.postMessage(job);
   await started.promise;
   let report: BlocksReaderReport | undefined;

@@ -1,0 +1,52 @@
+// Claims of open requests: the calls, block by block in routed.ts.
+import { slotAt, Tree } from "./layout";
+import { beginWrite, endWrite, finish, pause } from "./lock";
+import { betweenBlocks } from "./room";
+import { claimBlock, settleBlock, trimKept } from "./routed";
+
+/** Claims blocks of a prompt from its beginning on, the first of them at depth `depth`. */
+export function blocksClaim(base: usize, slot: u32, hashes: usize, n: u32, depth: u32): void {
+  const t = changetype<Tree>(base);
+  if (slot >= t.slots) return;
+  const s = slotAt(t, slot);
+  beginWrite(t);
+  for (let i: u32 = 0; i < n; i++) {
+    claimBlock(t, s, slot, load<u64>(hashes + (<usize>i << 3)), depth + i);
+    pause(t, i);
+  }
+  finish(t);
+}
+
+/** Ends claims, the deepest block first, so that a path's end is the first to go. */
+export function blocksSettle(base: usize, slot: u32, hashes: usize, n: u32, keep: bool): void {
+  const t = changetype<Tree>(base);
+  if (slot >= t.slots) return;
+  const s = slotAt(t, slot);
+  keep = keep && s.capacity > 0;
+  beginWrite(t);
+  for (let i = n; i; i--) {
+    betweenBlocks(t);
+    settleBlock(t, s, slot, load<u64>(hashes + (<usize>(i - 1) << 3)), keep);
+    pause(t, n - i);
+  }
+  t.trimmed += trimKept(t, s, s.capacity);
+  finish(t);
+}
+
+export function blocksForgetRouted(base: usize, slot: u32): void {
+  const t = changetype<Tree>(base);
+  if (slot >= t.slots) return;
+  beginWrite(t);
+  trimKept(t, slotAt(t, slot), 0);
+  endWrite(t);
+}
+
+export function blocksSetCapacity(base: usize, slot: u32, blocks: u32): void {
+  const t = changetype<Tree>(base);
+  if (slot >= t.slots) return;
+  const s = slotAt(t, slot);
+  beginWrite(t);
+  s.capacity = blocks;
+  t.trimmed += trimKept(t, s, blocks);
+  endWrite(t);
+}
