@@ -201,6 +201,11 @@ export class BlockTree implements BlockTreeApi {
     return { tiers: [gpu, cpu, disk, shared], blocks, doubted, routed };
   }
 
+  routedBlocks(slot: number): number {
+    this.#kernels.blocksSlotStats(this.#base, slot, this.#scratch.at);
+    return this.#scratch.floats[6];
+  }
+
   /** `blocks` and `sets` count what is dead until it is reaped; `bytesUsed` is entries and sets in use. */
   stats(): BlockTreeStats {
     this.#kernels.blocksStats(this.#base, this.#scratch.at);

@@ -286,6 +286,10 @@ export class BlockTreeTwin implements BlockTreeApi {
     return { tiers, blocks: slot.told.size, doubted, routed: slot.routed.size };
   }
 
+  routedBlocks(slot: number): number {
+    return this.#slots[slot].routed.size;
+  }
+
   /** `sets`, `bytesUsed`, `bytesMax` and `evicted` are 0. */
   stats(): BlockTreeStats {
     const blocks = new Set<bigint>();

@@ -126,6 +126,8 @@ export interface BlockTreeApi {
   reap(budget: number): number;
 
   slotStats(slot: number): SlotStats;
+  /** `slotStats(slot).routed` alone, for the request path. */
+  routedBlocks(slot: number): number;
   stats(): BlockTreeStats;
   /** Every pair of a slot with engine evidence, in no order. */
   held(slot: number): Iterable<HeldBlock>;

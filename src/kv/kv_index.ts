@@ -79,6 +79,7 @@ export class KvIndex {
   /** Grows when a slot is cleared. */
   readonly #epochs: Uint32Array;
   readonly #feedStates: Uint8Array;
+  readonly #pendingTokens: Int32Array;
   /** Tokens of an engine block where a feed told; else 0. */
   readonly #blockTokens: Uint32Array;
   #expired = 0;
@@ -92,14 +93,23 @@ export class KvIndex {
     this.#claimsAt = Array.from({ length: tree.slots }, () => new Set());
     this.#epochs = new Uint32Array(tree.slots);
     this.#feedStates = new Uint8Array(tree.slots).fill(FeedState.Blind);
+    this.#pendingTokens = new Int32Array(tree.slots).fill(-1);
     this.#blockTokens = new Uint32Array(tree.slots);
     for (let slot = 0; slot < tree.slots; slot++) tree.setCapacity(slot, capacityBlocks);
   }
 
-  /** Leading blocks each slot holds, and on which tier. The arrays are reused: valid until the next call. */
+  /**
+   * Leading blocks each slot holds, and on which tier; and what is claimed at slots with a LIVE feed and not told of yet,
+   * as if all claims were in blocks like these. The arrays are reused: valid until the next call.
+   */
   match(blocks: PromptBlocks): PrefixMatch {
+    const pendingTokens = this.#pendingTokens;
+    for (let slot = 0; slot < pendingTokens.length; slot++) {
+      const live = this.#feedStates[slot] === FeedState.Live;
+      pendingTokens[slot] = live ? this.#tree.routedBlocks(slot) * blocks.blockTokens : -1;
+    }
     const { blocks: held, tiers } = this.#tree.match(blocks.hashes);
-    return { blocks: held, tiers, total: blocks.hashes.length, blockTokens: blocks.blockTokens };
+    return { blocks: held, tiers, pendingTokens, total: blocks.hashes.length, blockTokens: blocks.blockTokens };
   }
 
   /** Holds the prompt's blocks at `slot` until the ticket is resolved. `blocks.hashes` must not change meanwhile. */

@@ -35,6 +35,23 @@ Deno.test("match() gives the blocks each slot holds, of how many, on which tiers
   deepStrictEqual([...index.match(prompt("")).blocks], [0, 0, 0, 0]);
 });
 
+Deno.test("match() gives the claimed tokens that a LIVE feed has not told of, each once", () => {
+  const { index, prompt, tell } = setup();
+  const pending = () => [...index.match(prompt("abcdef")).pendingTokens!];
+  deepStrictEqual(pending(), [-1, -1, -1, -1]);
+  index.setFeedState(1, FeedState.Live);
+  index.setFeedState(2, FeedState.Live);
+  tell(1, "ab");
+  index.speculate(1, prompt("abcdef"), 0);
+  index.speculate(1, prompt("abcdxy"), 0);
+  index.speculate(3, prompt("abc"), 0);
+  deepStrictEqual(pending(), [-1, 6, 0, -1], "cd ef xy");
+  tell(1, "abcde");
+  deepStrictEqual(pending(), [-1, 3, 0, -1], "f xy");
+  index.setFeedState(1, FeedState.Suspect);
+  deepStrictEqual(pending(), [-1, -1, 0, -1]);
+});
+
 Deno.test("speculate() is seen by the next match and withdraw() takes it back", () => {
   const { index, prompt, held } = setup();
   const ticket = index.speculate(0, prompt("abcd"), 0);
