@@ -1,7 +1,7 @@
 /** From configuration to how the router learns what its endpoints cache, and how their token ids are had. */
 import { type Clock, type EndpointMeta } from "../core/mod.ts";
 import type { Config, FeedConfig, TokensConfig } from "../config/mod.ts";
-import { type FeedSource, feedSource, type FeedSourceOptions, Turns } from "../kv/mod.ts";
+import { type FeedSource, feedSource, type FeedSourceOptions, fetchTokenizer, Turns } from "../kv/mod.ts";
 import type { FeedsParams, RenderParams } from "../scheduling/mod.ts";
 import { Tokens } from "../tokens/mod.ts";
 
@@ -78,16 +78,34 @@ function feedOptions(
   }
 }
 
+export interface TokensParts {
+  readonly clock: Clock;
+  /** An endpoint that serves the model, and its feed; undefined when none is ready. */
+  readonly endpoint: (model: string) => { readonly meta: EndpointMeta; readonly feed: FeedConfig } | undefined;
+  /** PEM certificates trusted besides the system's. */
+  readonly caCerts?: readonly string[];
+}
+
 /** Token ids of prompts; the endpoints themselves are asked where the configuration names no other server. */
-export function openTokens(
-  config: TokensConfig,
-  clock: Clock,
-  endpointUrl: (model: string) => string | undefined,
-  caCerts: readonly string[] | undefined,
-): { readonly tokens: Tokens; close(): void } {
+export function openTokens(config: TokensConfig, { clock, endpoint, caCerts }: TokensParts) {
   const client = caCerts && Deno.createHttpClient({ caCerts: [...caCerts] });
-  const tokens = new Tokens(config, { clock, endpointUrl, fetcher: (url, init) => fetch(url, { ...init, client }) });
+  const closed = new AbortController();
+  const tokens = new Tokens(config, {
+    clock,
+    fetcher: (url, init) => fetch(url, { ...init, client }),
+    endpointUrl(model) {
+      const meta = endpoint(model)?.meta;
+      return meta && `${meta.scheme}://${meta.host}:${meta.port}`;
+    },
+    engineFiles(model) {
+      const { meta, feed } = endpoint(model) ?? {};
+      if (!meta || (feed?.kind !== "vllm-grpc" && feed?.kind !== "sglang-grpc")) return undefined;
+      const { kind, host = meta.host, port, tls } = feed;
+      return () => fetchTokenizer(kind, { host, port, tls, caCerts }, closed.signal);
+    },
+  });
   const close = () => {
+    closed.abort();
     tokens.close();
     client?.close();
   };

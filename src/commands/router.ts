@@ -56,6 +56,7 @@ export class Router {
   #edge: Listener | undefined;
   #admin: Listener | undefined;
   #stopping = false;
+  #asked = 0;
 
   /**
    * Builds the router, opens its ports, and waits for the first list of endpoints.
@@ -107,7 +108,11 @@ export class Router {
     this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
     this.caches = this.#buildCaches(hotpath, setup, caCerts);
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock);
-    const { tokens, close } = openTokens(setup.knowledge.tokens, clock, (model) => this.#renderUrl(model), caCerts);
+    const { tokens, close } = openTokens(setup.knowledge.tokens, {
+      clock,
+      caCerts,
+      endpoint: (model) => this.#anyEndpoint(model),
+    });
     this.tokens = tokens;
     this.#closeTokens = close;
     this.pool = this.#buildPool(setup, caCerts);
@@ -277,12 +282,12 @@ export class Router {
     });
   }
 
-  /** A server that can be asked how it tokenizes for a model: any that is ready. */
-  #renderUrl(model: string): string | undefined {
+  /** An endpoint that can be asked about a model: any that is ready, in turn. */
+  #anyEndpoint(model: string) {
     const { slots, count } = this.pool.candidates(model);
     if (count === 0) return undefined;
-    const { scheme, host, port } = this.table.meta(slots[Math.floor(this.#clock.now()) % count]);
-    return `${scheme}://${host}:${port}`;
+    const meta = this.table.meta(slots[this.#asked++ % count]);
+    return { meta, feed: feedOf(meta, this.#config, this.#setup.knowledge.feed) };
   }
 
   #buildScheduler(setup: SchedulingSetup): Scheduler {

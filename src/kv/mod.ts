@@ -9,6 +9,7 @@ export * from "./feeds/agent_wire.ts";
 export * from "./feeds/errors.ts";
 export type { GrpcOptions } from "./feeds/grpc_link.ts";
 export * from "./feeds/grpc_sglang.ts";
+export { fetchTokenizer } from "./feeds/grpc_tokenizer.ts";
 export * from "./feeds/grpc_vllm.ts";
 export {
   discoverSglangFeed,

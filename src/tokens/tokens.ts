@@ -26,7 +26,7 @@ export interface TokensDeps {
   /** Base URL of a server that can be asked for ids of a model; undefined when there is none now. */
   endpointUrl(model: string): string | undefined;
   /** The archive of tokenizer files that an engine sends (`GetTokenizer`); undefined: engines do not. */
-  engineFiles?(model: string): Promise<Uint8Array>;
+  engineFiles?(model: string): (() => Promise<Uint8Array>) | undefined;
   /** How the engines of a model are run, where that changes their prompts. */
   chatSettings?(model: string): ChatSettings;
 }
@@ -107,7 +107,7 @@ export class Tokens {
       source: own?.source ?? this.#config.source,
       directory: own?.directory,
       url: () => own?.url ?? deps.endpointUrl(name),
-      engineFiles: deps.engineFiles && (() => deps.engineFiles!(name)),
+      engineFiles: deps.engineFiles?.(name),
       settings: deps.chatSettings?.(name) ?? {},
       checkEvery: this.#config.checkEvery,
       timeoutMs: this.#config.timeoutMs,

@@ -139,7 +139,7 @@ Deno.test("prompt() tokenizes a long prompt in a worker, with the ids of the edg
 
 Deno.test("prompt() loads a tokenizer from the archive that an engine sends", async () => {
   let fetched = 0;
-  const engineFiles = () => {
+  const engineFiles = () => () => {
     fetched++;
     return Promise.reject(new Error("engine is away"));
   };
