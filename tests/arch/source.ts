@@ -42,9 +42,9 @@ export function typescriptUnder(...folders: string[]): string[] {
   return folders.flatMap((folder) => filesUnder(folder, (path) => path.endsWith(".ts") && isOurs(path)));
 }
 
-/** True for a file of tests. */
+/** True for a file of tests, or of what only tests use. */
 export function isTest(path: string): boolean {
-  return path.endsWith("_test.ts");
+  return path.endsWith("_test.ts") || path.endsWith("testing.ts");
 }
 
 /** One reference from a file to another module. */
