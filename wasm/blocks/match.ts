@@ -8,7 +8,7 @@ import { findNode, warmNodes } from "./table";
 const routedOnly: u32 = 4;
 const nothing: u32 = 5;
 /** Blocks looked up at a time: enough to wait for memory once, few enough to waste little beyond the end of a match. */
-const ahead: u32 = 32;
+const ahead: u32 = 64;
 
 @inline
 function classOf(s: Slot, member: u32): u32 {
