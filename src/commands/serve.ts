@@ -1,13 +1,14 @@
 import { ConfigError, systemClock } from "../core/mod.ts";
 import {
   type Config,
+  type EndpointOverride,
   type Flags,
   mergeOverrides,
   type Overrides,
   overridesFromEnv,
   overridesFromFlags,
 } from "../config/mod.ts";
-import { startWorkerServers, type WorkerServers } from "../sim/mod.ts";
+import { startWorkerServers, type WorkerServer, type WorkerServers } from "../sim/mod.ts";
 import { exitMisconfigured, type ProcessHost } from "./process.ts";
 import { configStamp, readConfig, Reloader } from "./reload.ts";
 import { Router } from "./router.ts";
@@ -22,11 +23,9 @@ export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
     let config = await readConfig(overrides);
     let effective: Overrides = overrides;
     if (isDemo(config)) {
-      demo = await startWorkerServers(3);
-      effective = {
-        ...overrides,
-        endpoints: demo.servers.map(({ port }) => ({ scheme: "http", host: "127.0.0.1", port })),
-      };
+      const kvEvents = { endpoint: "tcp://127.0.0.1:0", replayEndpoint: "tcp://127.0.0.1:0" };
+      demo = await startWorkerServers(3, { kvEvents });
+      effective = { ...overrides, endpoints: demo.servers.map(demoEndpoint) };
       config = await readConfig(effective);
     }
     const router = await Router.start(config, host);
@@ -52,6 +51,12 @@ export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
   } finally {
     await demo?.stop();
   }
+}
+
+function demoEndpoint({ port, feeds: { kvEvents, kvReplay } }: WorkerServer): EndpointOverride {
+  const portOf = (endpoint: string) => Number(endpoint.slice(endpoint.lastIndexOf(":") + 1));
+  const feed = { kind: "zmq", port: portOf(kvEvents[0]), replayPort: portOf(kvReplay[0]) } as const;
+  return { scheme: "http", host: "127.0.0.1", port, feed };
 }
 
 const listenErrors = new Set(["EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOTFOUND"]);

@@ -8,7 +8,7 @@ export { emptyRawConfig, endpointPickerConfigKind, loadConfigText } from "./load
 export type { EndpointPickerSource, RawConfig } from "./load.ts";
 export { type ModelRewrite, ModelRewriter } from "./model_rewrite.ts";
 export { mergeOverrides, overridesFromEnv, overridesFromFlags } from "./overrides.ts";
-export type { Flags, Overrides } from "./overrides.ts";
+export type { EndpointOverride, Flags, Overrides } from "./overrides.ts";
 export { parseServerUrl, type ServerAddress } from "./fields.ts";
 export { configReference, type ReferenceRow, referenceRows } from "./reference.ts";
 export { aliasRuleName, resolveConfig } from "./resolve.ts";

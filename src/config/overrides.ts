@@ -2,11 +2,16 @@ import { ConfigError } from "../core/mod.ts";
 import { currentValue, throwProblems } from "./errors.ts";
 import { parseServerUrl, type ServerAddress, urlForm } from "./fields.ts";
 
+/** An endpoint that no file names; a flag gives its address alone. */
+export interface EndpointOverride extends ServerAddress {
+  readonly feed?: { readonly kind: "zmq"; readonly port: number; readonly replayPort: number };
+}
+
 /** What flags and environment variables may set; absent follows the file. */
 export interface Overrides {
   readonly configPath?: string;
   /** Replaces the file's `endpoints`; its `discovery` stays. */
-  readonly endpoints?: readonly ServerAddress[];
+  readonly endpoints?: readonly EndpointOverride[];
   readonly host?: string;
   readonly port?: number;
   readonly adminHost?: string;

@@ -67,7 +67,11 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
     },
     workers: overrides.workers ?? values.workers ?? workersDefault,
-    endpoints: resolveEndpoints(overrides.endpoints?.map((url) => ({ url })) ?? values.endpoints ?? [], pool, feed),
+    endpoints: resolveEndpoints(
+      overrides.endpoints?.map(({ feed, ...url }) => ({ url, feed })) ?? values.endpoints ?? [],
+      pool,
+      feed,
+    ),
     discovery: resolveDiscovery(values.discovery),
     pool,
     upstream: resolveUpstream(values.upstream),
