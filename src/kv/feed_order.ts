@@ -43,11 +43,6 @@ export class HeldBatches {
     return first;
   }
 
-  /** The highest number held; undefined when none is. */
-  get last(): number | undefined {
-    return this.#batches.size === 0 ? undefined : Math.max(...this.#batches.keys());
-  }
-
   take(seq: number): KvBatch | undefined {
     const held = this.#batches.get(seq);
     this.#remove(seq);

@@ -40,6 +40,8 @@ export class Sequencer implements ReplayOwner {
   #paused = false;
   /** Highest number of a batch of this publisher's life that came, applied or not. */
   #newestSeq: number;
+  /** The same of those held since nothing was missing, also where the link was lost meanwhile. */
+  #newestHeldSeq = -1;
 
   constructor(parts: SequencerParts, options: FeedOptions) {
     const { source, clock, progress } = parts;
@@ -73,7 +75,7 @@ export class Sequencer implements ReplayOwner {
   /** A live batch. */
   offer(batch: KvBatch): void {
     this.#newestSeq = Math.max(this.#newestSeq, batch.seq);
-    if (this.#replays.running || this.#paused) this.#held.addLatest(batch);
+    if (this.#replays.running || this.#paused) this.#hold(batch);
     else this.#take(batch);
   }
 
@@ -109,13 +111,14 @@ export class Sequencer implements ReplayOwner {
   resume(): void {
     this.#paused = false;
     this.#newestSeq = this.#progress.seq;
+    this.#newestHeldSeq = -1;
     for (const batch of this.#held.takeAll()) this.offer(batch);
   }
 
   /** Gives up the position, not what is known. */
   forget(): void {
     this.#held.clear();
-    this.#newestSeq = -1;
+    this.#newestSeq = this.#newestHeldSeq = -1;
     this.#progress.forget();
   }
 
@@ -130,11 +133,11 @@ export class Sequencer implements ReplayOwner {
     this.#replays.planHeal();
   }
 
-  /** The publisher started over; `batch`, when it showed that, is of its new life. */
-  restart(batch?: KvBatch): void {
+  /** The publisher is known, from elsewhere, to have started over. */
+  restart(): void {
+    if (this.#replays.possible) return this.restarted();
     this.#held.clear();
     this.#renew();
-    if (batch) this.offer(batch);
   }
 
   async stop(): Promise<void> {
@@ -149,7 +152,7 @@ export class Sequencer implements ReplayOwner {
 
   early(batch: KvBatch): void {
     this.#newestSeq = Math.max(this.#newestSeq, batch.seq);
-    this.#held.addLatest(batch);
+    this.#hold(batch);
   }
 
   get idle(): boolean {
@@ -160,10 +163,11 @@ export class Sequencer implements ReplayOwner {
     return this.#held.first;
   }
 
-  /** What is held may be of the new life. */
+  /** What was held may be of the new life. */
   restarted(): void {
+    const newestSeq = this.#newestHeldSeq;
     this.#renew();
-    this.#newestSeq = this.#held.last ?? -1;
+    this.#newestSeq = this.#newestHeldSeq = newestSeq;
   }
 
   replayEnded(continuous: boolean): void {
@@ -192,7 +196,7 @@ export class Sequencer implements ReplayOwner {
     if (batch.seq < next) return this.#late(batch);
     if (batch.seq > next) return this.#gap(batch);
     if (this.#continuity.awaitsBatch && batch.timestamp > 0 && batch.timestamp <= this.#progress.timestamp) {
-      return this.restart(batch);
+      return this.#startOver(batch);
     }
     if (seq < 0 && !whole) this.#begin(batch);
     this.#continuity.batchFollows();
@@ -213,11 +217,17 @@ export class Sequencer implements ReplayOwner {
     const newer = batch.timestamp > timestamp;
     // Without timestamps nothing tells a repeated batch from a new life; engines do not repeat.
     const untold = !batch.unreadable && batch.timestamp === 0 && timestamp === 0 && epoch === "";
-    if (seen === "other" || untold || (seen === "unknown" && newer)) this.restart(batch);
+    if (seen === "other" || untold || (seen === "unknown" && newer)) this.#startOver(batch);
     else this.counts.duplicates++;
   }
 
+  #hold(batch: KvBatch): void {
+    this.#newestHeldSeq = Math.max(this.#newestHeldSeq, batch.seq);
+    this.#held.addLatest(batch);
+  }
+
   #gap(batch: KvBatch): void {
+    this.#newestHeldSeq = Math.max(this.#newestHeldSeq, batch.seq);
     this.#held.add(batch);
     if (!this.#window) {
       this.counts.gaps++;
@@ -245,6 +255,7 @@ export class Sequencer implements ReplayOwner {
   /** Nothing is missing between the batches applied. */
   #settled(): void {
     this.#closeWindow();
+    this.#newestHeldSeq = -1;
     this.#replays.settled();
     this.#progress.endRebuild();
   }
@@ -266,13 +277,23 @@ export class Sequencer implements ReplayOwner {
         this.#apply(batch);
       }
     }
-    if (!this.#replays.running) this.#newestSeq = this.#progress.seq;
+    if (!this.#replays.running) {
+      this.#newestSeq = this.#progress.seq;
+      this.#newestHeldSeq = -1;
+    }
     this.#replays.planHeal();
+  }
+
+  /** `batch` showed that the publisher started over, and is of its new life. */
+  #startOver(batch: KvBatch): void {
+    this.#held.clear();
+    this.#renew();
+    this.offer(batch);
   }
 
   #renew(): void {
     this.counts.restarts++;
-    this.#newestSeq = -1;
+    this.#newestSeq = this.#newestHeldSeq = -1;
     this.#closeWindow();
     this.#replays.renew();
     this.#progress.renew();

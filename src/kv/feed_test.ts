@@ -315,12 +315,9 @@ Deno.test("a replay without the last batches told is not taken for complete, eve
   world.tell(batch(0), batch(1));
   world.source.lose();
   await world.pass(3000);
-  world.source.buffer = life(0, 1, 2);
-  world.source.sink.connected();
-  world.tell(...life(2));
   world.source.buffer = undefined;
-  world.source.sink.load({});
-  await world.pass(10);
+  await world.connect();
+  world.tell(...life(2));
   world.source.lose();
   await world.pass(200);
   world.source.buffer = life(0, 1);
