@@ -80,6 +80,10 @@ export class KvIndex {
   readonly #epochs: Uint32Array;
   readonly #feedStates: Uint8Array;
   readonly #pendingTokens: Int32Array;
+  /** Of the engine's cache; 0: not reported. */
+  readonly #capacityTokens: Float64Array;
+  /** Tokens of the blocks that the routing history's size is counted in. */
+  readonly #sizedFor: Uint32Array;
   /** Tokens of an engine block where a feed told; else 0. */
   readonly #blockTokens: Uint32Array;
   #expired = 0;
@@ -95,7 +99,9 @@ export class KvIndex {
     this.#feedStates = new Uint8Array(tree.slots).fill(FeedState.Blind);
     this.#pendingTokens = new Int32Array(tree.slots).fill(-1);
     this.#blockTokens = new Uint32Array(tree.slots);
-    for (let slot = 0; slot < tree.slots; slot++) tree.setCapacity(slot, capacityBlocks);
+    this.#capacityTokens = new Float64Array(tree.slots);
+    this.#sizedFor = new Uint32Array(tree.slots);
+    for (let slot = 0; slot < tree.slots; slot++) this.#size(slot, options.blockTokens);
   }
 
   /**
@@ -113,8 +119,10 @@ export class KvIndex {
   }
 
   /** Holds the prompt's blocks at `slot` until the ticket is resolved. `blocks.hashes` must not change meanwhile. */
-  speculate(slot: number, { hashes }: PromptBlocks, nowMs: number, options: SpeculateOptions = {}): Ticket {
+  speculate(slot: number, blocks: PromptBlocks, nowMs: number, options: SpeculateOptions = {}): Ticket {
     const { predictedMs, exact = true } = options;
+    const { hashes, blockTokens } = blocks;
+    if (blockTokens !== this.#sizedFor[slot]) this.#size(slot, blockTokens);
     const claim: Claim = { slot, epoch: this.#epochs[slot], hashes, exact, state: "open" };
     this.#tree.claim(slot, hashes);
     this.#claims.add(claim);
@@ -168,13 +176,11 @@ export class KvIndex {
 
   /**
    * Sizes a slot's routing history by its engine's KV cache: `engineBlocks` blocks of `engineBlockTokens` tokens hold that
-   * many tokens, whatever the router's block size. With either 0, not reported, the default holds.
+   * many tokens, in blocks of the size that the last prompt routed there had. With either 0, not reported, the default holds.
    */
   setCapacity(slot: number, engineBlocks: number, engineBlockTokens: number): void {
-    const { blockTokens, capacityBlocks } = this.#options;
-    const tokens = engineBlocks * engineBlockTokens;
-    // 32 bits hold the kernel's capacity.
-    this.#tree.setCapacity(slot, tokens > 0 ? Math.min(Math.floor(tokens / blockTokens), 0x7fff_ffff) : capacityBlocks);
+    this.#capacityTokens[slot] = engineBlocks * engineBlockTokens;
+    this.#size(slot, this.#sizedFor[slot]);
   }
 
   /** Forgets a slot whose endpoint is gone or has lost its cache, and voids its tickets. */
@@ -201,6 +207,14 @@ export class KvIndex {
       expiredTickets: this.#expired,
       unconfirmed: this.#unconfirmed,
     };
+  }
+
+  /** Routing history of `slot` is kept in blocks of `blockTokens` tokens. */
+  #size(slot: number, blockTokens: number): void {
+    this.#sizedFor[slot] = blockTokens;
+    const tokens = this.#capacityTokens[slot] || this.#options.capacityBlocks * this.#options.blockTokens;
+    // 32 bits hold the kernel's capacity.
+    this.#tree.setCapacity(slot, Math.min(Math.floor(tokens / blockTokens), 0x7fff_ffff));
   }
 
   #confirm(claim: Claim): void {

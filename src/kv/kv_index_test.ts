@@ -200,14 +200,16 @@ Deno.test("stride() is the largest engine block among the slots asked about, in 
 
 Deno.test("setCapacity() converts engine blocks to the router's and falls back to the default", () => {
   const { index, prompt } = setup({ blockTokens: 64, capacityBlocks: 5 });
-  const kept = () => {
+  const kept = (blockTokens = 64) => {
     index.clear(0);
-    index.speculate(0, prompt("abcdefghijklmnop"), 0).confirm();
+    index.speculate(0, { ...prompt("abcdefghijklmnop"), blockTokens }, 0).confirm();
     return index.slotBlocks(0);
   };
   equal(kept(), 5, "unknown from the start");
+  equal(kept(32), 10, "the same tokens in blocks half as long");
   index.setCapacity(0, 40, 16);
   equal(kept(), 10, "640 tokens in blocks of 64");
+  equal(kept(128), 5, "and of 128");
   index.setCapacity(0, 0, 16);
   equal(kept(), 5);
   index.setCapacity(0, 1, 16);
