@@ -28,6 +28,8 @@ export interface TestEndpoint extends Partial<EndpointMeta> {
   readonly matched?: number;
   /** Of those, how many lie on which tier: GPU, CPU, disk, shared. */
   readonly tiers?: readonly [number, number, number, number];
+  /** Claimed tokens its LIVE feed has not told of. */
+  readonly pending?: number;
 }
 
 export interface TestRequest extends Partial<Omit<RequestView, "headers">> {
@@ -44,6 +46,8 @@ export interface TestPool {
   readonly matched: Int32Array;
   /** Absent when no endpoint has tiers. */
   readonly tiers?: Int32Array;
+  /** Absent when no endpoint has a LIVE feed. */
+  readonly pendingTokens?: Int32Array;
 }
 
 /** Endpoint i is `10.0.0.<i+1>:8000` in slot i, sampled just now. */
@@ -52,11 +56,14 @@ export function testPool(endpoints: readonly TestEndpoint[]): TestPool {
   const matched = new Int32Array(table.capacity);
   const slots = new Uint16Array(table.capacity);
   const tiers = endpoints.some((endpoint) => endpoint.tiers) ? new Int32Array(table.capacity * 4) : undefined;
+  const live = endpoints.some((endpoint) => endpoint.pending !== undefined);
+  const pendingTokens = live ? new Int32Array(table.capacity).fill(-1) : undefined;
   endpoints.forEach((endpoint, i) => {
     const meta = endpointMeta({ ...endpoint, host: endpoint.host ?? `10.0.0.${i + 1}`, port: endpoint.port ?? 8000 });
     const slot = table.add(meta, EndpointState.Ready);
     slots[i] = slot;
     matched[slot] = endpoint.matched ?? 0;
+    if (endpoint.pending !== undefined) pendingTokens![slot] = endpoint.pending;
     if (endpoint.tiers) tiers!.set(endpoint.tiers, slot * 4);
     table.requests[slot] = endpoint.requests ?? 0;
     table.prefillTokens[slot] = endpoint.prefillTokens ?? 0;
@@ -67,7 +74,14 @@ export function testPool(endpoints: readonly TestEndpoint[]): TestPool {
     table.running[slot] = endpoint.running ?? 0;
     table.kvUsage[slot] = endpoint.kv ?? 0;
   });
-  return { table, slots, n: endpoints.length, matched, ...(tiers && { tiers }) };
+  return {
+    table,
+    slots,
+    n: endpoints.length,
+    matched,
+    ...(tiers && { tiers }),
+    ...(pendingTokens && { pendingTokens }),
+  };
 }
 
 export function testView(request: TestRequest = {}): RequestView {
@@ -93,8 +107,9 @@ export function testView(request: TestRequest = {}): RequestView {
 }
 
 export function testMatch(pool: TestPool, request: TestRequest = {}): PrefixMatch {
-  const { matched: blocks, tiers } = pool;
-  return { blocks, ...(tiers && { tiers }), total: request.totalBlocks ?? 0, blockTokens: request.blockTokens ?? 64 };
+  const { matched: blocks, tiers, pendingTokens } = pool;
+  const known = { ...(tiers && { tiers }), ...(pendingTokens && { pendingTokens }) };
+  return { blocks, ...known, total: request.totalBlocks ?? 0, blockTokens: request.blockTokens ?? 64 };
 }
 
 /** The context a scheduler would hand to its plugins. */

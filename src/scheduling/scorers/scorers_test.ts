@@ -266,36 +266,52 @@ const cases: readonly Case[] = [
   {
     name: "weighs the work ahead with the work the request brings",
     type: "token-work-scorer",
-    params: { requestTokens: 100, computeWeight: 2 },
+    params: { requestTokens: 100, computeWeight: 2, arrivalTokens: 1000 },
     request: { promptTokens: 900, totalBlocks: 10, blockTokens: 90 },
     endpoints: [
-      {}, // (0 + 2 × 1000) × 1000
-      { prefillTokens: 500, matched: 8, running: 3, waiting: 1 }, // (900 + 2 × 280) × 280
-      { matched: 8, running: 1 }, // (100 + 2 × 280) × 280
-      { matched: 10, running: 99 }, // (9900 + 2 × 101) × 101, the last token is always computed
+      {}, // 100 + 0 + 900 × (2 + 0.9)
+      { prefillTokens: 500, matched: 8, running: 3, waiting: 1 }, // 100 + 900 + 180 × (2 + 1.08)
+      { matched: 8, running: 1 }, // 100 + 100 + 180 × (2 + 0.28)
+      { matched: 10, running: 99 }, // 100 + 9900 + 1 × (2 + 9.901), the last token is always computed
     ],
-    scores: [184_800 / 2_000_000, 184_800 / 408_800, 1, 184_800 / 1_020_302],
+    scores: [610.4 / 2710, 610.4 / 1554.4, 1, 610.4 / 10_011.901],
   },
   {
     name: "counts what lies off the GPU by the time to load it, a tier slower than computing as not held",
     type: "token-work-scorer",
-    params: { requestTokens: 100, computeWeight: 1, tierLoadShares: { disk: 0.5, shared: 3 } },
+    params: { requestTokens: 100, computeWeight: 1, arrivalTokens: 1000, tierLoadShares: { disk: 0.5, shared: 3 } },
     request: { promptTokens: 1900, totalBlocks: 10, blockTokens: 180 },
     endpoints: [
-      { matched: 10, tiers: [10, 0, 0, 0] }, // 100 + 100
-      { matched: 10, tiers: [0, 10, 0, 0] }, // 100 + 0.05 × 1800 + 100
-      { matched: 10, tiers: [4, 0, 4, 0] }, // 100 + 0.5 × 720 + 100, two routed
-      { matched: 10, tiers: [0, 0, 0, 10] }, // 1900 + 100
+      { matched: 10, tiers: [10, 0, 0, 0] }, // own 100: 100 + 100 × 1.1
+      { matched: 10, tiers: [0, 10, 0, 0] }, // own 100 + 0.05 × 1800: 100 + 190 × 1.19
+      { matched: 10, tiers: [4, 0, 4, 0] }, // own 100 + 0.5 × 720, two are routed: 100 + 460 × 1.46
+      { matched: 10, tiers: [0, 0, 0, 10] }, // own 1900: 100 + 1900 × 2.9
       {},
     ],
-    scores: [1, (200 / 290) ** 2, (200 / 560) ** 2, 0.01, 0.01],
+    scores: [1, 210 / 326.1, 210 / 771.6, 210 / 5610, 210 / 5610],
   },
   {
-    name: "counts a request as 2048 tokens and computing six times",
+    name: "takes what a LIVE feed has not told as stored for the prompt tokens ahead, where that is less",
     type: "token-work-scorer",
+    params: { requestTokens: 500 },
     request: { promptTokens: 0 },
-    endpoints: [{}, { running: 2, waiting: 4 }],
-    scores: [1, 0.5],
+    endpoints: [
+      { prefillTokens: 5000, pending: 1000 },
+      { prefillTokens: 1000, pending: 5000 },
+      { prefillTokens: 2000 },
+      { prefillTokens: 2000, pending: 0 },
+    ],
+    scores: [500 / 1500, 500 / 1500, 500 / 2500, 1],
+  },
+  {
+    name: "counts a request as 1024 tokens, computing 12 times and an arrival every 10,000 tokens",
+    type: "token-work-scorer",
+    request: { promptTokens: 10_000, totalBlocks: 10, blockTokens: 500 },
+    endpoints: [
+      {}, // 1024 + 10,000 × (12 + 1)
+      { matched: 10, running: 4, waiting: 6 }, // 1024 + 10,240 + 5000 × (12 + 1.524)
+    ],
+    scores: [78_884 / 131_024, 1],
   },
   {
     name: "rates all one half when anyone has a block",
