@@ -143,12 +143,15 @@ function addLookups(
   match: (path: BigUint64Array) => Int32Array,
 ): void {
   const us = new Float64Array(paths.length);
-  for (const [i, { slot, path }] of paths.entries()) {
+  let wrong = 0;
+  for (let i = 0; i < paths.length; i++) {
+    const { slot, path } = paths[i];
     const startMs = performance.now();
     const blocks = match(path);
     us[i] = (performance.now() - startMs) * 1000;
-    strictEqual(blocks[slot], path.length);
+    if (blocks[slot] !== path.length) wrong++;
   }
+  strictEqual(wrong, 0, "every prompt is found in full");
   us.sort();
   figures.add(`${prefix}lookup_us_p50_128`, quantile(us, 0.5));
   figures.add(`${prefix}lookup_us_p99_128`, quantile(us, 0.99));
