@@ -22,7 +22,7 @@
 import { systemClock } from "../src/core/mod.ts";
 import { type Placed } from "../src/pipeline/dispatch.ts";
 import type { Inbound } from "../src/pipeline/types.ts";
-import { prepare } from "../src/pipeline/view.ts";
+import { prepare, type Prepared } from "../src/pipeline/view.ts";
 import { planFromPolicy, type Policy } from "../src/scheduling/mod.ts";
 import { defaultEngine } from "../src/sim/engine_types.ts";
 import { type ChatBody, chatBody, populate, refreshSamples } from "./decide/population.ts";
@@ -111,7 +111,7 @@ async function combinations(setting: Setting): Promise<Combination[]> {
       endpoints,
       plan: planFromPolicy(policy),
       seed: 1,
-      prefixTreeBytes: 256 << 20,
+      blockTreeBytes: 256 << 20,
       bodyBytesMax: 1 << 20,
       cacheBlocks: defaultEngine.cacheBlocks,
       cacheBlockTokens: defaultEngine.blockSize,
@@ -119,7 +119,7 @@ async function combinations(setting: Setting): Promise<Combination[]> {
     populate(router, endpoints);
     refreshSamples(router);
     return Object.assign(router, {
-      decide: (body: Uint8Array) => router.dispatch.place(prepare(inboundOf(body), router.parts).view, []),
+      decide: (body: Uint8Array) => router.dispatch.place(prepareNow(inboundOf(body), router).view, []),
     });
   }
 }
@@ -148,7 +148,7 @@ function measure(row: Combination, decisions: number, figures: Figures): void {
     body.renew();
     const inbound = inboundOf(body.bytes);
     const startMs = performance.now();
-    const { view } = prepare(inbound, router.parts);
+    const { view } = prepareNow(inbound, router);
     const readAtMs = performance.now();
     const placed = router.dispatch.place(view, []);
     const endMs = performance.now();
@@ -164,6 +164,13 @@ function measure(row: Combination, decisions: number, figures: Figures): void {
   figures.add(`${prefix}p50_ms_${length}_${endpoints}`, quantile(wholeMs, 0.5));
   figures.add(`${prefix}p99_ms_${length}_${endpoints}`, quantile(wholeMs, 0.99));
   if (prefix === "" && endpoints === 100) figures.add(`read_p50_ms_${length}`, quantile(readMs.sort(), 0.5));
+}
+
+/** Reads the request; at once, as there is no tokenizer to ask. */
+function prepareNow(inbound: Inbound, { parts }: BenchRouter): Prepared {
+  const prepared = prepare(inbound, parts);
+  if (prepared instanceof Promise) throw new Error("Cannot time a request that is read in the background");
+  return prepared;
 }
 
 /** The request's life after the decision, in short: first byte, all of the prompt computed, gone. */

@@ -7,9 +7,16 @@
  * and the engine model of `src/sim`, both on one virtual clock. Simulated: the model servers, one engine of
  * `defaultEngine` each: 8,000 prompt tokens/s, steps of 6 ms + 0.35 ms a request, 2,048 tokens a step, 256 requests at
  * once, 524,288 tokens of KV cache in blocks of 16. The trace names prefixes by id, so scan and hashing are not run.
- * Load columns are as old as a scrape every 50 ms leaves them. Every policy reads the same prefix index, in blocks of 64
- * tokens and with the capacity the engines report; the llm-d policy is thereby better off than in llm-d, whose index
- * counts a 64-token block as one of the engine's blocks.
+ * Load columns are as old as a scrape every 50 ms leaves them.
+ *
+ * Prefix index: routing history in blocks of 64 tokens, with the capacity the engines report; the llm-d policy is thereby
+ * better off than in llm-d, whose index counts a 64-token block as one of the engine's blocks. `approximate` is the default
+ * policy over that index, and `default` another name for it. `precise` is the default policy over an index fed by the
+ * engines' KV events: each engine tells of a step's stored and evicted blocks, by hashes of its own and with token ids
+ * derived from the trace's prefix ids, 1 ms after the step; the router hashes the same ids. Real there: feeds, gap
+ * detection, replay, the index; left out: sockets and the decoding of bytes. `--drop-events` loses that share of the
+ * batches on the way; `precise` asks for them again, `precise-no-replay` cannot. A configuration with an exact prefix
+ * producer is fed by events too, with replays if it names a replay port.
  *
  * Eight such engines compute 64,000 prompt tokens/s; the Mooncake conversation trace brings 41,000/s in the mean, a
  * third of which are repeated: busy, with queues behind long prompts, not overloaded. `--speed 2` overloads them. That
@@ -42,12 +49,26 @@ import {
   positive,
   positiveInteger,
   type Report,
+  share,
   UsageError,
 } from "./lib/bench.ts";
 import { round } from "./lib/stats.ts";
-import { type PolicyResult, replayPlan } from "./replay/fleet.ts";
+import { type EventOptions, type PolicyResult, replayPlan } from "./replay/fleet.ts";
 import { type ShapeName, shapes, shapeTrace } from "./replay/shapes.ts";
 import { lruHitRate, readTrace, type TraceRequest } from "./replay/trace.ts";
+
+/** What a row of the result is made of. */
+interface Row {
+  readonly plan: SchedulingPlan;
+  readonly events?: EventOptions;
+}
+
+const defaultRows: readonly string[] = [
+  ...policies.filter((policy) => policy !== "default"),
+  "approximate",
+  "precise",
+];
+const rows: readonly string[] = [...defaultRows, "precise-no-replay", "default"];
 
 export const replay: Bench = {
   name: "replay",
@@ -56,7 +77,7 @@ export const replay: Bench = {
     { flag: "--trace <file>", about: "Mooncake JSONL or Azure CSV" },
     { flag: "--shape <name>", about: `made trace instead of a file: ${Object.keys(shapes).join(", ")}` },
     { flag: "--endpoints <n>", about: "simulated engines", fallback: "8" },
-    { flag: "--policies <names>", about: "policies, with commas between", fallback: policies.join(",") },
+    { flag: "--policies <names>", about: "policies, with commas between", fallback: defaultRows.join(",") },
     {
       flag: "--configs <files>",
       about: "EndpointPickerConfigs to compare with, commas between; rows have the files' names",
@@ -70,6 +91,7 @@ export const replay: Bench = {
       fallback: `${defaultEngine.cacheBlocks}`,
     },
     { flag: "--prefill-rate <n>", about: "prompt tokens an engine computes a second", fallback: "8000" },
+    { flag: "--drop-events <share>", about: "share of batches of events lost on the way", fallback: "0" },
     { flag: "--good-ttft <ms>", about: "latest first token of a good request", fallback: "5000" },
   ],
   async run(flags: Flags, { smoke, progress }: BenchContext): Promise<Report> {
@@ -83,8 +105,9 @@ export const replay: Bench = {
     };
     const trace = spreadArrivals(loadTrace(flags, smoke, seed), flags, seed);
     const results: Record<string, PolicyResult> = {};
-    for (const [name, plan] of chosenPlans(flags)) {
+    for (const [name, { plan, events }] of chosenRows(flags)) {
       results[name] = await replayPlan(trace, plan, {
+        events,
         endpoints,
         speed,
         seed,
@@ -129,23 +152,27 @@ function spreadArrivals(trace: TraceRequest[], flags: Flags, seed: number): Trac
 }
 
 /** Rows to be: the named policies, then the given configurations. */
-function chosenPlans(flags: Flags): Map<string, SchedulingPlan> {
-  const plans = new Map<string, SchedulingPlan>();
+function chosenRows(flags: Flags): Map<string, Row> {
+  const dropShare = share(flags, "drop-events");
+  const chosen = new Map<string, Row>();
   for (const name of list(flags, "policies")) {
-    const policy = policies.find((known) => known === name);
-    if (policy === undefined) {
-      throw new UsageError(`Cannot use --policies as each must be one of ${policies.join(", ")}: one is "${name}"`);
+    if (!rows.includes(name)) {
+      throw new UsageError(`Cannot use --policies as each must be one of ${rows.join(", ")}: one is "${name}"`);
     }
-    plans.set(name, planFromPolicy(policy));
+    const policy = policies.find((known) => known === name) ?? "default";
+    const replays = name === "precise";
+    const events = replays || name === "precise-no-replay" ? { dropShare, replays } : undefined;
+    chosen.set(name, { plan: planFromPolicy(policy), events });
   }
   for (const path of list(flags, "configs")) {
-    const name = basename(path, extname(path));
     try {
-      plans.set(name, importEndpointPickerConfig(Deno.readTextFileSync(path), path).plan);
+      const { plan, feeds } = importEndpointPickerConfig(Deno.readTextFileSync(path), path);
+      const events = feeds && { dropShare, replays: feeds.replayPort !== undefined };
+      chosen.set(basename(path, extname(path)), { plan, events });
     } catch (error) {
       if (error instanceof ConfigError || error instanceof Deno.errors.NotFound) throw new UsageError(error.message);
       throw error;
     }
   }
-  return plans;
+  return chosen;
 }

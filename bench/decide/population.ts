@@ -89,7 +89,7 @@ const sharedBlocks = 16;
 const systemPrompts = 20;
 
 /** Fills the prefix tree with other people's conversations and the load columns with a mixed load. */
-export function populate({ table, index, parts }: BenchRouter, seed: number): void {
+export function populate({ table, caches, parts }: BenchRouter, seed: number): void {
   const prng = new Prng(seed);
   const random = () => BigInt(prng.u32()) << 32n | BigInt(prng.u32());
   const blockTokens = parts.options.blockTokens;
@@ -98,7 +98,7 @@ export function populate({ table, index, parts }: BenchRouter, seed: number): vo
     for (let i = 0; i < conversationsPerEndpoint; i++) {
       const hashes = BigUint64Array.from({ length: blocksPerConversation }, random);
       hashes.set(systems[prng.below(systemPrompts)]);
-      index.speculate(slot, { hashes, blockTokens }, parts.clock.now()).confirm();
+      caches.index.speculate(slot, { hashes, blockTokens }, parts.clock.now()).confirm();
     }
     table.waiting[slot] = prng.below(4);
     table.running[slot] = prng.below(60);

@@ -59,6 +59,14 @@ export function positiveInteger(flags: Flags, name: string): number {
   throw new UsageError(`Cannot use --${name} as it must be a whole number: current value is "${value}"`);
 }
 
+/** A share from 0 to 1 given as a flag's value. */
+export function share(flags: Flags, name: string): number {
+  const text = valueOf(flags, name);
+  const value = Number(text);
+  if (text !== undefined && text.trim() !== "" && value >= 0 && value <= 1) return value;
+  throw new UsageError(`Cannot use --${name} as it must be a number from 0 to 1: current value is "${text}"`);
+}
+
 /** The parts of a flag's comma-separated value. */
 export function list(flags: Flags, name: string): string[] {
   return (valueOf(flags, name) ?? "").split(",").map((item) => item.trim()).filter((item) => item !== "");

@@ -67,11 +67,11 @@ export class Child {
     return this.#process.pid;
   }
 
-  /** Asks it to end, insists after 2 s, and waits until it has. */
-  async stop(): Promise<void> {
+  /** Asks it to end, insists after `graceMs`, and waits until it has. */
+  async stop(graceMs = 2000): Promise<void> {
     this.#stopping = !this.#ended;
     this.#signal("SIGTERM");
-    const timer = setTimeout(() => this.#signal("SIGKILL"), 2000);
+    const timer = setTimeout(() => this.#signal("SIGKILL"), graceMs);
     await this.#process.status;
     clearTimeout(timer);
     await this.#drained;

@@ -1,8 +1,8 @@
 /** The router's decision joined as `serve` joins it, over a fixed list of endpoints and any clock; nothing is dialled. */
-import { type Clock, endpointMeta, EndpointState, EndpointTable, Prng } from "../../src/core/mod.ts";
+import { type Clock, type EndpointMeta, endpointMeta, EndpointState, EndpointTable, Prng } from "../../src/core/mod.ts";
 import { prefixDefaults } from "../../src/config/defaults.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
-import { ApproximateIndex } from "../../src/kv/mod.ts";
+import { Caches, type FeedSource } from "../../src/kv/mod.ts";
 import { DirectDispatch } from "../../src/pipeline/dispatch.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
 import { Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
@@ -15,44 +15,57 @@ export interface BenchRouterOptions {
   readonly endpoints: number;
   readonly plan: SchedulingPlan;
   readonly seed: number;
-  readonly prefixTreeBytes: number;
+  readonly blockTreeBytes: number;
   readonly bodyBytesMax: number;
   /** KV cache of every endpoint, as its engine would report it. */
   readonly cacheBlocks: number;
   readonly cacheBlockTokens: number;
   /** A request was sent to a slot. */
   readonly onPoke?: (slot: number) => void;
+  /** Where an endpoint, by number, tells what it caches. */
+  readonly source?: (endpoint: number) => FeedSource;
 }
 
 /** Everything between a request's bytes and the place it gets. */
 export interface BenchRouter {
   readonly parts: PipelineParts;
   readonly table: EndpointTable;
-  readonly index: ApproximateIndex;
+  readonly hotpath: Hotpath;
+  readonly caches: Caches;
   readonly dispatch: DirectDispatch;
 }
 
 /** Output tokens reserved for a request that names no limit, as `serve` has it. */
 const outputTokensAssumed = 512;
 
+const firstPort = 10_000;
+
+// The tree of text blocks is not used.
+const prefixTreeBytes = 1 << 20;
+
 const nothing = () => {};
 
 export async function benchRouter(options: BenchRouterOptions): Promise<BenchRouter> {
   const { clock, endpoints, plan, seed } = options;
-  const { prefixTreeBytes, bodyBytesMax } = options;
+  const { blockTreeBytes, bodyBytesMax } = options;
   const hotpath = await Hotpath.load(
-    { endpoints, prefixTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
+    { endpoints, prefixTreeBytes, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
     seed,
   );
   const { capacity, buffer, byteOffset } = hotpath.endpointTable;
   const table = new EndpointTable(capacity, buffer, byteOffset);
-  const index = new ApproximateIndex(hotpath.prefixTree, { blockTokens: prefixDefaults.blockTokens });
+  const rng = new Prng(seed);
+  const source = ({ port }: EndpointMeta) => options.source?.(port - firstPort);
+  const caches = new Caches({ tree: hotpath.blockTree, table, clock, rng, source }, {
+    blockTokens: prefixDefaults.blockTokens,
+  });
   for (let i = 0; i < endpoints; i++) {
     const models = [{ id: "bench" }];
-    const slot = table.add(endpointMeta({ host: "127.0.0.1", port: 10_000 + i, models }), EndpointState.Ready);
+    const slot = table.add(endpointMeta({ host: "127.0.0.1", port: firstPort + i, models }), EndpointState.Ready);
     table.cacheBlocks[slot] = options.cacheBlocks;
     table.cacheBlockTokens[slot] = options.cacheBlockTokens;
-    index.setCapacity(slot, options.cacheBlocks, options.cacheBlockTokens);
+    caches.slotAdded(slot);
+    caches.geometry(slot, options.cacheBlocks, options.cacheBlockTokens);
   }
   const scheduler = new Scheduler(plan, { table, seed });
   const candidates = { slots: Uint16Array.from({ length: endpoints }, (_, slot) => slot), count: endpoints };
@@ -60,11 +73,12 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     clock,
     table,
     hotpath,
-    index,
+    index: caches,
     pool: {
       candidates: () => candidates,
       hasModel: () => true,
       refreshModels: () => Promise.resolve(),
+      baseOf: () => undefined,
       report: nothing,
       poke: options.onPoke ?? nothing,
     },
@@ -83,5 +97,5 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
       outputTokensAssumed,
     },
   };
-  return { parts, table, index, dispatch: new DirectDispatch(parts) };
+  return { parts, table, hotpath, caches, dispatch: new DirectDispatch(parts) };
 }

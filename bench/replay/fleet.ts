@@ -1,13 +1,22 @@
 /** One policy over one trace: the router's decision against simulated engines, all on one virtual clock. */
-import { type RequestView, VirtualClock } from "../../src/core/mod.ts";
+import { FeedState, type PromptBlocks, type RequestView, VirtualClock } from "../../src/core/mod.ts";
 import { poolLoadDefaults, prefixDefaults } from "../../src/config/defaults.ts";
 import type { SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint } from "../../src/sim/sim_endpoint.ts";
 import type { EngineOptions } from "../../src/sim/engine_types.ts";
-import { promptFromTrace } from "../../src/sim/prompt.ts";
+import { promptFromTrace, tokensFromTrace } from "../../src/sim/prompt.ts";
 import { type BenchRouter, benchRouter } from "../lib/router.ts";
 import { mean, quantile, round } from "../lib/stats.ts";
+import { EventLink } from "./events.ts";
 import { routerHashes, type TraceRequest } from "./trace.ts";
+
+/** How the engines' events reach the router. */
+export interface EventOptions {
+  /** Share of batches lost on the way. */
+  readonly dropShare: number;
+  /** Whether lost batches can be asked for. */
+  readonly replays: boolean;
+}
 
 export interface ReplayOptions {
   readonly endpoints: number;
@@ -18,6 +27,8 @@ export interface ReplayOptions {
   readonly goodTtftMs: number;
   /** Every engine of the fleet. */
   readonly engine: EngineOptions;
+  /** The index is fed by the engines' events, over blocks of tokens; absent: by where requests were sent. */
+  readonly events?: EventOptions;
   readonly onProgress: (done: number, total: number) => void;
 }
 
@@ -41,14 +52,28 @@ export interface PolicyResult {
   readonly refused: number;
 }
 
-/** Prompt tokens the trees' memory is sized for, a slot: far beyond the capacity of the engines. */
-const prefixTreeBytes = 256 << 20;
+/** Far beyond what the engines hold. */
+const blockTreeBytes = 512 << 20;
+
+/** A batch of events is a few kilobytes: one round trip in a network and its decoding. */
+const eventDelayMs = 1;
 
 const noHeaders = { get: () => undefined };
 
-function viewOf(request: TraceRequest, id: number, nowMs: number): RequestView {
+/** The prompt's blocks as the router makes them of its text. */
+function textBlocks(request: TraceRequest): PromptBlocks {
   const { blockTokens, tokensMax } = prefixDefaults;
-  const hashes = routerHashes(request, blockTokens).slice(0, tokensMax / blockTokens);
+  return { hashes: routerHashes(request, blockTokens).slice(0, tokensMax / blockTokens), blockTokens };
+}
+
+/** The prompt's blocks as the router makes them of its token ids, in steps of the engines' blocks. */
+function tokenBlocks({ hashIds, inputTokens }: TraceRequest, { caches, table }: BenchRouter): PromptBlocks {
+  const blockTokens = caches.index.stride(table.slots());
+  const tokens = tokensFromTrace(hashIds, Math.min(inputTokens, prefixDefaults.tokensMax));
+  return { hashes: caches.chain({ tokens, blockTokens, lora: "" }), blockTokens, exact: true };
+}
+
+function viewOf(request: TraceRequest, id: number, nowMs: number, blocks: PromptBlocks): RequestView {
   return {
     id: String(id),
     api: "chat",
@@ -58,7 +83,7 @@ function viewOf(request: TraceRequest, id: number, nowMs: number): RequestView {
     stream: true,
     promptTokens: request.inputTokens,
     bodyBytes: request.inputTokens * 4,
-    blocks: { hashes, blockTokens },
+    blocks,
     fairnessId: "default-flow",
     objective: "",
     priority: 0,
@@ -121,40 +146,65 @@ export async function replayPlan(
   options: ReplayOptions,
 ): Promise<PolicyResult> {
   const clock = new VirtualClock();
-  const fleet = createFleet(clock, options.endpoints, options.engine);
+  const links = eventLinks(clock, options);
+  const fleet = createFleet(
+    clock,
+    options.endpoints,
+    options.engine,
+    links && ((i) => ({ seed: options.seed, onBatch: (batch) => links[i].tell(batch) })),
+  );
   const router = await benchRouter({
     clock,
     endpoints: options.endpoints,
     plan,
     seed: options.seed,
-    prefixTreeBytes,
+    blockTreeBytes,
     bodyBytesMax: 1 << 16,
     cacheBlocks: options.engine.cacheBlocks,
     cacheBlockTokens: options.engine.blockSize,
     onPoke: (slot) => scraper.poke(slot),
+    source: links && ((endpoint) => links[endpoint]),
   });
   const scraper = new VirtualScraper(clock, fleet, router.table);
+  const behind = () =>
+    links !== undefined && fleet.some((_, slot) => router.caches.feeds.state(slot) === FeedState.Resync);
+  await turns();
   const tally = new Tally(fleet.length, options.goodTtftMs);
   for (let i = 0; i < trace.length; i++) {
-    while (clock.step(trace[i].atMs / options.speed));
-    clock.advance(trace[i].atMs / options.speed - clock.now());
-    send(trace[i], i, router, fleet, clock.now(), tally);
+    const atMs = trace[i].atMs / options.speed;
+    while (clock.step(atMs)) if (behind()) await turns();
+    clock.advance(atMs - clock.now());
+    const blocks = links ? tokenBlocks(trace[i], router) : textBlocks(trace[i]);
+    send(trace[i], viewOf(trace[i], i, clock.now(), blocks), router, fleet, tally);
     if (i % 100 === 99) options.onProgress(i + 1, trace.length);
   }
-  while (tally.open > 0 && clock.step());
+  while (tally.open > 0 && clock.step()) if (behind()) await turns();
+  await router.caches.stop();
   return tally.result(trace);
+}
+
+function eventLinks(clock: VirtualClock, { events, endpoints, seed }: ReplayOptions): EventLink[] | undefined {
+  if (events === undefined) return undefined;
+  return Array.from(
+    { length: endpoints },
+    (_, i) => new EventLink(`sim-${i}`, { clock, delayMs: eventDelayMs, ...events, seed: seed * 1000 + i }),
+  );
+}
+
+/** Lets the promises of a replay of some batches come to their end, without time passing. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 100; i++) await Promise.resolve();
 }
 
 /** Places one request and submits it; where a queue is full, the next choice is tried. */
 function send(
   request: TraceRequest,
-  id: number,
+  view: RequestView,
   router: BenchRouter,
   fleet: readonly SimEndpoint[],
-  nowMs: number,
   tally: Tally,
 ): void {
-  const view = viewOf(request, id, nowMs);
+  const nowMs = view.receivedAtMs;
   const prompt = promptFromTrace(request.hashIds, request.inputTokens, {
     blockSize: fleet[0].engine.options.blockSize,
   });
@@ -165,6 +215,7 @@ function send(
     const handle = fleet[slot].submit({ prompt, outputTokens: request.outputTokens }, {
       onFirstToken(atMs) {
         placed.reservation.firstByte();
+        placed.firstByte(atMs - nowMs);
         tally.firstToken(atMs - nowMs);
       },
       onFinish({ finishedMs, cachedTokens }) {

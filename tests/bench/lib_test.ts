@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, match, ok, throws } from "node:assert/strict";
-import { list, positive, positiveInteger, UsageError } from "../../bench/lib/bench.ts";
+import { list, positive, positiveInteger, share, UsageError } from "../../bench/lib/bench.ts";
 import { Child, cpuSeconds } from "../../bench/lib/child.ts";
 import { record, type Result } from "../../bench/lib/results.ts";
 import { Figures, median, quantile } from "../../bench/lib/stats.ts";
@@ -28,6 +28,8 @@ Deno.test("flags are read by their name on the command line", () => {
   equal(positive({ goodTtft: "2.5" }, "good-ttft"), 2.5);
   deepStrictEqual(list({ policies: "a, b,," }, "policies"), ["a", "b"]);
   throws(() => positive({}, "speed"), UsageError);
+  deepStrictEqual(["0", "0.05", "1"].map((text) => share({ dropEvents: text }, "drop-events")), [0, 0.05, 1]);
+  for (const text of ["", "-0.1", "1.1", "all"]) throws(() => share({ dropEvents: text }, "drop-events"), UsageError);
   throws(() => positiveInteger({ rounds: "1.5" }, "rounds"), /--rounds .* whole number: current value is "1.5"/);
 });
 

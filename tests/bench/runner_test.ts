@@ -47,7 +47,14 @@ Deno.test("bench decide gives quantiles of each length and pool size", async () 
 
 Deno.test("bench replay gives every policy's figures, the same ones each time", async () => {
   const result = await smoke("replay");
-  deepStrictEqual(Object.keys(result.policies), ["random", "round-robin", "least-request", "llm-d", "default"]);
+  deepStrictEqual(Object.keys(result.policies), [
+    "random",
+    "round-robin",
+    "least-request",
+    "llm-d",
+    "approximate",
+    "precise",
+  ]);
   const { ceiling, ceiling_tokens, oracle_hit_rate, requests } = result.figures;
   equal(requests, 300);
   ok(ceiling > 0 && ceiling < 1 && oracle_hit_rate <= ceiling_tokens);
@@ -65,11 +72,17 @@ Deno.test("bench replay runs the policies that are named", async () => {
   deepStrictEqual(Object.keys(policies), ["llm-d", "random"]);
 });
 
+Deno.test("bench replay feeds the index of precise by the engines' events, some lost on the way", async () => {
+  const { policies } = await smoke("replay", "--policies", "precise,precise-no-replay", "--drop-events", "0.2");
+  deepStrictEqual(Object.keys(policies), ["precise", "precise-no-replay"]);
+  for (const row of Object.values<Record<string, number>>(policies)) ok(row.hit_rate > 0.5 && row.refused === 0);
+});
+
 Deno.test("bench replay runs an EndpointPickerConfig beside the policies", async () => {
-  const config = "bench/replay/configs/weight-1.yaml";
-  const { policies, command } = await smoke("replay", "--policies", "default", "--configs", config);
-  deepStrictEqual(Object.keys(policies), ["default", "weight-1"]);
-  equal(command, "deno task bench replay --smoke --policies default --configs bench/replay/configs/weight-1.yaml");
+  const config = "bench/replay/configs/weight-3.yaml";
+  const { policies, command } = await smoke("replay", "--policies", "approximate", "--configs", config);
+  deepStrictEqual(Object.keys(policies), ["approximate", "weight-3"]);
+  equal(command, "deno task bench replay --smoke --policies approximate --configs bench/replay/configs/weight-3.yaml");
 });
 
 Deno.test("bench stream gives CPU of router and relay", async () => {
