@@ -48,7 +48,7 @@ export function adminApp(parts: AdminParts): Hono<Env> {
     if (!saving) throw new RouterError("not-found", "Cannot write a snapshot as snapshot.file is not configured");
     return c.json(await saving);
   });
-  app.post("/:service{warmpath\\..+}/:method", (c) => procedure(c, parts));
+  app.post("/:service{warmpath\\.[^/]+}/:method", (c) => procedure(c, parts));
   app.notFound((c) =>
     errorResponse(new RouterError("not-found", `No such page: ${c.req.path}`), "openai", crypto.randomUUID())
   );

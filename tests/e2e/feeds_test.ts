@@ -121,6 +121,7 @@ fact("a router that starts again goes on from its snapshot, and one beside it fr
       const all = async () => String((await rows(stage)).map(({ held }) => held.blocks.gpu)) === String(known());
       await until("every block is known", async () => Math.max(...known()) > 20 && await all());
       await withRouter({ endpoints, config: { snapshot: { peers: [stage.adminUrl] } } }, async (beside) => {
+        ok(beside.logLines.some(({ message }) => message === "Snapshot fetched"), "its peer told it");
         deepStrictEqual((await rows(beside)).map(({ held }) => held.blocks.gpu), known());
         await live(beside);
         deepStrictEqual((await rows(beside)).map(({ held }) => held.blocks.gpu), known());
