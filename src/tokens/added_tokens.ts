@@ -15,17 +15,25 @@ interface TrieNode {
   token?: AddedToken;
 }
 
+/** An added token in a text, with the white space it swallows. */
+export interface Mark {
+  readonly start: number;
+  readonly end: number;
+  readonly id: number;
+}
+
 const whiteSpace = /\p{White_Space}/u;
 
 /** Finds added tokens: leftmost first, the longest of those that begin at one place. */
 export class AddedTokenMatcher {
   readonly #root: TrieNode = { next: new Map() };
-  /** 1 for UTF-16 units that begin a token. */
-  readonly firsts = new Uint8Array(65_536);
+  /** A UTF-16 unit that begins a token. */
+  readonly #firsts: RegExp;
   readonly empty: boolean;
 
   constructor(tokens: readonly AddedToken[]) {
     this.empty = tokens.length === 0;
+    const firsts = new Set<string>();
     for (const token of tokens) {
       let node = this.#root;
       for (let i = 0; i < token.content.length; i++) {
@@ -35,12 +43,32 @@ export class AddedTokenMatcher {
         node = next;
       }
       node.token ??= token;
-      if (token.content !== "") this.firsts[token.content.charCodeAt(0)] = 1;
+      if (token.content !== "") firsts.add(`\\u${token.content.charCodeAt(0).toString(16).padStart(4, "0")}`);
     }
+    this.#firsts = new RegExp(`[${[...firsts].join("")}]`, "g");
+  }
+
+  /** Every token of `text`, in order; none overlaps the one before. */
+  marks(text: string): Mark[] {
+    const marks: Mark[] = [];
+    const firsts = this.#firsts;
+    let taken = 0;
+    firsts.lastIndex = 0;
+    while (firsts.test(text)) {
+      const at = firsts.lastIndex - 1;
+      const token = this.#matchAt(text, at);
+      if (!token) continue;
+      const end = at + token.content.length;
+      const start = token.lstrip ? stripLeft(text, taken, at) : at;
+      taken = token.rstrip ? stripRight(text, end) : end;
+      marks.push({ start, end: taken, id: token.id });
+      firsts.lastIndex = taken;
+    }
+    return marks;
   }
 
   /** The longest token that begins at `at`. */
-  matchAt(text: string, at: number): AddedToken | undefined {
+  #matchAt(text: string, at: number): AddedToken | undefined {
     let node: TrieNode | undefined = this.#root;
     let found: AddedToken | undefined;
     for (let i = at; i < text.length; i++) {
@@ -53,13 +81,13 @@ export class AddedTokenMatcher {
 }
 
 /** Where the white space before `at` begins, not before `from`. */
-export function stripLeft(text: string, from: number, at: number): number {
+function stripLeft(text: string, from: number, at: number): number {
   while (at > from && whiteSpace.test(text[at - 1])) at--;
   return at;
 }
 
 /** Where the white space from `at` on ends. */
-export function stripRight(text: string, at: number): number {
+function stripRight(text: string, at: number): number {
   while (at < text.length && whiteSpace.test(text[at])) at++;
   return at;
 }

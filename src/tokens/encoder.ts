@@ -1,4 +1,4 @@
-import { type AddedToken, AddedTokenMatcher, stripLeft, stripRight } from "./added_tokens.ts";
+import { type AddedToken, AddedTokenMatcher } from "./added_tokens.ts";
 import { Bpe, IdBuffer } from "./bpe.ts";
 import type { BpeTables } from "./bpe_tables.ts";
 import { NotExactError } from "./not_exact.ts";
@@ -71,11 +71,9 @@ export class ByteLevelEncoder {
   readonly #cuts: boolean;
   readonly #hasher = new TextHasher();
   readonly #caches: TokenCaches;
+  /** Units of the text that is tokenized; reused, as is `#out`. */
   #units = new Uint16Array(4096);
-  #chunkUnits = new Uint16Array(4096);
-  /** Reused by every call. */
   readonly #out = new IdBuffer();
-  readonly #digest = new UnitBuffer();
 
   constructor(model: ByteLevelModel, caches: TokenCaches) {
     this.#bpe = new Bpe(model.tables);
@@ -94,9 +92,8 @@ export class ByteLevelEncoder {
   encode(text: string): Encoded {
     // A surrogate without its pair would become U+FFFD in UTF-8; the engine refuses it.
     if (!text.isWellFormed()) throw new NotExactError("unicode");
-    if (text.length > this.#units.length) this.#units = new Uint16Array(text.length * 2);
     const pieces = this.#pieces(text);
-    const key = this.#keyOf(pieces);
+    const key = this.#keyOf(text, pieces);
     const { wholes } = this.#caches;
     const whole = text.length >= wholeUnitsMin ? wholes.get(key) : undefined;
     if (whole) return { ids: whole, cachedTokens: whole.length, key };
@@ -112,48 +109,37 @@ export class ByteLevelEncoder {
     return { ids, cachedTokens, key };
   }
 
-  /** The text as added tokens and pieces between them; its units are in `#units` then. */
+  /** The text as added tokens and pieces between them. */
   #pieces(text: string): (number | Piece)[] {
     const pieces: (number | Piece)[] = [];
     let from = 0;
-    for (const { start, end, id } of this.#readUnits(text, this.#units)) {
-      this.#cut(from, start, pieces);
+    for (const { start, end, id } of this.#raw.marks(text)) {
+      this.#cut(text, from, start, pieces);
       pieces.push(id);
       from = end;
     }
-    this.#cut(from, text.length, pieces);
+    this.#cut(text, from, text.length, pieces);
     return pieces;
   }
 
   /** Cuts a section where that changes nothing. */
-  #cut(from: number, to: number, pieces: (number | Piece)[]): void {
-    const units = this.#units;
+  #cut(text: string, from: number, to: number, pieces: (number | Piece)[]): void {
     while (from < to) {
-      const end = this.#cuts && to - from > chunkUnits ? cutAfter(units, from + chunkUnits, to) : to;
-      pieces.push({ from, to: end, key: end - from < rememberUnitsMin ? "" : this.#hasher.key(units, from, end) });
+      const end = this.#cuts && to - from > chunkUnits ? cutAfter(text, from + chunkUnits, to) : to;
+      pieces.push({ from, to: end, key: end - from < rememberUnitsMin ? "" : this.#hasher.key(text, from, end) });
       from = end;
     }
   }
 
   /** Hash of the whole text, by those of its pieces. */
-  #keyOf(pieces: readonly (number | Piece)[]): string {
-    const digest = this.#digest;
-    digest.clear();
+  #keyOf(text: string, pieces: readonly (number | Piece)[]): string {
+    let digest = "";
     for (const piece of pieces) {
-      if (typeof piece === "number") {
-        digest.add(1);
-        digest.add(piece & 0xffff);
-        digest.add(piece >>> 16);
-      } else if (piece.key !== "") {
-        digest.add(2);
-        for (let i = 0; i < piece.key.length; i++) digest.add(piece.key.charCodeAt(i));
-      } else {
-        digest.add(3);
-        digest.add(piece.to - piece.from);
-        for (let i = piece.from; i < piece.to; i++) digest.add(this.#units[i]);
-      }
+      if (typeof piece === "number") digest += String.fromCharCode(1, piece & 0xffff, piece >>> 16);
+      else if (piece.key !== "") digest += `\u0002${piece.key}`;
+      else digest += String.fromCharCode(3, piece.to - piece.from) + text.slice(piece.from, piece.to);
     }
-    return this.#hasher.key(digest.units, 0, digest.length, 1);
+    return this.#hasher.key(digest, 0, digest.length, 1);
   }
 
   /** Writes the ids of a piece; gives how many came from the cache. */
@@ -169,46 +155,26 @@ export class ByteLevelEncoder {
     return 0;
   }
 
-  /** Copies the text to `units` and finds the added tokens on the way. */
-  #readUnits(text: string, units: Uint16Array): Mark[] {
-    const firsts = this.#raw.firsts;
-    const marks: Mark[] = [];
-    let taken = 0;
-    for (let i = 0; i < text.length; i++) {
-      const unit = text.charCodeAt(i);
-      units[i] = unit;
-      if (firsts[unit] === 0 || i < taken) continue;
-      const token = this.#raw.matchAt(text, i);
-      if (token) marks.push(markOf(text, token, i, taken));
-      taken = marks.at(-1)?.end ?? 0;
-    }
-    return marks;
-  }
-
   /** Tokens of a piece of text that holds no unnormalized added token. */
   #tokenize(raw: string, out: IdBuffer): void {
     if (this.#nfc && differingInNfc.test(raw)) throw new NotExactError("unicode");
     const text = this.#nfc ? raw.normalize("NFC") : raw;
     if (this.#normalized.empty) return this.#words(text, out);
     let from = 0;
-    for (let i = 0; i < text.length; i++) {
-      if (this.#normalized.firsts[text.charCodeAt(i)] === 0 || i < from) continue;
-      const token = this.#normalized.matchAt(text, i);
-      if (!token) continue;
-      const mark = markOf(text, token, i, from);
-      this.#words(text.slice(from, mark.start), out);
-      out.push(mark.id);
-      from = mark.end;
+    for (const { start, end, id } of this.#normalized.marks(text)) {
+      this.#words(text.slice(from, start), out);
+      out.push(id);
+      from = end;
     }
     this.#words(text.slice(from), out);
   }
 
   #words(text: string, out: IdBuffer): void {
     if (text === "") return;
-    if (text.length > this.#chunkUnits.length) {
-      this.#chunkUnits = new Uint16Array(Math.max(text.length, this.#chunkUnits.length * 2));
+    if (text.length > this.#units.length) {
+      this.#units = new Uint16Array(Math.max(text.length, this.#units.length * 2));
     }
-    const units = this.#chunkUnits;
+    const units = this.#units;
     for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
     const { ends, count } = this.#splitter.split(text);
     let from = 0;
@@ -219,52 +185,17 @@ export class ByteLevelEncoder {
   }
 }
 
-/** A piece of text without added tokens, `units[from .. to]`; the key of its hash, "" when it is not worth one. */
+/** A piece of text without added tokens, `text[from .. to]`; the key of its hash, "" when it is not worth one. */
 interface Piece {
   readonly from: number;
   readonly to: number;
   readonly key: string;
 }
 
-/** UTF-16 units that grow as they are written. */
-class UnitBuffer {
-  units = new Uint16Array(4096);
-  length = 0;
-
-  clear(): void {
-    this.length = 0;
-  }
-
-  add(unit: number): void {
-    if (this.length === this.units.length) {
-      const grown = new Uint16Array(this.length * 2);
-      grown.set(this.units);
-      this.units = grown;
-    }
-    this.units[this.length++] = unit;
-  }
-}
-
-/** An added token in a text. */
-interface Mark {
-  readonly start: number;
-  readonly end: number;
-  readonly id: number;
-}
-
-function markOf(text: string, token: AddedToken, at: number, from: number): Mark {
-  const end = at + token.content.length;
-  return {
-    start: token.lstrip ? stripLeft(text, from, at) : at,
-    end: token.rstrip ? stripRight(text, end) : end,
-    id: token.id,
-  };
-}
-
 /** The first place from `at` on where a line begins with an ASCII letter or digit; `to` when there is none. */
-function cutAfter(units: Uint16Array, at: number, to: number): number {
+function cutAfter(text: string, at: number, to: number): number {
   for (let i = at; i < to; i++) {
-    if (units[i - 1] === 10 && isAsciiWord(units[i])) return i;
+    if (text.charCodeAt(i - 1) === 10 && isAsciiWord(text.charCodeAt(i))) return i;
   }
   return to;
 }

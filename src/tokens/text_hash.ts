@@ -11,22 +11,22 @@ export class TextHasher {
     this.#seeds = seeds;
   }
 
-  /** Eight UTF-16 units that stand for `units[from .. to]` under `tag`; a key for maps. */
-  key(units: Uint16Array, from: number, to: number, tag = 0): string {
+  /** Eight UTF-16 units that stand for `text[from .. to]` under `tag`; a key for maps. */
+  key(text: string, from: number, to: number, tag = 0): string {
     let a = this.#seeds[0] ^ tag, b = this.#seeds[1], c = this.#seeds[2], d = this.#seeds[3];
     let i = from;
     for (const blocks = from + ((to - from) & ~7); i < blocks; i += 8) {
-      a ^= scramble(units[i] | (units[i + 1] << 16), 0x239b961b, 15, 0xab0e9789);
+      a ^= scramble(text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16), 0x239b961b, 15, 0xab0e9789);
       a = Math.imul(rotl(a, 19) + b, 5) + 0x561ccd1b | 0;
-      b ^= scramble(units[i + 2] | (units[i + 3] << 16), 0xab0e9789, 16, 0x38b34ae5);
+      b ^= scramble(text.charCodeAt(i + 2) | (text.charCodeAt(i + 3) << 16), 0xab0e9789, 16, 0x38b34ae5);
       b = Math.imul(rotl(b, 17) + c, 5) + 0x0bcaa747 | 0;
-      c ^= scramble(units[i + 4] | (units[i + 5] << 16), 0x38b34ae5, 17, 0xa1e38b93);
+      c ^= scramble(text.charCodeAt(i + 4) | (text.charCodeAt(i + 5) << 16), 0x38b34ae5, 17, 0xa1e38b93);
       c = Math.imul(rotl(c, 15) + d, 5) + 0x96cd1c35 | 0;
-      d ^= scramble(units[i + 6] | (units[i + 7] << 16), 0xa1e38b93, 18, 0x239b961b);
+      d ^= scramble(text.charCodeAt(i + 6) | (text.charCodeAt(i + 7) << 16), 0xa1e38b93, 18, 0x239b961b);
       d = Math.imul(rotl(d, 13) + a, 5) + 0x32ac3b17 | 0;
     }
     for (; i < to; i++) {
-      a ^= scramble(units[i] | 0x10000, 0x239b961b, 15, 0xab0e9789);
+      a ^= scramble(text.charCodeAt(i) | 0x10000, 0x239b961b, 15, 0xab0e9789);
       a = Math.imul(rotl(a, 19) + b, 5) + 0x561ccd1b | 0;
       const first = a;
       a = b, b = c, c = d, d = first;

@@ -4,9 +4,8 @@ import { InlineBudget } from "./inline_budget.ts";
 import { TextHasher } from "./text_hash.ts";
 import { TokenCache } from "./token_cache.ts";
 
-const units = (text: string) => Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 const hasher = new TextHasher(Uint32Array.of(1, 2, 3, 4));
-const keyOf = (text: string, own = hasher) => own.key(units(text), 0, text.length);
+const keyOf = (text: string, own = hasher) => own.key(text, 0, text.length);
 
 Deno.test("key() tells texts apart that differ in one unit, in length or in a trailing NUL", () => {
   const seen = new Set<string>();
@@ -22,7 +21,7 @@ Deno.test("key() tells texts apart that differ in one unit, in length or in a tr
 });
 
 Deno.test("key() depends on the units between its bounds, on the tag and on the seeds, and on nothing else", () => {
-  const text = units("abcdefghijklmnopqrstuvwxyz");
+  const text = "abcdefghijklmnopqrstuvwxyz";
   equal(hasher.key(text, 3, 20), hasher.key(text.slice(3, 20), 0, 17));
   notEqual(hasher.key(text, 3, 20), hasher.key(text, 3, 20, 1));
   notEqual(keyOf("abc"), keyOf("abc", new TextHasher(Uint32Array.of(1, 2, 3, 5))));
@@ -68,17 +67,17 @@ Deno.test("the cache keeps nothing that is larger than itself", () => {
   ok(cache.get("small"));
 });
 
-Deno.test("matchAt() finds the longest token that begins there", () => {
+Deno.test("marks() finds the longest of the tokens that begin at one place, from left to right", () => {
   const of = (content: string, id: number) => ({ id, content, lstrip: false, rstrip: false, normalized: false });
-  const matcher = new AddedTokenMatcher([of("<a", 1), of("<abc>", 2), of("<b>", 3), of("", 4)]);
-  deepStrictEqual(["<abc>", "<abd", "<a", "<b>", "x<a"].map((text) => matcher.matchAt(text, 0)?.id), [
-    2,
-    1,
-    1,
-    3,
-    undefined,
+  const matcher = new AddedTokenMatcher([of("<a", 1), of("<abc>", 2), of("]]", 3), of("\ud83e\udd8a", 4), of("", 5)]);
+  deepStrictEqual(matcher.marks("<abc><abd ]]]🦊"), [
+    { start: 0, end: 5, id: 2 },
+    { start: 5, end: 7, id: 1 },
+    { start: 10, end: 12, id: 3 },
+    { start: 13, end: 15, id: 4 },
   ]);
-  equal(matcher.firsts.reduce((sum, flag) => sum + flag, 0), 1);
+  deepStrictEqual(matcher.marks("a < b > c"), []);
+  deepStrictEqual(new AddedTokenMatcher([]).marks("<abc>"), []);
 });
 
 Deno.test("the inline bound grows while prompts are cheap, halves with a dear one, and has a ceiling", () => {
