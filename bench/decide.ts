@@ -22,12 +22,11 @@
 import { systemClock } from "../src/core/mod.ts";
 import { type Placed } from "../src/pipeline/dispatch.ts";
 import type { Inbound } from "../src/pipeline/types.ts";
-import { prepare, type Prepared } from "../src/pipeline/view.ts";
 import { planFromPolicy, type Policy } from "../src/scheduling/mod.ts";
 import { defaultEngine } from "../src/sim/engine_types.ts";
 import { type ChatBody, chatBody, populate, refreshSamples } from "./decide/population.ts";
 import { type Bench, type BenchContext, type Flags, positiveInteger, type Report } from "./lib/bench.ts";
-import { type BenchRouter, benchRouter } from "./lib/router.ts";
+import { type BenchRouter, benchRouter, prepareNow } from "./lib/router.ts";
 import { Figures, quantile } from "./lib/stats.ts";
 
 const lengths = { "2k": 2048, "8k": 8192, "32k": 32_768, "100k": 102_400 } as const;
@@ -119,7 +118,7 @@ async function combinations(setting: Setting): Promise<Combination[]> {
     populate(router, endpoints);
     refreshSamples(router);
     return Object.assign(router, {
-      decide: (body: Uint8Array) => router.dispatch.place(prepareNow(inboundOf(body), router).view, []),
+      decide: (body: Uint8Array) => router.dispatch.place(prepareNow(inboundOf(body), router.parts).view, []),
     });
   }
 }
@@ -148,7 +147,7 @@ function measure(row: Combination, decisions: number, figures: Figures): void {
     body.renew();
     const inbound = inboundOf(body.bytes);
     const startMs = performance.now();
-    const { view } = prepareNow(inbound, router);
+    const { view } = prepareNow(inbound, router.parts);
     const readAtMs = performance.now();
     const placed = router.dispatch.place(view, []);
     const endMs = performance.now();
@@ -167,11 +166,6 @@ function measure(row: Combination, decisions: number, figures: Figures): void {
 }
 
 /** Reads the request; at once, as there is no tokenizer to ask. */
-function prepareNow(inbound: Inbound, { parts }: BenchRouter): Prepared {
-  const prepared = prepare(inbound, parts);
-  if (prepared instanceof Promise) throw new Error("Cannot time a request that is read in the background");
-  return prepared;
-}
 
 /** The request's life after the decision, in short: first byte, all of the prompt computed, gone. */
 function end(placed: Placed): void {

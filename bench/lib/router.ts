@@ -4,7 +4,9 @@ import { prefixDefaults } from "../../src/config/defaults.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type FeedSource } from "../../src/kv/mod.ts";
 import { DirectDispatch } from "../../src/pipeline/dispatch.ts";
+import type { Inbound } from "../../src/pipeline/mod.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
+import { prepare, type Prepared } from "../../src/pipeline/view.ts";
 import { Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { Metrics, Tracing } from "../../src/telemetry/mod.ts";
 import { UpstreamClient } from "../../src/upstream/mod.ts";
@@ -98,4 +100,13 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     },
   };
   return { parts, table, hotpath, caches, dispatch: new DirectDispatch(parts) };
+}
+
+/** Prepares a request whose prompt is matched by its text, which takes no pause. */
+export function prepareNow(inbound: Inbound, parts: PipelineParts): Prepared {
+  const prepared = prepare(inbound, parts);
+  if (prepared instanceof Promise) {
+    throw new Error("Cannot prepare the request at once as its token ids are waited for");
+  }
+  return prepared;
 }

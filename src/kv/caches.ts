@@ -39,6 +39,8 @@ export interface CachesOptions {
   readonly blockTokens: number;
   /** Blocks of routing history at an endpoint that reports no cache size. */
   readonly capacityBlocks?: number;
+  /** See KvIndexOptions. */
+  readonly ticketsMax?: number;
   readonly feed?: Partial<FeedOptions>;
 }
 
@@ -80,8 +82,8 @@ export class Caches {
   constructor(parts: CachesParts, options: CachesOptions) {
     this.#parts = parts;
     const { tree, clock, rng, onLoad, onState } = parts;
-    const { blockTokens, capacityBlocks, feed } = options;
-    this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks });
+    const { blockTokens, capacityBlocks, ticketsMax, feed } = options;
+    this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks, ticketsMax });
     const source = (meta: EndpointMeta, slot: number) => {
       const source = parts.source(meta);
       this.#kinds[slot] = source?.kind;

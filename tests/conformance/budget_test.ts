@@ -1,9 +1,8 @@
 /** Bounds generous enough for a busy machine and tight enough that a change of complexity breaks them. */
 import { equal, ok } from "node:assert/strict";
-import { benchRouter } from "../../bench/lib/router.ts";
+import { benchRouter, prepareNow } from "../../bench/lib/router.ts";
 import { systemClock, VirtualClock } from "../../src/core/mod.ts";
 import type { Inbound } from "../../src/pipeline/mod.ts";
-import { prepare } from "../../src/pipeline/view.ts";
 import { planFromPolicy } from "../../src/scheduling/mod.ts";
 
 const encoder = new TextEncoder();
@@ -21,7 +20,7 @@ const sizes = { bodyBytesMax: 1 << 20, cacheBlocks: 8192, cacheBlockTokens: 16, 
 for (const policy of ["default", "llm-d"] as const) {
   Deno.test(`the ${policy} policy decides over 100 endpoints for a prompt of 32 kB in half a millisecond`, async () => {
     const plan = planFromPolicy(policy);
-    const router = await benchRouter({ ...sizes, clock: systemClock, endpoints: 100, plan, prefixTreeBytes: 16 << 20 });
+    const router = await benchRouter({ ...sizes, clock: systemClock, endpoints: 100, plan, blockTreeBytes: 16 << 20 });
     const text = "And then the ship went on and met another ship. ".repeat(700).slice(0, 32_000);
     // 40 conversations that begin alike: matches of every length at many endpoints.
     const requests = Array.from(
@@ -31,7 +30,7 @@ for (const policy of ["default", "llm-d"] as const) {
     const tookMs: number[] = [];
     for (let i = 0; i < 1000; i++) {
       const from = performance.now();
-      const { view } = prepare(requests[i % requests.length], router.parts);
+      const { view } = prepareNow(requests[i % requests.length], router.parts);
       const { reservation, ticket } = router.dispatch.place(view, []);
       tookMs.push(performance.now() - from);
       ticket!.confirm();
@@ -46,14 +45,14 @@ for (const policy of ["default", "llm-d"] as const) {
 Deno.test("200,000 distinct prompts leave memory as it was", async () => {
   const clock = new VirtualClock();
   const plan = planFromPolicy("default");
-  const router = await benchRouter({ ...sizes, clock, endpoints: 8, plan, prefixTreeBytes: 2 << 20 });
-  const { index, parts, table, dispatch } = router;
+  const router = await benchRouter({ ...sizes, clock, endpoints: 8, plan, blockTreeBytes: 2 << 20 });
+  const { caches, parts, table, dispatch } = router;
   const { memory } = parts.hotpath.instance;
   const pages = memory.buffer.byteLength;
   const tail = "word ".repeat(300);
   const pass = (from: number, to: number) => {
     for (let i = from; i < to; i++) {
-      const { view } = prepare(chat(`r${i}`, `${i} ${tail}`), parts);
+      const { view } = prepareNow(chat(`r${i}`, `${i} ${tail}`), parts);
       const { reservation, ticket } = dispatch.place(view, []);
       if (i % 10 === 0) ticket!.withdraw();
       else ticket!.confirm();
@@ -61,13 +60,13 @@ Deno.test("200,000 distinct prompts leave memory as it was", async () => {
       clock.advance(1);
     }
     const { rss, external } = Deno.memoryUsage();
-    return { rssMiB: rss / 2 ** 20, externalMiB: external / 2 ** 20, ...index.stats() };
+    return { rssMiB: rss / 2 ** 20, externalMiB: external / 2 ** 20, ...caches.stats() };
   };
   // By then the tree is full and gives up the oldest for the newest.
   const full = pass(0, 50_000);
   const after = pass(50_000, 200_000);
   const report = JSON.stringify({ full, after });
-  ok(full.evictedBlocks + full.trimmedBlocks > 0, report);
+  ok(full.evicted + full.trimmed > 0, report);
   ok(after.bytesUsed <= after.bytesMax && after.bytesMax <= 2 << 20, report);
   ok(after.blocks <= full.blocks * 1.1 && after.blocks > 0, report);
   equal(after.openTickets, 0);

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers";
 import { EndpointTable, Prng, VirtualClock } from "../../src/core/mod.ts";
 import { ModelRewriter } from "../../src/config/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
-import { ApproximateIndex } from "../../src/kv/mod.ts";
+import { Caches, type CacheTicket } from "../../src/kv/mod.ts";
 import { Pipeline, type PrefixTicket } from "../../src/pipeline/mod.ts";
 import { type DiscoveredEndpoint, type Discovery, HttpStatusError, Pool } from "../../src/pool/mod.ts";
 import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
@@ -57,7 +57,7 @@ export class LifeWorld {
   readonly clock = new VirtualClock();
   readonly servers: ScriptedServers;
   readonly table: EndpointTable;
-  readonly index: ApproximateIndex;
+  readonly caches: Caches;
   readonly pool: Pool;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
@@ -72,7 +72,13 @@ export class LifeWorld {
   readonly #prng: Prng;
 
   static async start(seed: number): Promise<LifeWorld> {
-    const sizes = { endpoints: slots, prefixTreeBytes: 1 << 20, bodyBytesMax: 1 << 20, prefixTokensMax: 131_072 };
+    const sizes = {
+      endpoints: slots,
+      prefixTreeBytes: 1 << 20,
+      blockTreeBytes: 1 << 20,
+      bodyBytesMax: 1 << 20,
+      prefixTokensMax: 131_072,
+    };
     const world = new LifeWorld(seed, await Hotpath.load(sizes, seed));
     await world.pool.start();
     // Health and model lists, before the first request.
@@ -87,7 +93,8 @@ export class LifeWorld {
     this.servers = new ScriptedServers({ clock, seed: seed + 1 });
     const { capacity, buffer, byteOffset } = hotpath.endpointTable;
     this.table = new EndpointTable(capacity, buffer, byteOffset);
-    this.index = new ApproximateIndex(hotpath.prefixTree, { blockTokens, ticketsMax: 150 });
+    const parts = { tree: hotpath.blockTree, table: this.table, clock, rng: new Prng(seed), source: () => undefined };
+    this.caches = new Caches(parts, { blockTokens, ticketsMax: 150 });
     this.pool = this.#buildPool();
     this.upstream = new UpstreamClient({
       clock,
@@ -106,7 +113,12 @@ export class LifeWorld {
       clock,
       table: this.table,
       hotpath,
-      index: { match: (blocks) => this.index.match(blocks), speculate: (...args) => this.#speculate(...args) },
+      index: {
+        match: (blocks) => this.caches.match(blocks),
+        speculate: (...args) => this.#speculate(...args),
+        feedBlockTokens: (slots, count) => this.caches.feedBlockTokens(slots, count),
+        chain: (prompt) => this.caches.chain(prompt),
+      },
       pool: this.pool,
       upstream: this.upstream,
       metrics: this.metrics,
@@ -135,8 +147,8 @@ export class LifeWorld {
   }
 
   /** Counts each ticket until its first resolution: the index itself forgets tickets by number and with their slot. */
-  #speculate(...args: Parameters<ApproximateIndex["speculate"]>): PrefixTicket {
-    const ticket = this.index.speculate(...args);
+  #speculate(...args: Parameters<Caches["speculate"]>): CacheTicket {
+    const ticket = this.caches.speculate(...args);
     let resolved = false;
     this.unresolvedTickets++;
     const resolve = (how: "confirm" | "withdraw") => {
@@ -144,7 +156,11 @@ export class LifeWorld {
       resolved = true;
       ticket[how]();
     };
-    return { confirm: () => resolve("confirm"), withdraw: () => resolve("withdraw") };
+    return {
+      confirm: () => resolve("confirm"),
+      withdraw: () => resolve("withdraw"),
+      reported: (tokens) => ticket.reported(tokens),
+    };
   }
 
   #buildPool(): Pool {
@@ -163,10 +179,11 @@ export class LifeWorld {
       },
       options: { health: { ejectBaseMs: 50, intervalMs: 500 }, drainCheckMs: 5 },
       events: {
-        onGeometry: (slot, blocks, tokens) => this.index.setCapacity(slot, blocks, tokens),
+        onSlotAdded: (slot) => this.caches.slotAdded(slot),
+        onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),
         onSlotFreed: (slot) => {
           this.freedSlots++;
-          this.index.clear(slot);
+          this.caches.slotFreed(slot);
         },
       },
     });

@@ -157,7 +157,7 @@ Deno.test({
 });
 
 async function nothingLeft(world: LifeWorld): Promise<void> {
-  const { table, pipeline, upstream, index, metrics, records, servers, pool, clock } = world;
+  const { table, pipeline, upstream, caches, metrics, records, servers, pool, clock } = world;
   equal(world.unresolvedTickets, 0);
   equal(records.size, 0, "no request is recorded twice or after its client was done");
   const none = new Array(table.capacity).fill(0);
@@ -167,7 +167,8 @@ async function nothingLeft(world: LifeWorld): Promise<void> {
   equal(pipeline.active, 0);
   await pipeline.drain();
   equal(upstream.active, 0);
-  equal(index.stats().openTickets, 0);
+  equal(caches.stats().openTickets, 0);
+  await caches.stop();
   equal(servers.open, upstream.idleConnections, "connections are open only as idle ones");
   const running = (await metrics.render(clock)).split("\n").filter((line) => /^\w*request_running\{/.test(line));
   ok(running.length > 0);
