@@ -9,14 +9,16 @@ import type {
   SlotStats,
   TokenPrompt,
 } from "./block_tree_types.ts";
+import { HeldBlocks, heldWords } from "./held_blocks.ts";
 import { type HotpathInstance } from "./load.ts";
 
 /** Bytes of an entry with its share of the overflow counts, and of a unit of the arena. */
 const entryBytes = 16.25;
 const unitBytes = 32;
-/** What `blocksHeld` writes for one block, and how many of them at a time. */
-const heldBytes = 24;
+/** What `blocksHeld` writes for one block, how many of them at a time, and how many entries it looks at meanwhile. */
+const heldBytes = heldWords * 4;
 const heldPart = 1024;
+const heldEntries = 1 << 16;
 const noEntry = 0xffff_ffff;
 
 /**
@@ -214,33 +216,34 @@ export class BlockTree implements BlockTreeApi {
     return { blocks, pairs, sets, bytesUsed, bytesMax: usedMax * entryBytes + unitsMax * unitBytes, evicted, trimmed };
   }
 
-  /** The tree must not be written while the result is read. */
+  /** The slot's engine evidence must not change while the result is read. */
   *held(slot: number): Iterable<HeldBlock> {
-    const { at, bytes, buffer } = this.#scratch;
-    const limit = Math.min(heldPart, Math.floor(bytes / heldBytes) - 1);
-    for (let from = 0; from !== noEntry;) {
-      const count = this.#kernels.blocksHeld(this.#base, slot, from, at + 8, limit, at);
-      from = new DataView(buffer, at, 4).getUint32(0, true);
-      // Copied, as the scratch is used by others between two blocks.
-      const part = new DataView(buffer.slice(at + 8, at + 8 + count * heldBytes));
-      for (let i = 0; i < count; i++) yield heldAt(part, i * heldBytes);
+    for (let from: number | undefined = 0; from !== undefined;) {
+      const part = new HeldBlocks();
+      from = this.heldPart(slot, from, part);
+      yield* part;
     }
+  }
+
+  heldPart(slot: number, from: number, into: HeldBlocks): number | undefined {
+    const { at, bytes, buffer } = this.#scratch;
+    const limit = Math.min(heldPart, Math.floor((bytes - 8) / heldBytes));
+    const count = this.#kernels.blocksHeld(this.#base, slot, from, heldEntries, at + 8, limit, at);
+    const next = this.#scratch.firstU32;
+    into.extend(count).set(new Uint32Array(buffer, at + 8, count * heldWords));
+    return next === noEntry ? undefined : next;
   }
 
   restore(slot: number, held: Iterable<HeldBlock>): number {
     const { at, bytes, buffer } = this.#scratch;
     const limit = Math.min(heldPart, Math.floor(bytes / heldBytes));
-    const view = new DataView(buffer, at, limit * heldBytes);
-    let restored = 0, count = 0;
-    const flush = () => {
-      restored += this.#kernels.blocksRestore(this.#base, slot, at, count);
-      count = 0;
-    };
-    for (const block of held) {
-      writeHeld(view, count++ * heldBytes, block);
-      if (count === limit) flush();
+    const packed = held instanceof HeldBlocks ? held : HeldBlocks.from(held);
+    let restored = 0;
+    for (let from = 0; from < packed.length; from += limit) {
+      const words = packed.words(from, from + limit);
+      new Uint32Array(buffer, at, words.length).set(words);
+      restored += this.#kernels.blocksRestore(this.#base, slot, at, words.length / heldWords);
     }
-    if (count > 0) flush();
     return restored;
   }
 
@@ -282,18 +285,4 @@ export class BlockTree implements BlockTreeApi {
     this.#changed.set(this.#scratch.wordsAt(at, count), this.#changes);
     this.#changes += count;
   }
-}
-
-function heldAt(view: DataView, at: number): HeldBlock {
-  const hash = view.getBigUint64(at, true);
-  const tiers = [16, 17, 18, 19].map((byte) => view.getUint8(at + byte)) as unknown as HeldBlock["tiers"];
-  if (view.getUint32(at + 20, true) === 0) return { hash, tiers };
-  return { hash, engineHash: view.getBigUint64(at + 8, true), tiers };
-}
-
-function writeHeld(view: DataView, at: number, { hash, engineHash, tiers }: HeldBlock): void {
-  view.setBigUint64(at, hash, true);
-  view.setBigUint64(at + 8, engineHash ?? 0n, true);
-  tiers.forEach((refs, tier) => view.setUint8(at + 16 + tier, Math.min(255, refs)));
-  view.setUint32(at + 20, engineHash === undefined ? 0 : 1, true);
 }

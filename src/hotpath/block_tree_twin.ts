@@ -10,6 +10,7 @@ import type {
   SlotStats,
   TokenPrompt,
 } from "./block_tree_types.ts";
+import type { HeldBlocks } from "./held_blocks.ts";
 
 const mask = 0xffff_ffff_ffff_ffffn;
 const p1 = 0x9e3779b185ebca87n;
@@ -307,6 +308,10 @@ export class BlockTreeTwin implements BlockTreeApi {
     const refs = ({ tiers }: Told) => [0, 1, 2, 3].map((t) => tiers[t]?.refs ?? 0) as unknown as HeldBlock["tiers"];
     for (const [engineHash, told] of records) yield { hash: told.hash, engineHash, tiers: refs(told) };
     for (const [hash, told] of direct) yield { hash, tiers: refs(told) };
+  }
+
+  heldPart(slot: number, _from: number, into: HeldBlocks): undefined {
+    for (const block of this.held(slot)) into.add(block);
   }
 
   restore(slotIndex: number, held: Iterable<HeldBlock>): number {

@@ -11,6 +11,7 @@
  *            better is known. Least recently used first out, at the slot's capacity. Engine evidence replaces it.
  */
 import type { KvTier } from "../core/mod.ts";
+import type { HeldBlocks } from "./held_blocks.ts";
 
 /** Blocks an engine announced, in chain order; see KvStored for the meaning of the parts. */
 export interface BlockStore {
@@ -131,6 +132,12 @@ export interface BlockTreeApi {
   stats(): BlockTreeStats;
   /** Every pair of a slot with engine evidence, in no order. */
   held(slot: number): Iterable<HeldBlock>;
+  /**
+   * Those of `held` that lie in the next stretch of the tree, added to `into`: some tenths of a millisecond of work. `from`
+   * is 0 at first, then what the last call returned; undefined is the end. In between, the slot's engine evidence must not
+   * change; all else may.
+   */
+  heldPart(slot: number, from: number, into: HeldBlocks): number | undefined;
   /** Takes over pairs of a snapshot; the slot should be empty. Returns how many found room. */
   restore(slot: number, held: Iterable<HeldBlock>): number;
 }

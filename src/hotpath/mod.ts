@@ -4,6 +4,7 @@ export * from "./block_tree.ts";
 export * from "./block_tree_types.ts";
 export * from "./body_edits.ts";
 export * from "./hash.ts";
+export * from "./held_blocks.ts";
 export * from "./hotpath.ts";
 export * from "./layout.ts";
 export * from "./load.ts";

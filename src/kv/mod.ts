@@ -1,5 +1,4 @@
 /** Which blocks each endpoint holds. */
-export { ApproximateIndex, type ApproximateIndexOptions, type ApproximateIndexStats } from "./approximate_index.ts";
 export * from "./calibration.ts";
 export * from "./feed.ts";
 export * from "./feed_types.ts";

@@ -121,7 +121,9 @@ export class Tokens {
 
   #run(job: Job | AnswerJob, signal?: AbortSignal): JobAnswer | Promise<JobAnswer> {
     const isElsewhere = job.kind === "prompt" && !this.#runner.has(job.model) && this.#workers?.models.has(job.model);
-    if (this.#workers && (isElsewhere || job.body.length > this.#budget.bytesMax)) {
+    const isTooLong = job.body.length > this.#budget.bytesMax;
+    if (this.#workers && (isElsewhere || isTooLong)) {
+      if (isTooLong) this.#budget.passed();
       return this.#workers.run(job, signal);
     }
     const startMs = this.#deps.clock.now();

@@ -137,6 +137,19 @@ Deno.test("prompt() tokenizes a long prompt in a worker, with the ids of the edg
   equal(typeof shown(await fixture.tokens.prompt(chat("short"))), "object");
 });
 
+Deno.test("prompt() begins to answer at once when all prompts so far were too long for it", async () => {
+  await using fixture = setUp({ ...inProcess, workers: 1 });
+  await fixture.tokens.warm("m");
+  const request = chat("hello ".repeat(400));
+  let sent = 0;
+  for (let atOnce = false; !atOnce && sent < 100; sent++) {
+    const pending = fixture.tokens.prompt(request);
+    atOnce = !(pending instanceof Promise);
+    await pending;
+  }
+  ok(sent > 1 && sent < 100, `${sent}`);
+});
+
 Deno.test("prompt() loads a tokenizer from the archive that an engine sends", async () => {
   let fetched = 0;
   const engineFiles = () => () => {

@@ -5,7 +5,7 @@ import { EndpointTable, Prng, VirtualClock } from "../../src/core/mod.ts";
 import { ModelRewriter } from "../../src/config/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type CacheTicket } from "../../src/kv/mod.ts";
-import { Pipeline, type PrefixTicket } from "../../src/pipeline/mod.ts";
+import { Pipeline } from "../../src/pipeline/mod.ts";
 import { type DiscoveredEndpoint, type Discovery, HttpStatusError, Pool } from "../../src/pool/mod.ts";
 import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
 import { Metrics, type RequestRecord, Tracing } from "../../src/telemetry/mod.ts";

@@ -24,16 +24,17 @@ function directTiers(t: Tree, s: Slot, node: usize, slot: u32): u32 {
 }
 
 /**
- * Writes what a slot's engine told from entry `from` on, at most `max` of 24 bytes: chained hash u64, engine hash u64,
- * references 4 × u8, u32 1 when told by engine hash. Writes the next entry to look at (u32, `none` at the end) to `next`
- * and returns how many.
+ * Writes what a slot's engine told in `look` entries from entry `from` on, at most `max` of 24 bytes: chained hash u64, engine
+ * hash u64, references 4 × u8, u32 1 when told by engine hash. Writes the next entry to look at (u32, `none` at the end) to
+ * `next` and returns how many.
  */
-export function blocksHeld(base: usize, slot: u32, from: u32, out: usize, max: u32, next: usize): u32 {
+export function blocksHeld(base: usize, slot: u32, from: u32, look: u32, out: usize, max: u32, next: usize): u32 {
   const t = changetype<Tree>(base);
   const s = slotAt(t, min(slot, t.slots - 1));
   const entries = t.buckets << 2;
+  const end = from < entries ? from + min(look, entries - from) : from;
   let written: u32 = 0;
-  for (; from < entries && written < max; from++) {
+  for (; from < end && written < max; from++) {
     const entry = entryAt(t, from);
     const kind = kindOf(entry);
     const at = out + <usize>written * 24;
