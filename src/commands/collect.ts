@@ -30,10 +30,11 @@ export function collect({ table, caches, clock, staleAfterMs }: Collected): Coll
       cache: cacheSample(caches, slot),
     };
   });
+  const { pairs, evicted } = caches.stats();
   const { rss, heapUsed, external } = Deno.memoryUsage();
   return {
     pool: { name: "default", endpoints },
-    prefix: { blocks: caches.stats().pairs },
+    prefix: { blocks: pairs, evicted },
     process: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
   };
 }

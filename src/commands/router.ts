@@ -267,6 +267,8 @@ export class Router {
       rng: new Prng(randomSeed()),
       source: (meta) => open(meta, feedOf(meta, this.#config, feed)),
       onLoad: (slot, sample) => this.pool.pushLoad(slot, sample),
+      onFull: (pairs) =>
+        this.log.warn("The prefix tree is full and gives up the least used blocks: raise memory.prefixTree", { pairs }),
       onState: (slot, to, from, reason) => {
         this.log.info("Feed changed state", {
           endpoint: this.table.peek(slot)?.id ?? "",

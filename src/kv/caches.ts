@@ -32,6 +32,8 @@ export interface CachesParts {
   readonly source: (meta: EndpointMeta) => FeedSource | undefined;
   readonly onLoad?: (slot: number, sample: LoadSample) => void;
   readonly onState?: (slot: number, state: FeedState, before: FeedState, reason: string) => void;
+  /** So many (block, endpoint) pairs were given up since the last time, as the memory is full. */
+  readonly onFull?: (pairs: number) => void;
 }
 
 export interface CachesOptions {
@@ -66,6 +68,8 @@ export interface CacheStatus {
 }
 
 const upkeepMs = 250;
+/** How often a full memory is told of. */
+const fullEveryMs = 60_000;
 /** Endpoints of an earlier run that have not been discovered by then are forgotten. */
 const unclaimedTtlMs = 600_000;
 
@@ -77,6 +81,9 @@ export class Caches {
   /** By endpoint id: what was known of it before, until it turns up. */
   readonly #known = new Map<string, KnownEndpoint>();
   #upkeep: Timer | undefined;
+  /** Pairs given up that were told of, and when that was. */
+  #toldEvicted = 0;
+  #toldFullAtMs = -Infinity;
   #unclaimed: Timer | undefined;
 
   constructor(parts: CachesParts, options: CachesOptions) {
@@ -212,7 +219,18 @@ export class Caches {
     const { clock } = this.#parts;
     this.#upkeep = clock.after(upkeepMs, () => {
       this.index.upkeep(clock.now());
+      this.#tellFull();
       this.#keep();
     }, { background: true });
+  }
+
+  /** A feed says what was applied: that the memory could not hold it all has to be said apart. */
+  #tellFull(): void {
+    const { evicted } = this.#parts.tree.stats();
+    const nowMs = this.#parts.clock.now();
+    if (evicted === this.#toldEvicted || nowMs - this.#toldFullAtMs < fullEveryMs) return;
+    this.#parts.onFull?.(evicted - this.#toldEvicted);
+    this.#toldEvicted = evicted;
+    this.#toldFullAtMs = nowMs;
   }
 }

@@ -46,6 +46,13 @@ export const cacheCatalogue = {
     labels: [...endpointLabels, "tier"],
     help: "Blocks an endpoint is known to hold, by tier, and those believed from routing history alone.",
   },
+  prefix_evicted_blocks_total: {
+    type: "counter",
+    unit: "blocks",
+    labels: [],
+    help:
+      "Pairs of block and endpoint given up as memory.prefixTree is full: what is known of caches is incomplete by them.",
+  },
   prefix_predicted_tokens_total: {
     type: "counter",
     unit: "tokens",

@@ -46,7 +46,7 @@ export interface EndpointSample {
 /** What is asked for at a scrape; absent parts show nothing. */
 export interface CollectedSample {
   readonly pool?: { readonly name: string; readonly endpoints: readonly EndpointSample[] };
-  readonly prefix?: { readonly blocks: number };
+  readonly prefix?: { readonly blocks: number; readonly evicted: number };
   readonly process?: { readonly rssBytes: number; readonly heapUsedBytes: number; readonly externalBytes: number };
 }
 
@@ -89,6 +89,7 @@ export function fillGauges(store: MetricStore, { pool, prefix, process }: Collec
   if (prefix) {
     const plugin = "approx-prefix-cache-producer";
     store.series("prefix_indexer_size", plugin, plugin).set(prefix.blocks);
+    store.series("prefix_evicted_blocks_total").set(prefix.evicted);
   }
   if (process) {
     store.series("process_memory_bytes", "rss").set(process.rssBytes);

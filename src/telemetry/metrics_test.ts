@@ -71,7 +71,10 @@ function recordEverything(subject: Metrics): void {
   subject.configReloaded(true);
   subject.eventLoopLag(2);
   subject.onCollect(() => ({ pool: { name: "pool", endpoints: [endpoint()] } }));
-  subject.onCollect(() => ({ prefix: { blocks: 12 }, process: { rssBytes: 1, heapUsedBytes: 2, externalBytes: 3 } }));
+  subject.onCollect(() => ({
+    prefix: { blocks: 12, evicted: 3 },
+    process: { rssBytes: 1, heapUsedBytes: 2, externalBytes: 3 },
+  }));
 }
 
 Deno.test("render() documents and fills every metric of the catalogue, under each of its names", async () => {
