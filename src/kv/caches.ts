@@ -19,9 +19,11 @@ import { type CacheFigures, predictionOf } from "./calibration.ts";
 import type { FeedOptions, FeedStatus } from "./feed_types.ts";
 import { Feeds } from "./feeds.ts";
 import { seedCheck } from "./feeds/agent_wire.ts";
+import { Turns } from "./feeds/turns.ts";
 import type { FeedSource, LoadSample } from "./feeds/types.ts";
 import { KvIndex, type KvIndexStats, type Ticket } from "./kv_index.ts";
-import { KnownBlocks, type KnownEndpoint, type SnapshotMessage, snapshotMessages, SnapshotReader } from "./snapshot.ts";
+import { Gathering } from "./gathering.ts";
+import { type KnownEndpoint, type SnapshotMessage, snapshotMessages, SnapshotReader } from "./snapshot.ts";
 
 export interface CachesParts {
   readonly tree: BlockTreeApi;
@@ -80,6 +82,7 @@ export class Caches {
   readonly #kinds: (FeedSource["kind"] | undefined)[] = [];
   /** By endpoint id: what was known of it before, until it turns up. */
   readonly #known = new Map<string, KnownEndpoint>();
+  readonly #turns: Turns;
   #upkeep: Timer | undefined;
   /** Pairs given up that were told of, and when that was. */
   #toldEvicted = 0;
@@ -88,6 +91,7 @@ export class Caches {
 
   constructor(parts: CachesParts, options: CachesOptions) {
     this.#parts = parts;
+    this.#turns = new Turns(parts.clock);
     const { tree, clock, rng, onLoad, onState } = parts;
     const { blockTokens, capacityBlocks, ticketsMax, feed } = options;
     this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks, ticketsMax });
@@ -191,9 +195,12 @@ export class Caches {
     return this.#known.size;
   }
 
-  /** What is known now, as a snapshot's messages. */
-  snapshot(): Generator<SnapshotMessage> {
-    return snapshotMessages(this.seedCheck, this.#parts.clock.wallMs(), this.#endpoints());
+  /** What is known now, as a snapshot's messages; the event loop has its turns meanwhile. */
+  async *snapshot(): AsyncGenerator<SnapshotMessage, void> {
+    for await (const message of snapshotMessages(this.seedCheck, this.#parts.clock.wallMs(), this.#endpoints())) {
+      if (this.#turns.exhausted()) await this.#turns.next();
+      yield message;
+    }
   }
 
   /** Ends the feeds; what is known stays for a last snapshot. */
@@ -203,15 +210,26 @@ export class Caches {
     await this.feeds.stop();
   }
 
-  *#endpoints(): Generator<KnownEndpoint> {
+  async *#endpoints(): AsyncGenerator<KnownEndpoint, void> {
+    for (const slot of [...this.#parts.table.slots()]) {
+      const known = await this.#gather(slot);
+      if (known) yield known;
+    }
+  }
+
+  /** What is known of one endpoint at one moment: its feed stands still meanwhile. */
+  async #gather(slot: number): Promise<KnownEndpoint | undefined> {
     const { table, tree } = this.#parts;
-    for (const slot of [...table.slots()]) {
-      const feed = this.#kinds[slot];
-      const meta = table.peek(slot);
-      const checkpoint = this.feeds.checkpoint(slot);
+    const feed = this.#kinds[slot], meta = table.peek(slot);
+    const gathering = new Gathering(tree, slot);
+    const hold = this.feeds.hold(slot, () => gathering.finish());
+    try {
       // Without a position nothing could be said of what was missed since.
-      if (!feed || !meta || !checkpoint || checkpoint.seq < 0) continue;
-      yield { id: meta.id, feed, checkpoint, blocks: KnownBlocks.from(tree.held(slot)) };
+      if (!feed || !meta || !hold || hold.checkpoint.seq < 0) return undefined;
+      while (gathering.step()) if (this.#turns.exhausted()) await this.#turns.next();
+      return { id: meta.id, feed, checkpoint: hold.checkpoint, blocks: gathering.blocks };
+    } finally {
+      hold?.release();
     }
   }
 

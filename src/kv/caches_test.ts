@@ -1,9 +1,10 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { setImmediate } from "node:timers";
 import { endpointMeta, EndpointTable, FeedState, KvTier, Prng, VirtualClock } from "../core/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
 import { Caches } from "./caches.ts";
 import type { FeedPosition, FeedSink, FeedSource } from "./feeds/types.ts";
-import { SnapshotReader } from "./snapshot.ts";
+import { type KnownEndpoint, SnapshotReader } from "./snapshot.ts";
 
 /** A source that tells what the test says. */
 class Script implements FeedSource {
@@ -36,7 +37,11 @@ interface Rig {
   add(port: number): number;
 }
 
-async function rig(sources: Readonly<Record<number, FeedSource | undefined>>, treeBytes = 1 << 20): Promise<Rig> {
+async function rig(
+  sources: Readonly<Record<number, FeedSource | undefined>>,
+  treeBytes = 1 << 20,
+  clock = new VirtualClock(),
+): Promise<Rig> {
   const sizes = {
     endpoints: 4,
     prefixTreeBytes: 65_536,
@@ -47,7 +52,6 @@ async function rig(sources: Readonly<Record<number, FeedSource | undefined>>, tr
   const hotpath = await Hotpath.load(sizes, 1);
   const { capacity, buffer, byteOffset } = hotpath.endpointTable;
   const table = new EndpointTable(capacity, buffer, byteOffset);
-  const clock = new VirtualClock();
   const full: number[] = [];
   const caches = new Caches({
     tree: hotpath.blockTree,
@@ -119,7 +123,7 @@ Deno.test("a snapshot gives another router the blocks and the position; it count
   await settle();
   const hashes = first.caches.chain({ tokens: tokens(320), blockTokens: 16, lora: "" });
   script.tell(hashes, "life", 9);
-  const messages = [...first.caches.snapshot()];
+  const messages = await Array.fromAsync(first.caches.snapshot());
   await first.caches.stop();
 
   const again = new Script();
@@ -146,7 +150,7 @@ Deno.test("a snapshot of another kind of feed, or of an endpoint without one, is
   first.add(1);
   await settle();
   script.tell(first.caches.chain({ tokens: tokens(320), blockTokens: 16, lora: "" }));
-  const messages = [...first.caches.snapshot()];
+  const messages = await Array.fromAsync(first.caches.snapshot());
   await first.caches.stop();
   for (const sources of [{ 1: new Script("zmq") }, {}]) {
     const other = await rig(sources);
@@ -165,7 +169,7 @@ Deno.test("what was known of endpoints that never turn up is forgotten", async (
   first.add(1);
   await settle();
   script.tell(first.caches.chain({ tokens: tokens(320), blockTokens: 16, lora: "" }));
-  const messages = [...first.caches.snapshot()];
+  const messages = await Array.fromAsync(first.caches.snapshot());
   await first.caches.stop();
   const second = await rig({ 1: script });
   const reader = second.caches.reader();
@@ -190,5 +194,39 @@ Deno.test("a full memory is told of, once a minute", async () => {
   equal(full.length, 1);
   clock.advance(60_000);
   equal(full.length, 2);
+  await caches.stop();
+});
+
+/** Every look at it finds 3 ms later: a turn is over at the second question. */
+class HastyClock extends VirtualClock {
+  #looks = 0;
+
+  override now(): number {
+    return super.now() + 3 * this.#looks++;
+  }
+}
+
+Deno.test("snapshot() has an endpoint's blocks and position of one moment, whatever is told meanwhile", async () => {
+  const script = new Script();
+  // Sparse enough to be read in many parts.
+  const { caches, add } = await rig({ 1: script }, 64 << 20, new HastyClock());
+  add(1);
+  await settle();
+  script.tell(BigUint64Array.from({ length: 3000 }, (_, i) => BigInt(i + 1)));
+  let done = false, seq = 5, waited = 0;
+  const reading = Array.fromAsync(caches.snapshot()).finally(() => done = true);
+  while (!done) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    const hashes = BigUint64Array.of(BigInt(3000 - seq));
+    script.sink!.batch({ seq: ++seq, timestamp: 0, events: [{ kind: "released", tier: KvTier.Gpu, hashes }] });
+    waited = Math.max(waited, caches.status(0).feed!.held);
+  }
+  ok(waited > 5, `${waited} batches waited`);
+  const known: KnownEndpoint[] = [];
+  const reader = new SnapshotReader(caches.seedCheck, (endpoint) => known.push(endpoint));
+  for (const message of await reading) reader.read(message);
+  reader.end();
+  equal(3000 - known[0].blocks.length, known[0].checkpoint.seq - 5);
+  equal(caches.status(0).blocks.gpu, 3000 - (seq - 5), "what waited was applied");
   await caches.stop();
 });

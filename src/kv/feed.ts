@@ -20,6 +20,14 @@ import { Mirror } from "./mirror.ts";
 const distrustHelpedPauses = 4;
 const distrustPausesMax = 64;
 
+/** A feed that stands still while what the tree holds of its slot is read. */
+export interface FeedHold {
+  /** Where it stands; belongs to what the tree holds of the slot meanwhile. */
+  readonly checkpoint: FeedCheckpoint;
+  /** The feed may go on. Idempotent. */
+  release(): void;
+}
+
 export class EndpointFeed implements LinkOwner {
   readonly #parts: FeedParts;
   readonly #options: FeedOptions;
@@ -43,6 +51,8 @@ export class EndpointFeed implements LinkOwner {
   #distrustPauseMs: number;
   #lagMs = NaN;
   #stopped = false;
+  /** Of each hold, what has to be done before the slot changes. */
+  readonly #holds = new Set<() => void>();
 
   constructor(parts: FeedParts, options: Partial<FeedOptions> = {}) {
     this.#parts = parts;
@@ -50,7 +60,11 @@ export class EndpointFeed implements LinkOwner {
     this.#clock = parts.clock;
     this.#distrustPauseMs = this.#options.distrustMs;
     const { slot, source, tree, clock, rng, clear, onBlockTokens, resume } = parts;
-    this.#mirror = new Mirror({ slot, tree, clear, onBlockTokens }, this.#options.orphans, resume?.mirror);
+    this.#mirror = new Mirror(
+      { slot, tree, clear, onBlockTokens, beforeChange: () => this.#endHolds() },
+      this.#options.orphans,
+      resume?.mirror,
+    );
     this.#progress = new Progress(this.#mirror, clock, this.#options.doubtTtlMs, () => {
       if (!this.#progress.whole) this.#sequencer.planHeal();
       this.#update();
@@ -86,6 +100,7 @@ export class EndpointFeed implements LinkOwner {
 
   /** Ends for good; resolves when the source has. The slot keeps what it holds. */
   async stop(): Promise<void> {
+    this.#endHolds();
     this.#stopped = true;
     this.#continuity.stop();
     this.#progress.stop();
@@ -127,6 +142,31 @@ export class EndpointFeed implements LinkOwner {
   /** Where the feed stands, to be kept with what the tree holds of the slot at this moment. */
   checkpoint(): FeedCheckpoint {
     return this.#progress.checkpoint();
+  }
+
+  /**
+   * The slot does not change until `release`: live batches wait. Where they cannot, as something is being fetched, and before
+   * anything else than a live batch changes the slot, `finish` is called, and the hold is over.
+   */
+  hold(finish: () => void): FeedHold {
+    const checkpoint = this.checkpoint();
+    if (this.#stopped || !this.#sequencer.standStill()) {
+      finish();
+      return { checkpoint, release: () => {} };
+    }
+    this.#holds.add(finish);
+    return { checkpoint, release: () => void (this.#holds.delete(finish) && this.#goOn()) };
+  }
+
+  #endHolds(): void {
+    if (this.#holds.size === 0) return;
+    for (const finish of this.#holds) finish();
+    this.#holds.clear();
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (this.#holds.size === 0) this.#sequencer.goOn();
   }
 
   /** The engine's process started at this Unix time, by its own metrics. Say it after each reading. */
@@ -173,6 +213,7 @@ export class EndpointFeed implements LinkOwner {
   }
 
   disconnected(reason: string): void {
+    this.#endHolds();
     this.#awaitsSnapshot = false;
     this.#snapshot = undefined;
     this.#sequencer.linkDown();

@@ -38,6 +38,8 @@ export class Sequencer implements ReplayOwner {
   #window: Timer | undefined;
   /** A snapshot is coming: batches wait for its end. */
   #paused = false;
+  /** What is known is being read: batches wait until it has been. */
+  #standsStill = false;
   /** Highest number of a batch of this publisher's life that came, applied or not. */
   #newestSeq: number;
   /** The same of those held since nothing was missing, also where the link was lost meanwhile. */
@@ -75,8 +77,22 @@ export class Sequencer implements ReplayOwner {
   /** A live batch. */
   offer(batch: KvBatch): void {
     this.#newestSeq = Math.max(this.#newestSeq, batch.seq);
-    if (this.#replays.running || this.#paused) this.#hold(batch);
+    if (this.#replays.running || this.#paused || this.#standsStill) this.#hold(batch);
     else this.#take(batch);
+  }
+
+  /** Live batches wait until `goOn`. False, and nothing done, while something is being fetched or waited for. */
+  standStill(): boolean {
+    if (this.task !== "") return false;
+    this.#standsStill = true;
+    return true;
+  }
+
+  goOn(): void {
+    if (!this.#standsStill) return;
+    this.#standsStill = false;
+    for (const batch of this.#held.takeAll()) this.offer(batch);
+    this.#host.update();
   }
 
   /** The link to a publisher without lives of its own is up. */
@@ -156,7 +172,7 @@ export class Sequencer implements ReplayOwner {
   }
 
   get idle(): boolean {
-    return this.#host.linkIsUp && this.task === "";
+    return this.#host.linkIsUp && this.task === "" && !this.#standsStill;
   }
 
   get firstHeld(): number | undefined {

@@ -533,3 +533,58 @@ Deno.test("the pause between dials grows and is over once something was told", a
   equal(world.source.dials.length, dials + 1);
   await world.feed.stop();
 });
+
+Deno.test("hold() keeps the slot as it is until release(): live batches wait, and the feed stays LIVE", async () => {
+  const world = new FeedWorld(replaying());
+  await world.connect();
+  world.tell(batch(0));
+  const finished: number[][] = [];
+  const hold = world.feed.hold(() => finished.push(world.held));
+  const other = world.feed.hold(() => finished.push(world.held));
+  world.tell(batch(1), batch(2, [removed(1)]));
+  equal(hold.checkpoint.seq, 0);
+  deepStrictEqual([world.held, world.state, world.feed.status().held], [[1], "LIVE", 2]);
+  hold.release();
+  deepStrictEqual(world.held, [1], "another one still reads");
+  other.release();
+  other.release();
+  deepStrictEqual([world.held, world.state, world.feed.status().held], [[2], "LIVE", 0]);
+  deepStrictEqual(finished, []);
+  await world.feed.stop();
+});
+
+Deno.test("a hold ends before anything but a live batch changes the slot", async () => {
+  const ends: [what: string, act: (world: FeedWorld) => unknown][] = [
+    ["link lost", (world) => world.source.lose()],
+    ["restart", (world) => world.feed.restartHint(5000)],
+    ["distrust", (world) => world.feed.distrust("wrong")],
+    ["snapshot", (world) => world.source.sink.snapshotBegin({ epoch: "e", seq: 7 })],
+    ["stop", (world) => world.feed.stop()],
+  ];
+  for (const [what, act] of ends) {
+    const world = new FeedWorld(replaying([batch(0), batch(1)]));
+    await world.connect();
+    const finished: number[][] = [];
+    const hold = world.feed.hold(() => finished.push(world.held));
+    world.tell(batch(2));
+    act(world);
+    await settled();
+    deepStrictEqual(finished, [[1, 2]], what);
+    hold.release();
+    deepStrictEqual(finished.length, 1);
+    await world.feed.stop();
+  }
+});
+
+Deno.test("hold() has the reading done at once while something is being fetched", async () => {
+  const world = new FeedWorld(replaying([batch(0)]));
+  await world.connect();
+  world.source.buffer = undefined;
+  world.tell(batch(3));
+  await world.pass(60);
+  equal(world.state, "RESYNC");
+  let finished = 0;
+  world.feed.hold(() => finished++).release();
+  equal(finished, 1);
+  await world.feed.stop();
+});

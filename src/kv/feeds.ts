@@ -2,7 +2,7 @@
 import { type Clock, type EndpointMeta, FeedState, type Prng } from "../core/mod.ts";
 import type { BlockTreeApi } from "../hotpath/mod.ts";
 import { Calibration, type CalibrationOptions } from "./calibration.ts";
-import { EndpointFeed } from "./feed.ts";
+import { EndpointFeed, type FeedHold } from "./feed.ts";
 import type { FeedCheckpoint, FeedOptions, FeedStatus } from "./feed_types.ts";
 import type { FeedSource, LoadSample } from "./feeds/types.ts";
 import type { KvIndex } from "./kv_index.ts";
@@ -87,9 +87,9 @@ export class Feeds {
     return new Map(Array.from(this.#feeds, ([slot, feed]) => [slot, feed.status()]));
   }
 
-  /** Where the slot's feed stands; undefined where there is none. Belongs to what the tree holds at this moment. */
-  checkpoint(slot: number): FeedCheckpoint | undefined {
-    return this.#feeds.get(slot)?.checkpoint();
+  /** See `EndpointFeed.hold`; undefined where there is no feed. */
+  hold(slot: number, finish: () => void): FeedHold | undefined {
+    return this.#feeds.get(slot)?.hold(finish);
   }
 
   /** The slot's engine process started at this Unix time, as its metrics say. */

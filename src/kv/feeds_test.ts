@@ -45,8 +45,10 @@ Deno.test("add() starts a feed where there is a source, and the index learns its
   equal(index.stride([0, 1]), 16);
   equal(index.stride([1]), 64);
   deepStrictEqual([...feeds.status().keys()], [0]);
-  equal(feeds.checkpoint(0)!.seq, 0);
-  equal(feeds.checkpoint(1), undefined);
+  const hold = feeds.hold(0, () => {});
+  equal(hold!.checkpoint.seq, 0);
+  hold!.release();
+  equal(feeds.hold(1, () => {}), undefined);
   await feeds.stop();
   equal(sourceOf(1).stopped, 1);
 });

@@ -18,6 +18,8 @@ export interface MirrorParts {
   readonly clear: () => void;
   /** The engine's block size became known or changed. */
   readonly onBlockTokens?: (tokens: number) => void;
+  /** The slot is about to change. */
+  readonly beforeChange?: () => void;
 }
 
 /** Why an event was left out: by the decoder, or as it cannot be matched. */
@@ -80,6 +82,7 @@ export class Mirror {
   }
 
   apply(batch: KvBatch, nowMs: number): Applied {
+    this.#parts.beforeChange?.();
     this.#nowMs = nowMs;
     this.#hole = undefined;
     let cleared = false;
@@ -99,6 +102,7 @@ export class Mirror {
 
   /** Empties the slot and forgets what waits. */
   reset(): void {
+    this.#parts.beforeChange?.();
     this.#orphans.clear();
     this.#parts.clear();
   }
@@ -112,21 +116,25 @@ export class Mirror {
 
   /** What follows describes the whole cache anew: what is not in it goes when `endRebuild` is called. */
   beginRebuild(): void {
+    this.#parts.beforeChange?.();
     this.#orphans.clear();
     this.#parts.tree.doubt(this.#parts.slot);
   }
 
   endRebuild(): void {
+    this.#parts.beforeChange?.();
     this.#parts.tree.dropDoubted(this.#parts.slot);
   }
 
   /** Something was missed: what is known may be stale. */
   doubt(): void {
+    this.#parts.beforeChange?.();
     this.#parts.tree.doubt(this.#parts.slot);
   }
 
   /** Drops what has stayed doubtful. */
   dropDoubted(): void {
+    this.#parts.beforeChange?.();
     this.#parts.tree.dropDoubted(this.#parts.slot);
   }
 

@@ -4,7 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { warmpathSnapshot } from "../proto/mod.ts";
-import type { HeldBlock } from "../hotpath/mod.ts";
+import { HeldBlocks, heldWords } from "../hotpath/mod.ts";
 import type { FeedCheckpoint } from "./feed_types.ts";
 
 export type SnapshotMessage = warmpathSnapshot.SnapshotMessage;
@@ -15,7 +15,7 @@ export interface KnownEndpoint {
   /** Kind of the feed. */
   readonly feed: string;
   readonly checkpoint: FeedCheckpoint;
-  readonly blocks: KnownBlocks;
+  readonly blocks: HeldBlocks;
 }
 
 const version = 1;
@@ -27,63 +27,28 @@ const blocksMax = 1 << 28;
 /** A snapshot that cannot be used: of other hash seeds, of another version, or cut off. */
 export class SnapshotError extends Error {}
 
-/** Blocks of one endpoint in three arrays. */
-export class KnownBlocks implements Iterable<HeldBlock> {
-  #hashes = new BigUint64Array(1024);
-  /** 0: told by chained hash. */
-  #engineHashes = new BigUint64Array(1024);
-  #references = new Uint8Array(4096);
-  #length = 0;
-
-  static from(held: Iterable<HeldBlock>): KnownBlocks {
-    const blocks = new KnownBlocks();
-    for (const { hash, engineHash, tiers } of held) blocks.add(hash, engineHash ?? 0n, tiers);
-    return blocks;
+/** The blocks from `start` on, at most `blocksPerMessage`, as a message of columns. */
+function blocksMessage(blocks: HeldBlocks, start: number): SnapshotMessage {
+  const words = blocks.words(start, start + blocksPerMessage);
+  const count = words.length / heldWords;
+  const hashes = new Uint32Array(2 * count),
+    engineHashes = new Uint32Array(2 * count),
+    references = new Uint32Array(count);
+  let told = 0;
+  for (let i = 0, at = 0; i < count; i++, at += heldWords) {
+    hashes[2 * i] = words[at];
+    hashes[2 * i + 1] = words[at + 1];
+    engineHashes[2 * i] = words[at + 2];
+    engineHashes[2 * i + 1] = words[at + 3];
+    references[i] = words[at + 4];
+    told |= words[at + 5];
   }
-
-  get length(): number {
-    return this.#length;
-  }
-
-  add(hash: bigint, engineHash: bigint, references: ArrayLike<number>): void {
-    if (this.#length === this.#hashes.length) this.#grow();
-    this.#hashes[this.#length] = hash;
-    this.#engineHashes[this.#length] = engineHash;
-    this.#references.set(references, 4 * this.#length);
-    this.#length++;
-  }
-
-  *[Symbol.iterator](): Generator<HeldBlock> {
-    for (let i = 0; i < this.#length; i++) {
-      const [gpu, cpu, disk, shared] = this.#references.subarray(4 * i, 4 * i + 4);
-      const engineHash = this.#engineHashes[i] || undefined;
-      yield { hash: this.#hashes[i], engineHash, tiers: [gpu, cpu, disk, shared] };
-    }
-  }
-
-  /** The blocks from `start` on, at most `count`, as a message. */
-  message(start: number, count: number): SnapshotMessage {
-    const end = Math.min(start + count, this.#length);
-    const bytes = (column: BigUint64Array) => new Uint8Array(column.slice(start, end).buffer);
-    const engineHashes = this.#engineHashes.subarray(start, end);
-    return message("blocks", {
-      $typeName: "warmpath.snapshot.v1.Blocks",
-      hashes: bytes(this.#hashes),
-      engineHashes: engineHashes.some((hash) => hash !== 0n) ? bytes(this.#engineHashes) : new Uint8Array(),
-      references: this.#references.slice(4 * start, 4 * end),
-    });
-  }
-
-  #grow(): void {
-    const larger = <T extends BigUint64Array | Uint8Array>(column: T): T => {
-      const next = new (column.constructor as new (length: number) => T)(2 * column.length);
-      (next as Uint8Array).set(column as Uint8Array);
-      return next;
-    };
-    this.#hashes = larger(this.#hashes);
-    this.#engineHashes = larger(this.#engineHashes);
-    this.#references = larger(this.#references);
-  }
+  return message("blocks", {
+    $typeName: "warmpath.snapshot.v1.Blocks",
+    hashes: new Uint8Array(hashes.buffer),
+    engineHashes: told === 0 ? new Uint8Array() : new Uint8Array(engineHashes.buffer),
+    references: new Uint8Array(references.buffer),
+  });
 }
 
 function message<C extends SnapshotMessage["message"]["case"] & string>(
@@ -99,11 +64,11 @@ function message<C extends SnapshotMessage["message"]["case"] & string>(
  * The messages of a snapshot. `endpoints` is asked for one endpoint at a time, each only when the one before has been
  * written: an endpoint's blocks and position belong together, those of two endpoints need not.
  */
-export function* snapshotMessages(
+export async function* snapshotMessages(
   seedCheck: bigint,
   writtenAtMs: number,
-  endpoints: Iterable<KnownEndpoint>,
-): Generator<SnapshotMessage> {
+  endpoints: Iterable<KnownEndpoint> | AsyncIterable<KnownEndpoint>,
+): AsyncGenerator<SnapshotMessage, void> {
   yield message("header", {
     $typeName: "warmpath.snapshot.v1.Header",
     version,
@@ -111,7 +76,7 @@ export function* snapshotMessages(
     writtenAtMs: BigInt(Math.round(writtenAtMs)),
   });
   let total = 0;
-  for (const { id, feed, checkpoint, blocks } of endpoints) {
+  for await (const { id, feed, checkpoint, blocks } of endpoints) {
     const { mirror: { blockTokens, groups }, seq, ...position } = checkpoint;
     yield message("endpoint", {
       $typeName: "warmpath.snapshot.v1.Endpoint",
@@ -123,7 +88,7 @@ export function* snapshotMessages(
       groupKinds: Object.fromEntries(groups.kinds),
       group: groups.chosen,
     });
-    for (let at = 0; at < blocks.length; at += blocksPerMessage) yield blocks.message(at, blocksPerMessage);
+    for (let at = 0; at < blocks.length; at += blocksPerMessage) yield blocksMessage(blocks, at);
     total += blocks.length;
   }
   yield message("end", { $typeName: "warmpath.snapshot.v1.End", blocks: BigInt(total) });
@@ -190,15 +155,16 @@ export class SnapshotReader {
     if (!this.#endpoint || !complete || this.#blocks + count > blocksMax) {
       throw new SnapshotError("Cannot read the snapshot: blocks of unequal columns, or of no endpoint");
     }
-    const chained = new DataView(hashes.buffer, hashes.byteOffset, hashes.length);
-    const own = new DataView(engineHashes.buffer, engineHashes.byteOffset, engineHashes.length);
-    for (let i = 0; i < count; i++) {
-      const engineHash = own.byteLength > 0 ? own.getBigUint64(8 * i, true) : 0n;
-      this.#endpoint.blocks.add(
-        chained.getBigUint64(8 * i, true),
-        engineHash,
-        references.subarray(4 * i, 4 * i + 4),
-      );
+    const words = this.#endpoint.blocks.extend(count);
+    const columns = [hashes, engineHashes, references].map(wordsOf);
+    for (let i = 0, at = 0; i < count; i++, at += heldWords) {
+      words[at] = columns[0][2 * i];
+      words[at + 1] = columns[0][2 * i + 1];
+      words[at + 4] = columns[2][i];
+      if (columns[1].length === 0) continue;
+      words[at + 2] = columns[1][2 * i];
+      words[at + 3] = columns[1][2 * i + 1];
+      words[at + 5] = words[at + 2] | words[at + 3] ? 1 : 0;
     }
     this.#blocks += count;
   }
@@ -209,10 +175,15 @@ export class SnapshotReader {
   }
 }
 
+/** The bytes of a column, which lie anywhere in a message: a copy aligns them. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  return new Uint32Array(bytes.slice().buffer);
+}
+
 function knownEndpoint(told: warmpathSnapshot.Endpoint): KnownEndpoint {
   const { id, feed, epoch, seq, timestamp, firstTimestamp, whole, blockTokens, groupKinds, group } = told;
   const kinds = Object.entries(groupKinds).map(([index, kind]) => [Number(index), kind] as const);
   const mirror = { blockTokens, groups: { chosen: group, kinds } };
   const checkpoint = { epoch, seq: Number(seq), timestamp, firstTimestamp, whole, mirror };
-  return { id, feed, checkpoint, blocks: new KnownBlocks() };
+  return { id, feed, checkpoint, blocks: new HeldBlocks() };
 }

@@ -7,14 +7,14 @@ import { type SnapshotMessage, SnapshotReader } from "./snapshot.ts";
 const messageBytesMax = 16 << 20;
 
 /** Writes the file at once or not at all. Returns its bytes. */
-export async function writeSnapshotFile(path: string, messages: Iterable<SnapshotMessage>): Promise<number> {
+export async function writeSnapshotFile(path: string, messages: AsyncIterable<SnapshotMessage>): Promise<number> {
   const unfinished = `${path}.${crypto.randomUUID()}.part`;
   let bytes = 0;
   try {
     const file = await Deno.open(unfinished, { write: true, createNew: true, mode: 0o600 });
     const writer = file.writable.getWriter();
     try {
-      for (const message of messages) {
+      for await (const message of messages) {
         const encoded = sizeDelimitedEncode(warmpathSnapshot.SnapshotMessageSchema, message);
         await writer.write(encoded as Uint8Array<ArrayBuffer>);
         bytes += encoded.length;

@@ -14,10 +14,9 @@ const fetchesMax = 4;
 export type SnapshotService = (request: Request) => Promise<Response> | undefined;
 
 /**
- * The service, to be mounted on an HTTP port. `messages` makes a snapshot; the event loop has its turn between messages.
- * `seedCheck` is refused unless it is ours.
+ * The service, to be mounted on an HTTP port. `messages` makes a snapshot. `seedCheck` is refused unless it is ours.
  */
-export function snapshotService(seedCheck: bigint, messages: () => Iterable<SnapshotMessage>): SnapshotService {
+export function snapshotService(seedCheck: bigint, messages: () => AsyncIterable<SnapshotMessage>): SnapshotService {
   let running = 0;
   const router = createConnectRouter({ grpc: false, grpcWeb: false });
   router.service(warmpathSnapshot.SnapshotService, {
@@ -28,7 +27,7 @@ export function snapshotService(seedCheck: bigint, messages: () => Iterable<Snap
       if (running >= fetchesMax) throw new ConnectError("too many snapshots at once", Code.ResourceExhausted);
       running++;
       try {
-        for (const message of messages()) {
+        for await (const message of messages()) {
           if (signal.aborted) return;
           yield message;
         }
@@ -52,7 +51,13 @@ export async function fetchSnapshot(
   reader: SnapshotReader,
   signal: AbortSignal,
 ): Promise<void> {
-  const transport = createConnectTransport({ baseUrl, httpVersion: "1.1", readMaxBytes: messageBytesMax });
+  const transport = createConnectTransport({
+    baseUrl,
+    httpVersion: "1.1",
+    readMaxBytes: messageBytesMax,
+    // Hashes do not compress.
+    acceptCompression: [],
+  });
   const client = createClient(warmpathSnapshot.SnapshotService, transport);
   for await (const message of client.fetch({ seedCheck }, { signal })) reader.read(message);
   reader.end();

@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, rejects } from "node:assert/strict";
-import type { HeldBlock } from "../hotpath/mod.ts";
-import { KnownBlocks, type KnownEndpoint, snapshotMessages, SnapshotReader } from "./snapshot.ts";
+import { type HeldBlock, HeldBlocks } from "../hotpath/mod.ts";
+import { type KnownEndpoint, snapshotMessages, SnapshotReader } from "./snapshot.ts";
 import { fetchSnapshot, snapshotService } from "./snapshot_rpc.ts";
 
 const seedCheck = 42n;
@@ -9,7 +9,7 @@ const held = Array.from({ length: 30_000 }, (_, i): HeldBlock => ({ hash: BigInt
 function endpoints(): KnownEndpoint[] {
   const mirror = { blockTokens: 16, groups: { kinds: [] } };
   const checkpoint = { epoch: "e", seq: 9, timestamp: 1, firstTimestamp: 0, whole: true, mirror };
-  return [{ id: "a:1", feed: "agent", checkpoint, blocks: KnownBlocks.from(held) }];
+  return [{ id: "a:1", feed: "agent", checkpoint, blocks: HeldBlocks.from(held) }];
 }
 
 async function withService(check: (url: string) => Promise<void>): Promise<void> {

@@ -1,8 +1,14 @@
 import { deepStrictEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import type { HeldBlock } from "../hotpath/mod.ts";
-import { KnownBlocks, type KnownEndpoint, SnapshotError, snapshotMessages, SnapshotReader } from "./snapshot.ts";
+import { type HeldBlock, HeldBlocks } from "../hotpath/mod.ts";
+import {
+  type KnownEndpoint,
+  SnapshotError,
+  type SnapshotMessage,
+  snapshotMessages,
+  SnapshotReader,
+} from "./snapshot.ts";
 import { readSnapshotFile, writeSnapshotFile } from "./snapshot_file.ts";
 
 const seedCheck = 0xfedc_ba98_7654_3210n;
@@ -16,7 +22,7 @@ function known(id: string, held: Iterable<HeldBlock>): KnownEndpoint {
     whole: true,
     mirror: { blockTokens: 16, groups: { chosen: 1, kinds: [[0, "mamba"], [1, "full_attention"]] as const } },
   };
-  return { id, feed: "zmq", checkpoint, blocks: KnownBlocks.from(held) };
+  return { id, feed: "zmq", checkpoint, blocks: HeldBlocks.from(held) };
 }
 
 const block = fc.record({
@@ -25,7 +31,7 @@ const block = fc.record({
   tiers: fc.tuple(fc.nat(63), fc.nat(63), fc.nat(63), fc.nat(63)),
 });
 
-function readAll(messages: Iterable<ReturnType<typeof snapshotMessages> extends Generator<infer M> ? M : never>) {
+function readAll(messages: readonly SnapshotMessage[]) {
   const taken: KnownEndpoint[] = [];
   const reader = new SnapshotReader(seedCheck, (endpoint) => taken.push(endpoint));
   for (const message of messages) reader.read(message);
@@ -36,19 +42,22 @@ function readAll(messages: Iterable<ReturnType<typeof snapshotMessages> extends 
 const plain = (endpoints: readonly KnownEndpoint[]) =>
   endpoints.map(({ blocks, ...rest }) => ({ ...rest, blocks: [...blocks] }));
 
-Deno.test("SnapshotReader gives back what snapshotMessages() was given", () => {
-  fc.assert(
-    fc.property(fc.array(fc.array(block, { maxLength: 40 }), { maxLength: 4 }), (pools) => {
+Deno.test("SnapshotReader gives back what snapshotMessages() was given", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.array(block, { maxLength: 40 }), { maxLength: 4 }), async (pools) => {
       const endpoints = pools.map((held, i) => known(`host:${i}`, held));
-      deepStrictEqual(plain(readAll(snapshotMessages(seedCheck, 5, endpoints))), plain(endpoints));
+      deepStrictEqual(
+        plain(readAll(await Array.fromAsync(snapshotMessages(seedCheck, 5, endpoints)))),
+        plain(endpoints),
+      );
     }),
     { seed: 3, numRuns: 50 },
   );
 });
 
-Deno.test("snapshotMessages() cuts an endpoint of many blocks into messages of bounded size", () => {
+Deno.test("snapshotMessages() cuts an endpoint of many blocks into messages of bounded size", async () => {
   const held = Array.from({ length: 20_000 }, (_, i): HeldBlock => ({ hash: BigInt(i + 1), tiers: [1, 0, 0, 0] }));
-  const messages = [...snapshotMessages(seedCheck, 5, [known("a:1", held)])];
+  const messages = await Array.fromAsync(snapshotMessages(seedCheck, 5, [known("a:1", held)]));
   deepStrictEqual(messages.map(({ message }) => message.case), [
     "header",
     "endpoint",
@@ -60,10 +69,11 @@ Deno.test("snapshotMessages() cuts an endpoint of many blocks into messages of b
   equal([...readAll(messages)[0].blocks].length, 20_000);
 });
 
-Deno.test("SnapshotReader refuses other seeds, unequal columns and what is cut off, and keeps whole endpoints", () => {
+Deno.test("SnapshotReader refuses other seeds, unequal columns and what is cut off, and keeps whole endpoints", async () => {
   const held: HeldBlock[] = [{ hash: 1n, engineHash: 2n, tiers: [1, 0, 0, 0] }];
-  const messages = [...snapshotMessages(seedCheck, 5, [known("a:1", held), known("b:1", held)])];
-  throws(() => readAll(snapshotMessages(1n, 5, [])), /hashSeed/);
+  const messages = await Array.fromAsync(snapshotMessages(seedCheck, 5, [known("a:1", held), known("b:1", held)]));
+  const foreign = await Array.fromAsync(snapshotMessages(1n, 5, []));
+  throws(() => readAll(foreign), /hashSeed/);
   throws(() => readAll(messages.slice(1)), SnapshotError);
   throws(() => readAll([...messages, messages[1]]), SnapshotError);
   const taken: string[] = [];
@@ -99,7 +109,7 @@ Deno.test("the snapshot file is read back, is absent without harm, and is refuse
     await rejects(read(path));
     await Deno.writeFile(path, crypto.getRandomValues(new Uint8Array(5000)));
     await rejects(read(path));
-    const failing = (function* () {
+    const failing = (async function* () {
       yield* snapshotMessages(seedCheck, 5, endpoints);
       throw new Error("the tree is gone");
     })();
