@@ -47,6 +47,8 @@ const charsPerToken = 3.6;
 const cacheBytes = 64 * 2 ** 20;
 /** Tokens of the shorter requests of a round, in the calling isolate or in a worker as their cost has it. */
 const shorter = [125, 250, 500, 1000, 2000, 3000, 4000, 6000, 8000, 16_000];
+/** Short requests after which the bound of what is answered at once has found its place. */
+const settlingRequests = 500;
 
 const threadMs = threadClock();
 /** Milliseconds of work. */
@@ -74,14 +76,9 @@ export const tokens: Bench = {
       measureRunner(data, steady, bodies(round), round < 0 ? new Figures() : figures);
       if (round >= 0) measureShort(steady, lines, round, smoke ? 20 : 500, figures);
     }
-    measureLibrary(corpus, size, smoke ? 1 : rounds, figures);
-    await measureWorkers(
-      bodies,
-      lines,
-      smoke ? 1 : rounds,
-      figures,
-      (round) => progress.update("workers", round, rounds),
-    );
+    measureLibrary(corpus, size, rounds, figures);
+    const settling = smoke ? 10 : settlingRequests;
+    await measureWorkers({ bodies, lines, settling, rounds, progress }, figures);
     return { figures: { tokens: size, ...figures.toRecord() } };
   },
 };
@@ -181,13 +178,16 @@ function measureLibrary(corpus: string, size: number, rounds: number, figures: F
   }
 }
 
-async function measureWorkers(
-  bodies: (round: number) => Bodies,
-  lines: readonly string[],
-  rounds: number,
-  figures: Figures,
-  progress: (round: number) => void,
-): Promise<void> {
+interface WorkersPlan {
+  readonly bodies: (round: number) => Bodies;
+  readonly lines: readonly string[];
+  readonly settling: number;
+  readonly rounds: number;
+  readonly progress: BenchContext["progress"];
+}
+
+async function measureWorkers(plan: WorkersPlan, figures: Figures): Promise<void> {
+  const { bodies, lines, settling, rounds, progress } = plan;
   const door = new Tokens({
     source: "auto",
     models: [{ model, source: "directory", directory: modelDirectory(model) }],
@@ -200,8 +200,11 @@ async function measureWorkers(
     const startMs = performance.now();
     figures.add("load_block_ms", await longestTurn(() => door.warm(model)));
     figures.add("load_ms", performance.now() - startMs);
+    for (let i = 0; i < settling; i++) {
+      await timed(door, requestBodies(lines, 300, 3_000_000 + i).whole);
+    }
     for (let round = -3; round < rounds; round++) {
-      progress(round + 3);
+      progress.update("workers", round + 3, rounds + 3);
       await measureWorker(door, bodies(round + 100), lines, round, round < 0 ? new Figures() : figures);
     }
   } finally {
