@@ -8,13 +8,13 @@
  * JSON, chat template, tokenization. *Cold*: the tokenizer is new, its caches of texts and words are empty; the code is
  * compiled. *95pct cached*: the first 95 % were the previous request, of a tokenizer that has been working for a while.
  *
- * The first figures are of one isolate, called directly, in CPU time of its thread (where the system gives none: in time
- * of day). `worker_` ones are of `Tokens` as the router uses it, in time of day from the call to the answer, with the
- * body copied to a worker and the ids back.
+ * Figures without `worker_` and `load_` are of one isolate, called directly, in CPU time of its thread (where the system
+ * gives none: in time of day). Those are of `Tokens` as the router uses it, in time of day from the call to the answer,
+ * with the body copied to a worker and the ids back.
  *
  * `_block_` figures are the work of the calling isolate in one turn of its event loop, in CPU time of its thread: its
- * code and its garbage collection, not the time in which the machine ran something else. They hold where no other
- * process contends; absent where the system does not give a thread's CPU time.
+ * code and its garbage collection, not preemption: the time in which the machine ran something else. Absent where the
+ * system does not give a thread's CPU time.
  *
  * Figures:
  *   tokens_per_s_cold       ids a second of the cold request
@@ -27,7 +27,8 @@
  *   worker_ms_100k_cold, worker_ms_100k_95pct_cached
  *   max_block_ms            longest turn of a round: the two long requests, and shorter ones of every size up to the
  *                           longest that is answered at once
- *   load_block_ms           longest turn while the vocabulary is read and the code that uses it is compiled
+ *   load_block_ms           longest turn while the first vocabulary is read and the code that uses it is compiled: once
+ *                           in the life of a process
  */
 import { Tokenizer } from "@huggingface/tokenizers";
 import { readdirSync, readFileSync } from "node:fs";
@@ -67,8 +68,11 @@ export const tokens: Bench = {
     const figures = new Figures();
     const corpus = readCorpus();
     const lines = corpus.split("\n").filter((line) => line.trim() !== "");
-    const data = loadTokenizer({ directory: modelDirectory(model) });
     const bodies = (round: number) => requestBodies(lines, size, round);
+    // First, so that loading meets code that is not compiled, as in a router that has started.
+    const settling = smoke ? 10 : settlingRequests;
+    await measureWorkers({ bodies, lines, settling, rounds, progress }, figures);
+    const data = loadTokenizer({ directory: modelDirectory(model) });
     const steady = runnerOf(data);
     // Rounds below 0 let the code be compiled.
     for (let round = smoke ? 0 : -3; round < rounds; round++) {
@@ -77,8 +81,6 @@ export const tokens: Bench = {
       if (round >= 0) measureShort(steady, lines, round, smoke ? 20 : 500, figures);
     }
     measureLibrary(corpus, size, rounds, figures);
-    const settling = smoke ? 10 : settlingRequests;
-    await measureWorkers({ bodies, lines, settling, rounds, progress }, figures);
     return { figures: { tokens: size, ...figures.toRecord() } };
   },
 };
