@@ -205,9 +205,20 @@ Deno.test("settle() gives up the least recent ends beyond the capacity", async (
   deepStrictEqual([tree.match(a).blocks[0], tree.match(b).blocks[0], tree.stats().trimmed], [2, 8, 6]);
   tree.setCapacity(0, 9);
   equal(tree.match(a).blocks[0], 1);
+});
+
+Deno.test("claim() takes room: what is kept gives way, and what had both is left with the claim", async () => {
+  const tree = await emptyTree();
+  tree.setCapacity(0, 9);
+  const [a, b] = [hashesOf(8, 100), hashesOf(8, 200)];
+  for (const path of [a, b]) {
+    tree.claim(0, path);
+    tree.settle(0, path, true);
+  }
   tree.claim(0, a);
+  deepStrictEqual([tree.match(a).blocks[0], tree.match(b).blocks[0], tree.slotStats(0).routed], [8, 1, 9]);
   tree.settle(0, a, false);
-  equal(tree.match(a).blocks[0], 1);
+  deepStrictEqual([tree.match(a).blocks[0], tree.match(b).blocks[0]], [0, 1]);
 });
 
 Deno.test("a thousand slots may hold one block, each its own set of holders on the way", async () => {

@@ -246,6 +246,7 @@ export class BlockTreeTwin implements BlockTreeApi {
       if (routed) routed.claims++;
       else slot.routed.set(hash, { claims: 1, kept: false });
     }
+    this.#trim(slot, slot.capacity);
   }
 
   settle(slotIndex: number, hashes: BigUint64Array, keep: boolean): void {
@@ -264,7 +265,7 @@ export class BlockTreeTwin implements BlockTreeApi {
   }
 
   forgetRouted(slot: number): void {
-    this.#unkeep(this.#slots[slot], Infinity);
+    this.#trim(this.#slots[slot], 0, false);
   }
 
   setCapacity(slot: number, blocks: number): void {
@@ -329,22 +330,15 @@ export class BlockTreeTwin implements BlockTreeApi {
     return restored;
   }
 
-  /** Gives up the least recent kept blocks beyond `limit`. */
-  #trim(slot: Slot, limit: number): void {
-    const kept = [...slot.routed.values()].filter((routed) => routed.kept).length;
-    if (kept > limit) this.#trimmed += this.#unkeep(slot, kept - limit);
-  }
-
-  #unkeep(slot: Slot, count: number): number {
-    let done = 0;
+  /** Gives up the least recent kept blocks until what is kept or claimed is within `limit`. */
+  #trim(slot: Slot, limit: number, counts = true): void {
     for (const [hash, routed] of slot.routed) {
-      if (done >= count) break;
+      if (slot.routed.size <= limit) return;
       if (!routed.kept) continue;
       routed.kept = false;
       if (routed.claims === 0) slot.routed.delete(hash);
-      done++;
+      if (counts) this.#trimmed++;
     }
-    return done;
   }
 
   #root(lora: string): bigint {

@@ -14,6 +14,7 @@ export function blocksClaim(base: usize, slot: u32, hashes: usize, n: u32, depth
     claimBlock(t, s, slot, load<u64>(hashes + (<usize>i << 3)), depth + i);
     pause(t, i);
   }
+  t.trimmed += trimKept(t, s, s.capacity);
   finish(t);
 }
 

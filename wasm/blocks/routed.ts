@@ -67,10 +67,13 @@ export function settleBlock(t: Tree, s: Slot, slot: u32, key: u64, keep: bool): 
   }
 }
 
-/** Gives up the slot's least recent kept blocks beyond `limit`; those with claims stay as claimed. Returns how many. */
+/**
+ * Gives up the slot's least recent kept blocks until what is kept and what is claimed, which takes room at the engine too,
+ * is within `limit`; those with claims stay as claimed. Returns how many.
+ */
 export function trimKept(t: Tree, s: Slot, limit: u32): u32 {
   let done: u32 = 0;
-  while (s.kept > limit) {
+  while (s.last && s.routed > limit) {
     betweenBlocks(t);
     if (!s.last) break;
     done++;
