@@ -6,6 +6,7 @@ import { warmpathFeed } from "../../proto/mod.ts";
 import type { KvBatch, KvEvent } from "../../protocol/mod.ts";
 import { feedStateOf, tierOf, unpackHashes } from "./agent_wire.ts";
 import { FeedUnsupported } from "./errors.ts";
+import { Turns } from "./turns.ts";
 import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
 
 export interface AgentSourceOptions {
@@ -22,6 +23,8 @@ export interface AgentSourceOptions {
   /** The link counts as lost when nothing came for so long; the agent says something every 5 s. @default {15_000} */
   readonly silenceMs?: number;
   readonly clock?: Clock;
+  /** Shared with the other sources; own ones when absent. */
+  readonly turns?: Turns;
 }
 
 /** The agent sends hashes in parts of 64 KiB. */
@@ -41,12 +44,14 @@ export class AgentSource implements FeedSource {
   readonly #options: AgentSourceOptions;
   readonly #clock: Clock;
   readonly #silenceMs: number;
+  readonly #turns: Turns;
   /** The agent takes a second subscription under this name for the successor of the first. */
   readonly #client = Array.from({ length: 4 }, () => randomSeed().toString(16).padStart(8, "0")).join("");
 
   constructor(options: AgentSourceOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#turns = options.turns ?? new Turns(this.#clock);
     this.#silenceMs = options.silenceMs ?? 15_000;
     const { host, port, tls } = options;
     const bracketed = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
@@ -80,6 +85,9 @@ export class AgentSource implements FeedSource {
           .subscribe(request, { signal: link.signal })
       ) {
         silence.heard();
+        // A snapshot's parts come one upon the other.
+        if (this.#turns.exhausted()) await this.#turns.next();
+        signal.throwIfAborted();
         reader.take(message);
       }
       throw new Error("The agent ended the subscription");

@@ -13,7 +13,7 @@ export type FeedOptions =
   | ZmqFeedOptions
   | { readonly kind: "vllm-grpc" } & GrpcOptions
   | { readonly kind: "sglang-grpc" } & GrpcOptions
-  | { readonly kind: "agent" } & Omit<AgentSourceOptions, "clock">;
+  | { readonly kind: "agent" } & Omit<AgentSourceOptions, keyof FeedDeps>;
 
 /** The source of a feed. Opens nothing before `run`. */
 export function feedSource(options: FeedOptions, deps: FeedDeps): FeedSource {
@@ -25,7 +25,7 @@ export function feedSource(options: FeedOptions, deps: FeedDeps): FeedSource {
     case "sglang-grpc":
       return new SglangGrpcSource(options, deps);
     case "agent":
-      return new AgentSource({ ...options, clock: deps.clock });
+      return new AgentSource({ ...options, ...deps });
   }
 }
 
