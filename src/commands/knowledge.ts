@@ -104,6 +104,8 @@ export function openTokens(config: TokensConfig, { clock, endpoint, caCerts }: T
       return () => fetchTokenizer(kind, { host, port, tls, caCerts }, closed.signal);
     },
   });
+  // Loading takes about a second, elsewhere: begun now, it is over by the first request.
+  for (const { model, directory } of config.models) if (directory !== undefined) void tokens.warm(model);
   const close = () => {
     closed.abort();
     tokens.close();
