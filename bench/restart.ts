@@ -22,10 +22,12 @@
  *   *_held_ms                    longest wait for an answer of /livez meanwhile, asked every 10 ms: how long the new router's
  *                                event loop was held
  *   blocks                       on the GPU tiers of all engines
- *   requests_answered, requests_lost   lost: sent to a router that was up, and not answered with 200
+ *   requests_answered, requests_cut, requests_lost   cut: sent right before the router ended, their connection closed without
+ *                                an answer; lost: not answered with 200 by a router that was up. What was sent to a router
+ *                                that was told to end or not ready yet counts in none of them
  *   differing_blocks             that the router and the engine do not agree on, over all comparisons
- *   gather_held_ms               longest time the event loop of a router is held while its snapshot is gathered, one
- *                                endpoint after another, `--blocks` each; in this process
+ *   gather_held_ms               longest time the event loop of a router is held while its snapshot is gathered, of
+ *                                `--endpoints` endpoints with `--blocks` each; in this process, of 3 snapshots
  *   gather_held_ms_500k          the same with 500,000 blocks at each of two endpoints
  */
 import { gatherHeldMs } from "./restart/gather.ts";
@@ -44,6 +46,8 @@ interface Setting {
   readonly rounds: number;
   /** Batches an engine keeps. */
   readonly ringSteps: number;
+  /** Between the load's beginning, a restart and what is asked afterwards. */
+  readonly pauseMs: number;
   /** Blocks at each of two endpoints whose gathering is timed besides. */
   readonly manyBlocks: number;
 }
@@ -63,7 +67,16 @@ export const restart: Bench = {
   ],
   async run(flags: Flags, context: BenchContext): Promise<Report> {
     const setting: Setting = context.smoke
-      ? { endpoints: 2, blocks: 1000, batches: 20, requests: 10, rounds: 1, ringSteps: 25, manyBlocks: 2000 }
+      ? {
+        endpoints: 2,
+        blocks: 1000,
+        batches: 40,
+        requests: 20,
+        rounds: 1,
+        ringSteps: 300,
+        pauseMs: 100,
+        manyBlocks: 2000,
+      }
       : {
         endpoints: positiveInteger(flags, "endpoints"),
         blocks: positiveInteger(flags, "blocks"),
@@ -71,6 +84,7 @@ export const restart: Bench = {
         requests: positiveInteger(flags, "requests"),
         rounds: positiveInteger(flags, "rounds"),
         ringSteps: 500,
+        pauseMs: 500,
         manyBlocks: 500_000,
       };
     const folder = await Deno.makeTempDir({ prefix: "warmpath-bench-" });
@@ -127,11 +141,10 @@ class World {
     await this.#engines.tell("resume");
     this.#load = new SteadyLoad(requests);
     this.#load.add(this.#routers.snapshot);
-    while (!(await this.#engines.tell("resume")).every(({ seq }) => seq > ringSteps)) await pause(50);
   }
 
   async measure(kind: Restart): Promise<void> {
-    const { rounds } = this.#setting;
+    const { rounds, pauseMs } = this.#setting;
     const router = this.#routers[kind];
     if (kind !== "snapshot") await this.#start(kind);
     this.#load!.add(router);
@@ -142,7 +155,7 @@ class World {
         restarts.length * rounds,
       );
       // Some of the load comes before the end and some after.
-      await pause(500);
+      await pause(pauseMs);
       const endMs = performance.now();
       await router.stop();
       this.#figures.add(`${kind}_stop_s`, (performance.now() - endMs) / 1000);
@@ -150,7 +163,7 @@ class World {
       this.#figures.add(`${kind}_ready_s`, readyMs / 1000);
       this.#figures.add(`${kind}_live_s`, liveMs / 1000);
       this.#figures.add(`${kind}_held_ms`, heldMs);
-      await pause(500);
+      await pause(pauseMs);
       await this.#compare(router, round === rounds - 1);
     }
     this.#load!.remove(router);
@@ -162,15 +175,16 @@ class World {
     await load.stop();
     if (load.firstLoss !== "") this.#context.progress.note(`first request lost: ${load.firstLoss}`);
     this.#context.progress.update("gathering", 0, 2);
-    const { blocks, manyBlocks } = this.#setting;
+    const { endpoints, blocks, manyBlocks } = this.#setting;
+    this.#figures.add("gather_held_ms", await gatherHeldMs(endpoints, blocks, 3));
+    this.#figures.add("gather_held_ms_500k", await gatherHeldMs(2, manyBlocks, 3));
     return {
       ...this.#figures.toRecord(),
       blocks: this.#blocks,
       requests_answered: load.answered,
+      requests_cut: load.cut,
       requests_lost: load.lost,
       differing_blocks: this.#differing,
-      gather_held_ms: await gatherHeldMs(8, blocks),
-      gather_held_ms_500k: await gatherHeldMs(2, manyBlocks),
     };
   }
 

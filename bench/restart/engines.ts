@@ -2,8 +2,9 @@
  * Engines as a router sees them: caches that change without end, told over ZeroMQ with replay, and cheap HTTP servers that
  * answer chats. `engines.ts COUNT BLOCKS BATCHES_PER_S RING_STEPS`. Prints {"control", "engines": [{url, port, replayPort}]}.
  *
- * POST /fill fills the caches, /resume starts the steady stream, /pause ends it; each answers with the truth: by engine,
- * {"seq", "gpu", "cpu"}. GET /held?engine=I gives every block of one as pairs of u64: chained hash, tiers.
+ * POST /fill fills the caches, and the rings beyond their ends; /resume starts the steady stream, /pause ends it. Each answers
+ * with the truth: by engine, {"seq", "gpu", "cpu"}. GET /held?engine=I gives every block of one as pairs of u64: chained hash,
+ * tiers.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "../../src/core/mod.ts";
@@ -73,8 +74,9 @@ function publish({ feed, writer }: Engine, events = writer.step(streamBlocks)): 
 
 async function fill(): Promise<void> {
   for (const engine of engines) publish(engine, engine.writer.begin());
-  for (let open = engines; open.length > 0; open = open.filter(({ writer }) => !writer.full)) {
-    for (const engine of open) publish(engine, engine.writer.step(fillBlocks));
+  const toDo = ({ writer, seq }: Engine) => !writer.full || seq <= ringSteps;
+  for (let open = engines; open.length > 0; open = open.filter(toDo)) {
+    for (const engine of open) publish(engine, engine.writer.step(engine.writer.full ? streamBlocks : fillBlocks));
     // A reader that could not keep up would have to replay.
     await pause(4);
   }

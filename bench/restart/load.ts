@@ -11,7 +11,9 @@ export interface Target {
 export class SteadyLoad {
   /** Requests answered with 200. */
   answered = 0;
-  /** Requests that failed although their router was up when they were sent. */
+  /** Requests whose connection closed without an answer as the router ended right after they were sent. */
+  cut = 0;
+  /** Requests that failed although their router was up. */
   lost = 0;
   /** Why the first of them was. */
   firstLoss = "";
@@ -57,9 +59,11 @@ export class SteadyLoad {
       const response = await fetch(`${target.url}/v1/chat/completions`, { method: "POST", headers, body });
       const text = await response.text();
       if (response.ok) this.answered++;
-      else if (!down) this.#lose(`${response.status} ${text}`);
+      // It was told to end before it had read the request.
+      else if (!down && !(target.down && text.includes("shutting_down"))) this.#lose(`${response.status} ${text}`);
     } catch (error) {
-      if (!down) this.#lose(`${error}: ${(error as Error).cause}`);
+      if (!down && target.down) this.cut++;
+      else if (!down) this.#lose(`${error}: ${(error as Error).cause}`);
     }
   }
 

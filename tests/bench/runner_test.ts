@@ -105,6 +105,17 @@ Deno.test("bench idle gives CPU by feed and by scrape, and the age of a change",
   ok(figures.freshness_idle_ms_p50 > 0 && figures.page_reads_per_s > 0);
 });
 
+Deno.test("bench restart gives the time to LIVE of each kind of restart, and what was lost and wrong", async () => {
+  const { figures } = await smoke("restart");
+  for (const kind of ["agent", "snapshot", "peer"]) {
+    const readyS = figures[`${kind}_ready_s`], liveS = figures[`${kind}_live_s`];
+    ok(readyS > 0 && readyS <= liveS, `${kind}: ready after ${readyS} s, live after ${liveS} s`);
+    ok(figures[`${kind}_stop_s`] > 0 && figures[`${kind}_held_ms`] > 0);
+  }
+  deepStrictEqual([figures.blocks, figures.differing_blocks], [2000, 0]);
+  ok(figures.requests_answered > 0 && figures.gather_held_ms > 0);
+});
+
 Deno.test("bench names the benchmarks when asked for one that does not exist", async () => {
   const { code, stdout, stderr } = await bench("speed", "--json");
   equal(code, 2);
