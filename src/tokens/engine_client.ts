@@ -14,12 +14,20 @@ const inFlightMax = 16;
 /** An engine that has no such interface is not asked again for so long. */
 const missingMs = 300_000;
 
+/** A server that did not answer in time is left alone for so long; then one request tries it. */
+const slowMs = 10_000;
+
+/** Slow servers that are remembered. */
+const slowMax = 1024;
+
 /** Asks the engines of one model for token ids. */
 export class EngineClient {
   readonly #fetcher: Fetcher;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #missingUntilMs: Record<EngineMethod, number> = { render: -Infinity, tokenize: -Infinity };
+  /** By URL. */
+  readonly #slowUntilMs = new Map<string, number>();
   #inFlight = 0;
 
   constructor(options: { readonly fetcher: Fetcher; readonly clock: Clock; readonly timeoutMs: number }) {
@@ -33,6 +41,11 @@ export class EngineClient {
     return this.#clock.now() >= this.#missingUntilMs[method];
   }
 
+  /** Whether the server has lately not answered in time: a request would wait as long again. */
+  isSlow(url: string): boolean {
+    return this.#clock.now() < (this.#slowUntilMs.get(url) ?? -Infinity);
+  }
+
   /** The bytes of an answer of status 200, or why there is none. */
   async ask(
     method: EngineMethod,
@@ -41,9 +54,15 @@ export class EngineClient {
     signal?: AbortSignal,
   ): Promise<Uint8Array | UnavailableReason> {
     if (this.#inFlight >= inFlightMax) return "busy";
+    // Others need not wait with the one that tries.
+    if (this.#slowUntilMs.has(url)) this.#foundSlow(url);
     const abort = new AbortController();
     const leave = () => abort.abort();
-    const timer = this.#clock.after(this.#timeoutMs, leave, { background: true });
+    const late = () => {
+      this.#foundSlow(url);
+      leave();
+    };
+    const timer = this.#clock.after(this.#timeoutMs, late, { background: true });
     signal?.addEventListener("abort", leave, { once: true });
     if (signal?.aborted) leave();
     this.#inFlight++;
@@ -54,7 +73,9 @@ export class EngineClient {
         body: request.body,
         signal: abort.signal,
       });
-      if (response.status === 200) return await readBounded(response) ?? "engine";
+      const bytes = response.status === 200 ? await readBounded(response) ?? "engine" : undefined;
+      if (!abort.signal.aborted) this.#slowUntilMs.delete(url);
+      if (bytes) return bytes;
       await response.body?.cancel();
       if ([404, 405, 501].includes(response.status)) this.#missingUntilMs[method] = this.#clock.now() + missingMs;
       return "engine";
@@ -65,6 +86,11 @@ export class EngineClient {
       timer.cancel();
       signal?.removeEventListener("abort", leave);
     }
+  }
+
+  #foundSlow(url: string): void {
+    if (this.#slowUntilMs.size >= slowMax) this.#slowUntilMs.clear();
+    this.#slowUntilMs.set(url, this.#clock.now() + slowMs);
   }
 }
 

@@ -16,6 +16,9 @@ import {
 /** A tokenizer that could not be loaded is tried again after so long. */
 const retryMs = 30_000;
 
+/** Servers looked at for one that is not slow. */
+const serversTried = 4;
+
 /** Prompts that this process cannot know and the engine's renderer can. */
 const forTheEngine: ReadonlySet<UnavailableReason> = new Set([
   ...["multimodal", "request-template", "request-option", "template", "special-tokens", "unicode", "too-long"] as const,
@@ -199,7 +202,17 @@ export class ModelTokens {
     const method = this.#methods.find((candidate) => this.#engine.offers(candidate));
     const url = this.#options.url();
     if (method === undefined || url === undefined) return { reason: otherwise };
-    return this.#ask(method, url, request, signal);
+    const quick = this.#engine.isSlow(url) ? this.#otherUrl() : url;
+    return quick === undefined ? { reason: "engine" } : this.#ask(method, quick, request, signal);
+  }
+
+  /** A server that is not slow, among the next few. */
+  #otherUrl(): string | undefined {
+    for (let i = 0; i < serversTried; i++) {
+      const url = this.#options.url();
+      if (url !== undefined && !this.#engine.isSlow(url)) return url;
+    }
+    return undefined;
   }
 
   async #ask(method: EngineMethod, url: string, request: PromptRequest, signal?: AbortSignal): Promise<Answer> {

@@ -222,6 +222,45 @@ Deno.test("prompt() gives up an engine that takes too long", async () => {
   equal(await pending, "engine");
 });
 
+Deno.test("prompt() leaves an engine that took too long alone for a while, then lets one request try it", async () => {
+  const clock = new VirtualClock();
+  const asked: string[] = [];
+  let hangs = true;
+  const fetcher: TokensDeps["fetcher"] = (url, { signal }) => {
+    asked.push(new URL(url).hostname);
+    if (!hangs) return Promise.resolve(Response.json({ token_ids: [1] }));
+    return new Promise((_, reject) => signal!.addEventListener("abort", () => reject(signal!.reason)));
+  };
+  let urls = ["http://a"];
+  const next = () => {
+    urls = [...urls.slice(1), urls[0]];
+    return urls[0];
+  };
+  await using fixture = setUp({}, { clock, fetcher, endpointUrl: next });
+  const first = fixture.ask(chat("x"));
+  await until(() => asked.length === 1);
+  clock.advance(2000);
+  deepStrictEqual([await first, await fixture.ask(chat("x")), asked], ["engine", "engine", ["a"]]);
+  clock.advance(10_000);
+  const second = fixture.ask(chat("x"));
+  await until(() => asked.length === 2);
+  deepStrictEqual([await fixture.ask(chat("x")), asked], ["engine", ["a", "a"]], "one tries, others do not wait");
+  clock.advance(2000);
+  equal(await second, "engine");
+  hangs = false;
+  urls = ["http://a", "http://b"];
+  deepStrictEqual(
+    [await fixture.ask(chat("x")), await fixture.ask(chat("x"))],
+    [[1], [1]],
+    "another is asked meanwhile",
+  );
+  deepStrictEqual(asked, ["a", "a", "b", "b"]);
+  clock.advance(10_000);
+  await fixture.ask(chat("x"));
+  await fixture.ask(chat("x"));
+  deepStrictEqual(asked.slice(4).sort(), ["a", "b"]);
+});
+
 Deno.test("prompt() asks the engine for media that a tokenizer cannot know", async () => {
   await using fixture = setUp(inProcess);
   await fixture.tokens.warm("m");
