@@ -1,7 +1,7 @@
 /**
- * 128-bit hash of UTF-16 text: MurmurHash3 (x86, 128 bits) over the units, seeded per process so that nobody can make
- * two texts collide on purpose. Texts of equal hash are taken for equal: the chance of a mistake among 2^32 texts is
- * below 2^-64.
+ * 128-bit hash of UTF-16 text: MurmurHash3 (x86, 128 bits) over the units, seeded per process. Texts of equal hash are
+ * taken for equal: the chance of a mistake among 2^32 texts is below 2^-64. Who makes two texts collide on purpose, which
+ * seeds do not prevent, gets requests routed worse, their own among them; ids are used for nothing else.
  */
 export class TextHasher {
   readonly #seeds: Uint32Array;
