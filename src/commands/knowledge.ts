@@ -3,7 +3,7 @@ import { type Clock, type EndpointMeta } from "../core/mod.ts";
 import type { Config, FeedConfig, TokensConfig } from "../config/mod.ts";
 import { type FeedSource, feedSource, type FeedSourceOptions, fetchTokenizer, Turns } from "../kv/mod.ts";
 import type { FeedsParams, RenderParams } from "../scheduling/mod.ts";
-import { Tokens } from "../tokens/mod.ts";
+import { Tokens, type TokensDeps } from "../tokens/mod.ts";
 
 /** The part of the configuration that an EndpointPickerConfig may decide as well. */
 export interface KnowledgeConfig {
@@ -84,28 +84,39 @@ export interface TokensParts {
   readonly endpoint: (model: string) => { readonly meta: EndpointMeta; readonly feed: FeedConfig } | undefined;
   /** PEM certificates trusted besides the system's. */
   readonly caCerts?: readonly string[];
+  readonly onState: TokensDeps["onState"];
+}
+
+type GrpcKind = "vllm-grpc" | "sglang-grpc";
+
+function isGrpc({ kind }: FeedConfig): boolean {
+  return kind === "vllm-grpc" || kind === "sglang-grpc";
 }
 
 /** Token ids of prompts; the endpoints themselves are asked where the configuration names no other server. */
-export function openTokens(config: TokensConfig, { clock, endpoint, caCerts }: TokensParts) {
+export function openTokens(config: TokensConfig, { clock, endpoint, caCerts, onState }: TokensParts) {
   const client = caCerts && Deno.createHttpClient({ caCerts: [...caCerts] });
   const closed = new AbortController();
   const tokens = new Tokens(config, {
     clock,
+    onState,
     fetcher: (url, init) => fetch(url, { ...init, client }),
     endpointUrl(model) {
       const meta = endpoint(model)?.meta;
       return meta && `${meta.scheme}://${meta.host}:${meta.port}`;
     },
     engineFiles(model) {
-      const { meta, feed } = endpoint(model) ?? {};
-      if (!meta || (feed?.kind !== "vllm-grpc" && feed?.kind !== "sglang-grpc")) return undefined;
-      const { kind, host = meta.host, port, tls } = feed;
-      return () => fetchTokenizer(kind, { host, port, tls, caCerts }, closed.signal);
+      const first = endpoint(model);
+      if (!first || !isGrpc(first.feed)) return undefined;
+      return () => {
+        // The first may be gone when it is tried again.
+        const now = endpoint(model);
+        const { meta, feed } = now && isGrpc(now.feed) ? now : first;
+        const { kind, host = meta.host, port, tls } = feed;
+        return fetchTokenizer(kind as GrpcKind, { host, port, tls, caCerts }, closed.signal);
+      };
     },
   });
-  // Loading takes about a second, elsewhere: begun now, it is over by the first request.
-  for (const { model, directory } of config.models) if (directory !== undefined) void tokens.warm(model);
   const close = () => {
     closed.abort();
     tokens.close();

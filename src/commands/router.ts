@@ -17,7 +17,7 @@ import { UpstreamClient, type UpstreamOptions } from "../upstream/mod.ts";
 import { Scheduler } from "../scheduling/mod.ts";
 import { Pool, type PoolObserver } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
-import type { Tokens } from "../tokens/mod.ts";
+import type { ModelStatus, Tokens } from "../tokens/mod.ts";
 import { Pipeline, type PipelineOptions, type PipelineParts } from "../pipeline/mod.ts";
 import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
@@ -67,7 +67,6 @@ export class Router {
     const caCerts = await readCa(config);
     const hotpath = await Hotpath.load({
       endpoints: config.pool.capacity,
-      prefixTreeBytes: 1 << 20,
       blockTreeBytes: config.memory.prefixTreeBytes,
       bodyBytesMax: config.server.bodyBytesMax,
       prefixTokensMax: setup.prefix.tokensMax,
@@ -77,6 +76,7 @@ export class Router {
       await router.#listen();
       await router.#snapshots.recall();
       await router.pool.start();
+      router.#loadTokenizers();
     } catch (error) {
       await router.stop(0);
       throw error;
@@ -112,6 +112,7 @@ export class Router {
       clock,
       caCerts,
       endpoint: (model) => this.#anyEndpoint(model),
+      onState: (status) => this.#tokenizerChanged(status),
     });
     this.tokens = tokens;
     this.#closeTokens = close;
@@ -225,6 +226,7 @@ export class Router {
       metrics: () => this.metrics.render(this.#clock),
       readiness: () => this.#readiness(),
       endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.caches.status(row.slot) })),
+      tokens: () => this.tokens.status(),
       config: () => this.#config,
       saveSnapshot: () => this.#snapshots.save(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
@@ -290,6 +292,28 @@ export class Router {
     if (count === 0) return undefined;
     const meta = this.table.meta(slots[this.#asked++ % count]);
     return { meta, feed: feedOf(meta, this.#config, this.#setup.knowledge.feed) };
+  }
+
+  /** Loading takes seconds: begun at the start, so that few prompts are matched by their text meanwhile. */
+  #loadTokenizers(): void {
+    const { feed, tokens } = this.#setup.knowledge;
+    if (feed.kind === "none" && this.#config.endpoints.every(({ feed }) => feed.kind === "none")) return;
+    for (const { model, source, directory } of tokens.models) {
+      if (directory !== undefined && (source === "directory" || source === "auto")) void this.tokens.warm(model);
+    }
+  }
+
+  #tokenizerChanged({ model, state, failure }: ModelStatus): void {
+    if (state === "tokenizer") this.log.info("Tokenizer loaded", { model });
+    else if (state === "mismatch") {
+      this.log.warn("A tokenizer's ids differ from the engine's: the engine is asked for ids from now on", { model });
+    } else {
+      this.log.warn("Cannot load a tokenizer: the engine is asked for ids, else text is matched", {
+        model,
+        directory: this.#setup.knowledge.tokens.models.find((own) => own.model === model)?.directory,
+        cause: failure,
+      });
+    }
   }
 
   #buildScheduler(setup: SchedulingSetup): Scheduler {

@@ -19,6 +19,7 @@ export interface AdminParts {
     readonly endpoints: { readonly ready: number; readonly total: number };
   };
   readonly endpoints: () => unknown;
+  readonly tokens: () => unknown;
   readonly config: () => unknown;
   /** Writes the snapshot file and says what was written; undefined when none is configured. */
   readonly saveSnapshot: () => Promise<object> | undefined;
@@ -41,6 +42,7 @@ export function adminApp(parts: AdminParts): Hono<Env> {
       new Response(await parts.metrics(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
   );
   app.get("/debug/endpoints", (c) => c.json(parts.endpoints() as object));
+  app.get("/debug/tokens", (c) => c.json(parts.tokens() as object));
   app.get("/debug/config", (c) => c.json(parts.config() as object));
   app.post("/debug/decide", (c) => decide(c, parts));
   app.post("/debug/snapshot", async (c) => {

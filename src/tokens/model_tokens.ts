@@ -44,6 +44,7 @@ export interface ModelOptions {
   readonly clock: Clock;
   readonly fetcher: Fetcher;
   readonly workshop: Workshop;
+  readonly onState?: (status: ModelStatus) => void;
 }
 
 /**
@@ -160,13 +161,21 @@ export class ModelTokens {
     const { name, settings, workshop } = this.#options;
     try {
       this.#data = await workshop.load(name, await this.#origin(), settings);
-      this.#state = "tokenizer";
       this.#failure = undefined;
+      this.#enter("tokenizer");
     } catch (error) {
-      this.#failure = error instanceof Error ? error.message : String(error);
+      const failure = error instanceof Error ? error.message : String(error);
+      const isNew = failure !== this.#failure;
+      this.#failure = failure;
       this.#retryAtMs = this.#options.clock.now() + retryMs;
       this.#state = "failed";
+      if (isNew) this.#options.onState?.(this.status());
     }
+  }
+
+  #enter(state: ModelState): void {
+    this.#state = state;
+    this.#options.onState?.(this.status());
   }
 
   async #origin(): Promise<TokenizerOrigin> {
@@ -246,7 +255,7 @@ export class ModelTokens {
     this.#checks++;
     if (answer.tokens.length === tokens.length && answer.tokens.every((id, i) => id === tokens[i])) return;
     this.#mismatches++;
-    this.#state = "mismatch";
+    this.#enter("mismatch");
   }
 }
 

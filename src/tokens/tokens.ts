@@ -29,6 +29,8 @@ export interface TokensDeps {
   engineFiles?(model: string): (() => Promise<Uint8Array>) | undefined;
   /** How the engines of a model are run, where that changes their prompts. */
   chatSettings?(model: string): ChatSettings;
+  /** A tokenizer was loaded, could not be for a reason not told yet, or disagreed with the engine. */
+  onState?(status: ModelStatus): void;
 }
 
 export interface TokensStatus {
@@ -113,6 +115,7 @@ export class Tokens {
       timeoutMs: this.#config.timeoutMs,
       clock: deps.clock,
       fetcher: deps.fetcher,
+      onState: (status) => deps.onState?.(status),
       workshop: { run: (job, signal) => this.#run(job, signal), load: (...args) => this.#load(...args) },
     });
     this.#models.set(name, model);

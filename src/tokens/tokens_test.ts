@@ -166,14 +166,17 @@ Deno.test("prompt() loads a tokenizer from the archive that an engine sends", as
 Deno.test("prompt() tries a tokenizer again half a minute after it could not be loaded", async () => {
   const clock = new VirtualClock();
   const missing = { models: [{ model: "m", source: "directory" as const, directory: `${directory}/missing` }] };
-  await using fixture = setUp(missing, { clock, endpointUrl: () => undefined });
+  const told: string[] = [];
+  const onState: TokensDeps["onState"] = ({ state, failure }) => void told.push(`${state}: ${failure}`);
+  await using fixture = setUp(missing, { clock, endpointUrl: () => undefined, onState });
   await fixture.tokens.warm("m");
   equal(await fixture.ask(chat("a")), "load-failed");
   const failure = fixture.tokens.status().models[0].failure;
   ok(failure?.includes("must hold a tokenizer.json"), failure);
   clock.advance(30_000);
-  await fixture.ask(chat("a"));
+  await fixture.tokens.warm("m");
   equal(fixture.tokens.status().models[0].state, "failed");
+  deepStrictEqual(told, [`failed: ${failure}`], "the same reason is told once");
 });
 
 Deno.test("prompt() asks the engine's renderer where no tokenizer is at hand", async () => {
@@ -293,12 +296,15 @@ Deno.test("the first prompt and one in every so many are compared with the engin
 });
 
 Deno.test("a model whose ids differ from the engine's gets the engine's from then on", async () => {
-  await using fixture = setUp({ ...inProcess, checkEvery: 100 });
+  const told: string[] = [];
+  const onState: TokensDeps["onState"] = ({ state }) => void told.push(state);
+  await using fixture = setUp({ ...inProcess, checkEvery: 100 }, { onState });
   await fixture.tokens.warm("m");
   fixture.renderer.answers[chatRender] = { token_ids: [4, 2] };
   await fixture.ask(chat("a"));
   await until(() => fixture.tokens.status().models[0].state === "mismatch");
   equal(fixture.tokens.status().models[0].mismatches, 1);
+  deepStrictEqual(told, ["tokenizer", "mismatch"]);
   deepStrictEqual(await fixture.ask(chat("a")), [4, 2]);
 });
 

@@ -202,3 +202,25 @@ fact("an engine's gRPC service tells what it caches, and its load", async () => 
     await sim.stop();
   }
 });
+
+fact("a tokenizer's files are read before the first request; what is wrong with them is told", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const tokens = { models: [{ model, directory }] };
+    await withPublished(1, { tokens }, async (stage) => {
+      const told = () => stage.logLines.find(({ message }) => String(message).startsWith("Cannot load a tokenizer"));
+      await until("the missing files are told of", () => told() !== undefined);
+      const { cause } = told()!;
+      equal(told()!.directory, directory);
+      ok(String(cause).includes("tokenizer.json"), String(cause));
+      const status = await (await fetch(`${stage.adminUrl}/debug/tokens`)).json();
+      deepStrictEqual(status.models.map(({ state, failure }: Record<string, unknown>) => [state, failure]), [
+        ["failed", cause],
+      ]);
+      const { prompt } = await explain(stage, "What?");
+      equal(prompt.source, "render");
+    });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
