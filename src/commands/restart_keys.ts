@@ -1,5 +1,11 @@
 import type { Config } from "../config/mod.ts";
 
+/** The feeds of endpoints that stay, by address: one that is new is read as the new configuration says. */
+function feedsOf(config: Config, others: Config): unknown {
+  const stays = ({ url }: { readonly url: string }) => others.endpoints.some((other) => other.url === url);
+  return config.endpoints.filter(stays).map(({ url, feed }) => [url, JSON.stringify(feed)]).sort();
+}
+
 /** Settings that sockets, memory and timers were made from: a running router keeps the old values. */
 const fixed: readonly { readonly key: string; readonly of: (config: Config) => unknown }[] = [
   { key: "server.host", of: (config) => config.server.host },
@@ -26,6 +32,10 @@ const fixed: readonly { readonly key: string; readonly of: (config: Config) => u
 /** The keys that differ and need a restart to take effect. A larger body limit does too: memory was laid out for the old. */
 export function restartKeys(before: Config, after: Config): string[] {
   const keys = fixed.filter(({ of }) => JSON.stringify(of(before)) !== JSON.stringify(of(after))).map(({ key }) => key);
+  // Where the section for all differs, theirs do too.
+  if (!keys.includes("feed") && JSON.stringify(feedsOf(before, after)) !== JSON.stringify(feedsOf(after, before))) {
+    keys.push("endpoints[].feed");
+  }
   if (after.server.bodyBytesMax > before.server.bodyBytesMax) keys.push("server.bodyBytesMax");
   return keys;
 }

@@ -20,3 +20,14 @@ Deno.test("restartKeys() names what a running router cannot change", () => {
     [],
   );
 });
+
+Deno.test("restartKeys() names feeds that changed at endpoints that stay", () => {
+  const before = config("endpoints: [http://a:1, {url: http://b:1, feed: {kind: zmq}}]");
+  const keys = (text: string) => restartKeys(before, config(text));
+  deepStrictEqual(keys("endpoints: [{url: http://b:1, feed: {kind: zmq}}, {url: http://c:1, feed: {kind: zmq}}]"), []);
+  deepStrictEqual(keys("endpoints: [{url: http://a:1, feed: {kind: zmq}}]"), ["endpoints[].feed"]);
+  deepStrictEqual(keys("endpoints: [http://a:1, {url: http://b:1, feed: {kind: zmq, port: 6000}}]"), [
+    "endpoints[].feed",
+  ]);
+  deepStrictEqual(keys("feed: {kind: agent}\nendpoints: [http://a:1]"), ["feed"]);
+});

@@ -167,8 +167,9 @@ export class Router {
     const samePlan = JSON.stringify(setup.plan) === JSON.stringify(this.#setup.plan);
     const scheduler = samePlan ? this.#parts.scheduler : this.#buildScheduler(setup);
     await this.pool.setDiscovery([...discoveries(config, this.#clock), ...setup.discovery]);
-    // What an EndpointPickerConfig says of prefixes and metrics counts, not what stands beside it.
-    const kept = restartKeys({ ...this.#config, prefix: this.#setup.prefix }, { ...config, prefix: setup.prefix });
+    // What an EndpointPickerConfig says of prefixes, feeds, token ids and metrics counts, not what stands beside it.
+    const counting = (config: Config, { prefix, knowledge }: SchedulingSetup) => ({ ...config, prefix, ...knowledge });
+    const kept = restartKeys(counting(this.#config, this.#setup), counting(config, setup));
     if (JSON.stringify(this.#setup.pool) !== JSON.stringify(setup.pool)) kept.push("metrics-data-source");
     if (kept.length > 0) this.log.warn("Some changes take effect at the next start only", { keys: kept });
     this.#warn(config, setup);
