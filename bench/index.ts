@@ -19,17 +19,10 @@
  *                            holders, free room and all
  *   soak_blocks              blocks stored into the full region, which gives up others for them
  *   soak_ops_per_s, soak_rss_mb   how fast, and growth of the process's memory over the last nine tenths of it
- *
- * The older tree of runs (`runs_`) is given the same conversations: `insert` of prompts by chained hash, `withdraw` from
- * the end. It cannot be told what engines say: that takes a reverse map from engine hash to block, which each split of a
- * run would have to rewrite for all the run's blocks; nor has it tiers, reference counts, or holes in a prompt. Its
- * figures are without all that, and its chained hashes are made beforehand. `by_hash_` is the block tree on these terms:
- * `hold` and `release` of chained hashes.
  */
 import { strictEqual } from "node:assert/strict";
 import { Hotpath } from "../src/hotpath/mod.ts";
 import { Batch, hashOf } from "./index/batch.ts";
-import { RunBatch, runPath } from "./index/runs.ts";
 import { blockTokens, promptTokens, Traffic, type TrafficShape } from "./index/traffic.ts";
 import { type Bench, type BenchContext, type Flags, positiveInteger, type Report } from "./lib/bench.ts";
 import { Figures, quantile } from "./lib/stats.ts";
@@ -72,15 +65,14 @@ export const index: Bench = {
     for (const [prefix, shape] of Object.entries(shapes)) {
       await stream(setting, prefix, { slots, pairs: setting.pairs, seed: 1, ...shape }, figures);
       await full(setting, prefix, { slots, pairs: Infinity, seed: 2, ...shape }, figures);
-      await runs(setting, prefix, { slots, pairs: setting.pairs, seed: 1, ...shape }, figures);
     }
     return { figures: figures.toRecord() };
   },
 };
 
-function load(blockTreeBytes: number, prefixTreeBytes = 65_536): Promise<Hotpath> {
+function load(blockTreeBytes: number): Promise<Hotpath> {
   return Hotpath.load(
-    { endpoints: slots, prefixTreeBytes, blockTreeBytes, bodyBytesMax: 64, prefixTokensMax: 8192 },
+    { endpoints: slots, blockTreeBytes, bodyBytesMax: 64, prefixTokensMax: 8192 },
     1,
   );
 }
@@ -184,45 +176,4 @@ async function full(setting: Setting, prefix: string, shape: TrafficShape, figur
   figures.add(`${prefix}soak_blocks`, soaked);
   figures.add(`${prefix}soak_ops_per_s`, soaked / ms * 1000);
   figures.add(`${prefix}soak_rss_mb`, (Deno.memoryUsage().rss - rssBefore) / MiB);
-}
-
-/** The tree of runs under the same conversations. */
-async function runs(setting: Setting, prefix: string, shape: TrafficShape, figures: Figures): Promise<void> {
-  const { pairs, rounds, stepBlocks, lookups, context: { progress } } = setting;
-  const bytes = Math.max(4 * MiB, pairs * 48);
-  const hotpath = await load(bytes, bytes);
-  const tree = hotpath.prefixTree;
-  for (let slot = 0; slot < slots; slot++) tree.setCapacity(slot, 2 ** 31);
-  const traffic = new Traffic(shape);
-  for (let done = 0; done < pairs * 1.02;) {
-    const batch = RunBatch.of(traffic, stepBlocks, hotpath.blockTree);
-    batch.apply(tree);
-    batch.applyByHash(hotpath.blockTree);
-    done += batch.operations;
-    progress.update(`${prefix}runs: fill`, Math.min(done, pairs), pairs);
-  }
-  for (let round = 0; round < rounds; round++) {
-    progress.update(`${prefix}runs: changes and lookups`, round, rounds);
-    const batch = RunBatch.of(traffic, stepBlocks, hotpath.blockTree);
-    const startMs = performance.now();
-    batch.apply(tree);
-    const betweenMs = performance.now();
-    batch.applyByHash(hotpath.blockTree);
-    figures.add(`${prefix}runs_block_ops_per_s`, batch.operations / (betweenMs - startMs) * 1000);
-    figures.add(`${prefix}by_hash_block_ops_per_s`, batch.operations / (performance.now() - betweenMs) * 1000);
-    if (round % 8 > 0) continue;
-    const paths = Array.from({ length: lookups }, () => {
-      const { slot, source } = traffic.sample();
-      return { slot, path: runPath(hotpath.blockTree, source).slice(0, lookupBlocks) };
-    });
-    addLookups(figures, `${prefix}runs_`, paths, (path) => tree.match(path));
-  }
-  const stats = tree.stats();
-  strictEqual(stats.evictedBlocks, 0);
-  strictEqual(stats.pairs, traffic.pairs);
-  strictEqual(stats.blocks, traffic.blocks);
-  figures.add(`${prefix}runs_bytes_per_holder`, stats.bytesUsed / stats.pairs);
-  const flat = hotpath.blockTree.stats();
-  strictEqual(flat.pairs, traffic.pairs);
-  figures.add(`${prefix}by_hash_bytes_per_holder`, flat.bytesUsed / flat.pairs);
 }

@@ -42,16 +42,13 @@ const outputTokensAssumed = 512;
 
 const firstPort = 10_000;
 
-// The tree of text blocks is not used.
-const prefixTreeBytes = 1 << 20;
-
 const nothing = () => {};
 
 export async function benchRouter(options: BenchRouterOptions): Promise<BenchRouter> {
   const { clock, endpoints, plan, seed } = options;
   const { blockTreeBytes, bodyBytesMax } = options;
   const hotpath = await Hotpath.load(
-    { endpoints, prefixTreeBytes, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
+    { endpoints, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
     seed,
   );
   const { capacity, buffer, byteOffset } = hotpath.endpointTable;

@@ -28,7 +28,6 @@ class SilentAgent implements FeedSource {
 export async function gatherHeldMs(endpoints: number, blocks: number, rounds: number): Promise<number> {
   const hotpath = await Hotpath.load({
     endpoints,
-    prefixTreeBytes: 1 << 20,
     blockTreeBytes: memoryDefaults.prefixTreeBytes,
     bodyBytesMax: 1 << 20,
     prefixTokensMax: 1 << 17,

@@ -3,7 +3,7 @@ import { KvTier } from "../core/mod.ts";
 import { BlockTreeTwin } from "./block_tree_twin.ts";
 import { type BlockTree, Hotpath } from "./mod.ts";
 
-const sizes = { endpoints: 8, prefixTreeBytes: 65_536, bodyBytesMax: 64, prefixTokensMax: 64 };
+const sizes = { endpoints: 8, bodyBytesMax: 64, prefixTokensMax: 64 };
 const blockTreeBytes = 1 << 20;
 
 async function emptyTree(bytes = blockTreeBytes, seed = 7n): Promise<BlockTree> {

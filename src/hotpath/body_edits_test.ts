@@ -5,7 +5,7 @@ import { Scanner } from "./scan.ts";
 import type { RequestScan } from "./scan_result.ts";
 
 const scanner = new Scanner(
-  await instantiate({ endpoints: 8, prefixTreeBytes: 65_536, bodyBytesMax: 4096, prefixTokensMax: 1024 }, 64),
+  await instantiate({ endpoints: 8, blockTreeBytes: 65_536, bodyBytesMax: 4096, prefixTokensMax: 1024 }, 64),
 );
 const utf8 = (text: string) => new TextEncoder().encode(text);
 

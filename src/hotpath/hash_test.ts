@@ -1,7 +1,7 @@
 import { deepStrictEqual, equal, notEqual, throws } from "node:assert/strict";
 import { Hotpath } from "./mod.ts";
 
-const sizes = { endpoints: 8, prefixTreeBytes: 65_536, bodyBytesMax: 1024, prefixTokensMax: 4096 };
+const sizes = { endpoints: 8, blockTreeBytes: 65_536, bodyBytesMax: 1024, prefixTokensMax: 4096 };
 const hotpath = await Hotpath.load(sizes, 0x0123_4567_89ab_cdefn);
 const { memory, layout } = hotpath.instance;
 const utf8 = (text: string) => new TextEncoder().encode(text);

@@ -3,7 +3,6 @@ import { BlockTree } from "./block_tree.ts";
 import { BlockHasher, type PromptIdentity, tokenBytes } from "./hash.ts";
 import { type MemorySizes } from "./layout.ts";
 import { type HotpathInstance, instantiate } from "./load.ts";
-import { PrefixTree } from "./prefix_tree.ts";
 import { Scanner } from "./scan.ts";
 
 /** Where the endpoint table lies: the arguments of its constructor. */
@@ -17,20 +16,18 @@ export interface EndpointTableRegion {
 export class Hotpath {
   readonly instance: HotpathInstance;
   readonly endpointTable: EndpointTableRegion;
-  readonly prefixTree: PrefixTree;
   /** To be used when the memory was laid out with bytes for it. */
   readonly blockTree: BlockTree;
   readonly scanner: Scanner;
   readonly #hasher: BlockHasher;
 
   /**
-   * Lays out the memory and empty trees. `seed` enters every block hash. The hash is fast, not cryptographic:
+   * Lays out the memory and an empty tree. `seed` enters every block hash. The hash is fast, not cryptographic:
    * a collision makes a match look longer than it is, which costs a detour and never a wrong answer.
    */
   static async load(sizes: MemorySizes, seed: bigint | number): Promise<Hotpath> {
     const instance = await instantiate(sizes, EndpointTable.bytes(sizes.endpoints));
     const hotpath = new Hotpath(instance, sizes, BigInt(seed));
-    hotpath.prefixTree.init(sizes.prefixTreeBytes);
     if (sizes.blockTreeBytes) hotpath.blockTree.init(sizes.blockTreeBytes);
     return hotpath;
   }
@@ -42,7 +39,6 @@ export class Hotpath {
       buffer: instance.memory.buffer,
       byteOffset: instance.layout.endpointTable.offset,
     };
-    this.prefixTree = new PrefixTree(instance, sizes.endpoints);
     this.blockTree = new BlockTree(instance, sizes.endpoints, seed);
     this.scanner = new Scanner(instance);
     this.#hasher = new BlockHasher(instance, seed, sizes.prefixTokensMax * tokenBytes);

@@ -3,7 +3,7 @@ import { endpointMeta, EndpointTable } from "../core/mod.ts";
 import { Hotpath } from "./hotpath.ts";
 import { instantiate } from "./load.ts";
 
-const sizes = { endpoints: 16, prefixTreeBytes: 65_536, bodyBytesMax: 1024, prefixTokensMax: 1024 };
+const sizes = { endpoints: 16, blockTreeBytes: 65_536, bodyBytesMax: 1024, prefixTokensMax: 1024 };
 
 Deno.test("load() gives an endpoint table's region that holds the whole table", async () => {
   const hotpath = await Hotpath.load(sizes, 1);
@@ -12,7 +12,7 @@ Deno.test("load() gives an endpoint table's region that holds the whole table", 
   for (let port = 0; port < 16; port++) equal(table.add(endpointMeta({ host: "h", port })), port);
   table.state.fill(255);
   table.waiting.fill(-1);
-  deepStrictEqual(hotpath.prefixTree.stats().pairs, 0, "its last column ends before the tree");
+  deepStrictEqual(hotpath.blockTree.stats().pairs, 0, "its last column ends before the tree");
   equal(EndpointTable.bytes(16), hotpath.instance.layout.endpointTable.bytes);
 });
 
@@ -21,11 +21,9 @@ Deno.test("load() gives an empty prefix tree, apart from every other instance's"
   const identity = { model: "m", salt: "", blockTokens: 16 };
   const prompt = new Uint8Array(640);
   const path = one.hashPrompt(prompt, identity);
-  one.prefixTree.setCapacity(3, 100);
-  one.prefixTree.insert(3, path, true);
-  equal(one.prefixTree.match(path)[3], 10);
-  other.prefixTree.setCapacity(3, 100);
-  equal(other.prefixTree.match(path)[3], 0);
+  equal(one.blockTree.hold(3, 0, path), 10);
+  equal(one.blockTree.match(path).blocks[3], 10);
+  equal(other.blockTree.match(path).blocks[3], 0);
   notEqual(other.hashPrompt(prompt, identity)[0], path[0]);
 });
 

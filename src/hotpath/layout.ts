@@ -2,10 +2,8 @@
 export interface MemorySizes {
   /** Slots of the endpoint table, at most 1,024. */
   readonly endpoints: number;
-  /** Bytes for the prefix tree. */
-  readonly prefixTreeBytes: number;
-  /** Bytes for the block tree; absent or 0: none. */
-  readonly blockTreeBytes?: number;
+  /** Bytes for the block tree; 0: none. */
+  readonly blockTreeBytes: number;
   /** Longest request body the scan accepts. */
   readonly bodyBytesMax: number;
   /** Prompt tokens hashed for prefix matching; what lies beyond is not matched. */
@@ -18,21 +16,19 @@ export interface Region {
   readonly bytes: number;
 }
 
-//   0        64 KiB                                                                                             end
-//   ├────────┼────────────────┼─────────────┼────────────┼──────┼───────┼────────┼────────┼─────────┼────────┤
-//   │ static │ endpoint table │ prefix tree │ block tree │ body │ spans │ prompt │ hashes │ matches │ blocks │
-//   └────────┴────────────────┴─────────────┴────────────┴──────┴───────┴────────┴────────┴─────────┴────────┘
-// Every region starts on a 64-byte line. "static" is the compiler's own data. The last six are the scratch of one
-// isolate: the request body, the scan's result and prompt spans, the canonical prompt bytes, its block hashes, the
-// blocks each slot holds of them, what goes in and out of the block tree.
+//   0        64 KiB                                                                     end
+//   ├────────┼────────────────┼────────────┼──────┼───────┼────────┼────────┼────────┤
+//   │ static │ endpoint table │ block tree │ body │ spans │ prompt │ hashes │ blocks │
+//   └────────┴────────────────┴────────────┴──────┴───────┴────────┴────────┴────────┘
+// Every region starts on a 64-byte line. "static" is the compiler's own data. The last five are the scratch of one
+// isolate: the request body, the scan's result and prompt spans, the canonical prompt bytes, its block hashes, what goes
+// in and out of the block tree.
 export interface MemoryLayout {
   readonly endpointTable: Region;
-  readonly prefixTree: Region;
   readonly body: Region;
   readonly spans: Region;
   readonly prompt: Region;
   readonly hashes: Region;
-  readonly matches: Region;
   readonly blockTree: Region;
   readonly blocks: Region;
   /** Pages of 64 KiB the memory needs. */
@@ -63,14 +59,12 @@ export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number): Me
   };
   const layout = {
     endpointTable: take(endpointTableBytes),
-    prefixTree: take(sizes.prefixTreeBytes),
-    blockTree: take(sizes.blockTreeBytes ?? 0),
+    blockTree: take(sizes.blockTreeBytes),
     // Room after the body, so that vector loads may read past its end.
     body: take(sizes.bodyBytesMax + line),
     spans: take(scanRecordBytes + spansMax * spanBytes),
     prompt: take(sizes.prefixTokensMax * 4 + line),
     hashes: take(Math.ceil(sizes.prefixTokensMax / blockTokensMin) * 8 + line),
-    matches: take(sizes.endpoints * 4 + line),
     blocks: take(sizes.blockTreeBytes ? blockScratchBytes + sizes.endpoints * 24 + line : 0),
   };
   const pages = Math.ceil(at / pageBytes);

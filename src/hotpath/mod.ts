@@ -8,6 +8,5 @@ export * from "./held_blocks.ts";
 export * from "./hotpath.ts";
 export * from "./layout.ts";
 export * from "./load.ts";
-export * from "./prefix_tree.ts";
 export * from "./scan.ts";
 export * from "./scan_result.ts";

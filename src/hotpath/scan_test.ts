@@ -5,7 +5,7 @@ import { instantiate } from "./load.ts";
 import { Scanner } from "./scan.ts";
 import type { RequestScan, ScanFailure } from "./scan_result.ts";
 
-const sizes = { endpoints: 8, prefixTreeBytes: 65_536, bodyBytesMax: 1 << 20, prefixTokensMax: 4096 };
+const sizes = { endpoints: 8, blockTreeBytes: 65_536, bodyBytesMax: 1 << 20, prefixTokensMax: 4096 };
 const instance = await instantiate(sizes, 64);
 const scanner = new Scanner(instance);
 const utf8 = (text: string) => new TextEncoder().encode(text);

@@ -44,7 +44,6 @@ async function rig(
 ): Promise<Rig> {
   const sizes = {
     endpoints: 4,
-    prefixTreeBytes: 65_536,
     blockTreeBytes: treeBytes,
     bodyBytesMax: 64,
     prefixTokensMax: 65_536,

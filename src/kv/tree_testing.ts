@@ -3,7 +3,7 @@ import { type BlockTreeApi, Hotpath } from "../hotpath/mod.ts";
 
 const treeBytes = 1 << 21;
 const { blockTree } = await Hotpath.load(
-  { endpoints: 4, prefixTreeBytes: 1 << 16, blockTreeBytes: treeBytes, bodyBytesMax: 64, prefixTokensMax: 1024 },
+  { endpoints: 4, blockTreeBytes: treeBytes, bodyBytesMax: 64, prefixTokensMax: 1024 },
   7,
 );
 

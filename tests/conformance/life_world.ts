@@ -74,7 +74,6 @@ export class LifeWorld {
   static async start(seed: number): Promise<LifeWorld> {
     const sizes = {
       endpoints: slots,
-      prefixTreeBytes: 1 << 20,
       blockTreeBytes: 1 << 20,
       bodyBytesMax: 1 << 20,
       prefixTokensMax: 131_072,

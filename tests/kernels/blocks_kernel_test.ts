@@ -6,7 +6,7 @@ import { BlockTreeTwin } from "../../src/hotpath/block_tree_twin.ts";
 import { apply, operation, pathOf, slots } from "./blocks_ops.ts";
 import { checkBlocks } from "./blocks_invariants.ts";
 
-const sizes = { endpoints: slots, prefixTreeBytes: 65_536, bodyBytesMax: 64, prefixTokensMax: 64 };
+const sizes = { endpoints: slots, bodyBytesMax: 64, prefixTokensMax: 64 };
 const blockTreeBytes = 1 << 16;
 const hotpath = await Hotpath.load({ ...sizes, blockTreeBytes }, 1);
 const check = () => checkBlocks(hotpath.instance.memory.buffer, hotpath.instance.layout.blockTree.offset);

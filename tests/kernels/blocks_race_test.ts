@@ -8,7 +8,7 @@ import type { BlocksReaderJob, BlocksReaderReport } from "./blocks_reader.ts";
 Deno.test("a reader on another thread sees whole states only while the writer stores, removes, clears and sweeps", async () => {
   const slots = 8, some = 20;
   const hotpath = await Hotpath.load(
-    { endpoints: slots, prefixTreeBytes: 65_536, blockTreeBytes: 1 << 19, bodyBytesMax: 16_384, prefixTokensMax: 64 },
+    { endpoints: slots, blockTreeBytes: 1 << 19, bodyBytesMax: 16_384, prefixTokensMax: 64 },
     1,
   );
   const { memory, layout } = hotpath.instance;

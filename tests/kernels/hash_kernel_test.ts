@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { hashBlocksTwin, xxh64Twin } from "../../src/hotpath/hash_twin.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 
-const sizes = { endpoints: 8, prefixTreeBytes: 65_536, bodyBytesMax: 1024, prefixTokensMax: 4096 };
+const sizes = { endpoints: 8, blockTreeBytes: 65_536, bodyBytesMax: 1024, prefixTokensMax: 4096 };
 const seed = 0x0123_4567_89ab_cdefn;
 const hotpath = await Hotpath.load(sizes, seed);
 const { kernels, memory, layout } = hotpath.instance;

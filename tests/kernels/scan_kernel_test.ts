@@ -7,7 +7,7 @@ import { Scanner } from "../../src/hotpath/scan.ts";
 import { scanTwin } from "../../src/hotpath/scan_twin.ts";
 import { anyValue, bodyBytes, Members, mutate, plainMessages, request, type Value } from "./scan_bodies.ts";
 
-const sizes = { endpoints: 8, prefixTreeBytes: 65_536, bodyBytesMax: 4 << 20, prefixTokensMax: 131_072 };
+const sizes = { endpoints: 8, blockTreeBytes: 65_536, bodyBytesMax: 4 << 20, prefixTokensMax: 131_072 };
 const scanner = new Scanner(await instantiate(sizes, 64));
 const seed = 20260;
 

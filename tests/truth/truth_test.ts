@@ -10,7 +10,7 @@ const steps = 60;
 const slots = 8;
 const treeBytes = 1 << 20;
 const { blockTree } = await Hotpath.load(
-  { endpoints: slots, prefixTreeBytes: 1 << 16, blockTreeBytes: treeBytes, bodyBytesMax: 64, prefixTokensMax: 1024 },
+  { endpoints: slots, blockTreeBytes: treeBytes, bodyBytesMax: 64, prefixTokensMax: 1024 },
   7,
 );
 
