@@ -1,6 +1,7 @@
 import { ConfigError } from "../core/mod.ts";
 import { formatDuration } from "./units.ts";
 import type { RawConfig } from "./load.ts";
+import { knowledgeProblems, knowledgeWarnings } from "./relations_knowledge.ts";
 import type { Config } from "./types.ts";
 
 /** `[later, earlier]`: pairs of durations whose first must not be below the second. */
@@ -41,24 +42,19 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
   if (server.port === admin.port && server.port !== 0 && overlap) {
     complain("admin.port", `must differ from server.port: current value is ${admin.port}`);
   }
-  if (config.endpoints.length > config.pool.capacity) {
-    const { length } = config.endpoints;
+  // Each data-parallel rank is an endpoint of its own.
+  const rows = config.endpoints.reduce((sum, { ranks }) => sum + ranks, 0);
+  if (rows > config.pool.capacity) {
     complain(
       "endpoints",
-      `must be at most pool.capacity (${config.pool.capacity}) endpoints: current number is ${length}`,
+      `must be at most pool.capacity (${config.pool.capacity}) endpoints: current number is ${rows}`,
     );
   }
   if (config.prefix.tokensMax < config.prefix.blockTokens) {
     const { tokensMax, blockTokens } = config.prefix;
     complain("prefix.tokensMax", `must be at least prefix.blockTokens (${blockTokens}): current value is ${tokensMax}`);
   }
-  config.tokens.models.forEach(({ source, directory }, index) => {
-    if (source !== "directory" || directory !== undefined) return;
-    const at = raw.where(["tokens", "models", index]);
-    problems.push(
-      new ConfigError(at, `tokens.models[${index}].directory`, 'must be given where the source is "directory"'),
-    );
-  });
+  problems.push(...knowledgeProblems(config, raw));
   for (const alias of Object.keys(config.models.aliases)) {
     const rule = raw.values.models?.rewrites?.find(({ match }) => match?.includes(alias));
     if (!rule) continue;
@@ -93,6 +89,7 @@ export function relationWarnings(config: Config): string[] {
       else warnings.push(`models.rewrites: rule "${name}" never sees ${what}: rule "${first}" comes first`);
     }
   }
+  warnings.push(...knowledgeWarnings(config));
   for (const { name, engine } of config.endpoints) {
     if (builtInEngines.includes(engine)) continue;
     warnings.push(`endpoint ${name}: engine "${engine}" is not built in: a core-metrics-extractor must define it`);

@@ -180,6 +180,40 @@ const relations: readonly { text: string; message: string }[] = [
     message: "w.yaml:2: endpoints: must be at most pool.capacity (1) endpoints: current number is 2",
   },
   {
+    text: "pool: {capacity: 8}\nendpoints: [{url: http://a:1, ranks: 8}, http://b:1]",
+    message: "w.yaml:2: endpoints: must be at most pool.capacity (8) endpoints: current number is 9",
+  },
+  {
+    text: "endpoints:\n  - {url: http://a:1, feed: {port: 5557}}",
+    message: "w.yaml:2: endpoints[0].feed.kind: must be given where port is: it is missing",
+  },
+  {
+    text: "endpoints: [http://a:1]\nfeed: {tls: true, grace: 1s}",
+    message: "w.yaml:2: feed.kind: must be given where tls is: it is missing",
+  },
+  {
+    text: "feed: {kind: zmq, tls: true}",
+    message: "w.yaml:1: feed.tls: must be absent or false where kind is zmq, which has no TLS",
+  },
+  {
+    text: "feed: {kind: zmq, port: 5557, replayPort: 5557}\nendpoints: [http://a:1]",
+    message: "w.yaml:1: feed.replayPort: must be apart from the feed's port 5557: current value is 5557",
+  },
+  {
+    text: "feed: {kind: zmq, replayPort: 5558}\nendpoints:\n  - {url: http://a:1, ranks: 4}",
+    message: "w.yaml:3: endpoints[0].feed.replayPort: must be apart from the feed's ports 5557 to 5560, one a rank: " +
+      "current value is 5558",
+  },
+  {
+    text: "endpoints:\n  - {url: http://a:1, ranks: 4, feed: {kind: zmq, port: 65533}}",
+    message: "w.yaml:2: endpoints[0].feed.port: must be at most 65532, as each of 4 ranks adds its number: " +
+      "current value is 65533",
+  },
+  {
+    text: "tokens:\n  models:\n    - {model: a, directory: x}\n    - {model: a, source: render}",
+    message: 'w.yaml:4: tokens.models[1].model: must be unique: "a" is already used by tokens.models[0]',
+  },
+  {
     text: "prefix: {blockTokens: 128, tokensMax: 64}",
     message: "w.yaml:1: prefix.tokensMax: must be at least prefix.blockTokens (128): current value is 64",
   },
@@ -204,6 +238,16 @@ for (const { text, message } of relations) {
     throws(() => load(text), { name: "ConfigError", message });
   });
 }
+
+Deno.test("resolveConfig() takes names and addresses for a feed's host, and neither ports nor URLs", () => {
+  const host = (host: string) => load(`endpoints: [{url: http://a:1, feed: {kind: zmq, host: "${host}"}}]`);
+  for (const good of ["a", "kv-0.pods.svc", "10.0.0.1", "::1", "[fd00::1]"]) {
+    equal(host(good).endpoints[0].feed.host, good);
+  }
+  for (const bad of ["a b", "10.0.0.1:5557", "tcp://10.0.0.1", "[::1]:5557"]) {
+    throws(() => host(bad), /endpoints\[0\]\.feed\.host: must be a host name or an address, without scheme and port: /);
+  }
+});
 
 Deno.test("resolveConfig() keeps inline plugins as they are and knows their lines", () => {
   const { scheduling } = load(`
@@ -230,7 +274,9 @@ scheduling:
 
 Deno.test("resolveConfig() warns of what works but is likely not meant", () => {
   const { warnings } = load(`
-endpoints: [{url: http://a:1, engine: vlm}]
+endpoints: [{url: http://a:1, engine: vlm}, {url: http://b:1, feed: {kind: vllm-grpc, topic: x}}]
+feed: {kind: agent, replayPort: 5558}
+tokens: {models: [{model: m, source: render, directory: /t}]}
 models:
   rewrites:
     - {name: mixed, match: [a], targets: [{model: x, weight: 1}, {model: y}]}
@@ -242,6 +288,9 @@ models:
     'models.rewrites: rule "mixed" never chooses y: only targets with a weight are drawn where some have one',
     'models.rewrites: rule "late" never sees model "a": rule "mixed" comes first',
     'models.rewrites: rule "any2" never sees every model: rule "any" comes first',
+    "feed: replayPort and topic have no effect where kind is agent",
+    "endpoint b:1: feed.replayPort and feed.topic have no effect where kind is vllm-grpc",
+    'tokens.models: the directory of model "m" has no effect where source is render',
     'endpoint a:1: engine "vlm" is not built in: a core-metrics-extractor must define it',
   ]);
 });

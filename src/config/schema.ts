@@ -36,7 +36,7 @@ import {
   textSchema,
   urlForm,
 } from "./fields.ts";
-import { feed, feedKeys, feedKinds, snapshot, tokens } from "./schema_knowledge.ts";
+import { feed, feedKeys, feedKinds, host, hostForm, snapshot, tokens } from "./schema_knowledge.ts";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -99,7 +99,7 @@ const endpointObject = sectionSchema({
   }),
   feed: section("How it tells what it caches; absent keys follow `feed`.", {
     kind: choice(feedKinds, { about: "Kind of feed." }),
-    host: text({ about: "Host of the feed; the server's own when absent." }),
+    host: text({ about: "Host of the feed; the server's own when absent.", form: hostForm, pattern: host }),
     ...feedKeys,
   }),
   ranks: integer(1, 64, {

@@ -24,6 +24,10 @@ const portMax = 65_535;
 /** Ways to learn what a model server caches. */
 export const feedKinds = ["none", "agent", "zmq", "vllm-grpc", "sglang-grpc"] as const;
 
+/** A name, an IPv4 address, or an IPv6 address in brackets or not. */
+export const host = /^(?:[\w.-]+|\[?[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*\]?)$/i;
+export const hostForm = "a host name or an address, without scheme and port";
+
 const feedPort =
   "Port of the feed; absent: agent 9700, zmq 5557, gRPC 50051. A data-parallel rank adds its number for zmq.";
 
