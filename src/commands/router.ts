@@ -226,7 +226,7 @@ export class Router {
       clock: this.#clock,
       metrics: () => this.metrics.render(this.#clock),
       readiness: () => this.#readiness(),
-      endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.caches.status(row.slot) })),
+      endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.#held(row.slot) })),
       tokens: () => this.tokens.status(),
       config: () => this.#config,
       saveSnapshot: () => this.#snapshots.save(),
@@ -236,6 +236,14 @@ export class Router {
     const port = { clock: this.#clock, onError: (error: unknown) => this.#answerFailed(error) };
     this.#edge = await Listener.open((request, bindings) => edge.fetch(request, bindings), { ...server, ...port });
     this.#admin = await Listener.open((request, bindings) => pages.fetch(request, bindings), { ...admin, ...port });
+  }
+
+  /** What an endpoint caches, with times as ages: this process's clock says nothing outside it. */
+  #held(slot: number): object {
+    const status = this.caches.status(slot);
+    if (!status.feed) return status;
+    const { sinceMs, ...feed } = status.feed;
+    return { ...status, feed: { ...feed, inStateMs: this.#clock.now() - sinceMs } };
   }
 
   /** An answer broke off on its way out. One whose model server was lost has its access line already. */

@@ -26,7 +26,8 @@ export const cacheCatalogue = {
     type: "counter",
     unit: "incidents",
     labels: [...endpointLabels, "kind"],
-    help: "What befell a feed: gap, replay, restart, reconnect, snapshot, orphan, distrust.",
+    help:
+      "What befell a feed: gaps, replays, restarts, duplicates, orphans, orphansLost, unknownRemovals, reconnects, snapshots, distrusts, strays.",
   },
   feed_skipped_total: {
     type: "counter",

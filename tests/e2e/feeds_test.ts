@@ -2,6 +2,7 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { join } from "node:path";
 import OpenAI from "openai";
+import { systemClock } from "../../src/core/mod.ts";
 import { type SimServer, startSimServer } from "../../src/sim/mod.ts";
 import { fact, model, type Stage, until, withRouter } from "./harness.ts";
 
@@ -21,7 +22,12 @@ interface Row {
   readonly id: string;
   readonly held: {
     readonly blocks: Record<string, number>;
-    readonly feed?: { readonly state: string; readonly reason: string; readonly counters: Record<string, number> };
+    readonly feed?: {
+      readonly state: string;
+      readonly inStateMs: number;
+      readonly reason: string;
+      readonly counters: Record<string, number>;
+    };
   };
 }
 
@@ -92,8 +98,11 @@ fact("a prompt cached by a request that went past the router is found where it l
 });
 
 fact("an engine that restarts is empty from then on, and is LIVE again", async () => {
+  const beganMs = systemClock.now();
   await withPublished(1, {}, async (stage, [sim]) => {
     await live(stage);
+    const { inStateMs } = (await rows(stage))[0].held.feed!;
+    ok(inStateMs >= 0 && inStateMs < systemClock.now() - beganMs, `LIVE for ${inStateMs} ms`);
     await ask(stage, "Who?");
     await until("blocks are known", async () => (await rows(stage))[0].held.blocks.gpu > 20);
     sim.changeFaults({ restarts: 1 });
