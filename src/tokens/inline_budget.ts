@@ -11,8 +11,14 @@ const relief = 0.03;
 /** Bodies above are never handled inline, whatever was measured. */
 const bytesCeiling = 64 * 1024;
 
+/**
+ * Bodies up to here are always handled inline: they take about a millisecond, and the way to a worker and back takes more.
+ * A slow measurement of one is the machine's.
+ */
+const bytesAlways = 4096;
+
 /** The bound rises by itself up to here: bodies as short as this come often enough to be measured. */
-const bytesToMeasure = 4096;
+const bytesToMeasure = 8192;
 
 /** Below, a body's size says little about its cost. */
 const bytesFloor = 1024;
@@ -28,7 +34,7 @@ export class InlineBudget {
   longestMs = 0;
 
   get bytesMax(): number {
-    return Math.min(bytesCeiling, Math.floor(targetMs / this.#msPerByte));
+    return Math.max(bytesAlways, Math.min(bytesCeiling, Math.floor(targetMs / this.#msPerByte)));
   }
 
   /** Takes note that a body of `bytes` took `ms`. */

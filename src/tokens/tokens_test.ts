@@ -140,7 +140,7 @@ Deno.test("prompt() tokenizes a long prompt in a worker, with the ids of the edg
 Deno.test("prompt() begins to answer at once when all prompts so far were too long for it", async () => {
   await using fixture = setUp({ ...inProcess, workers: 1 });
   await fixture.tokens.warm("m");
-  const request = chat("hello ".repeat(400));
+  const request = chat("hello ".repeat(1000));
   let sent = 0;
   for (let atOnce = false; !atOnce && sent < 100; sent++) {
     const pending = fixture.tokens.prompt(request);
