@@ -1,5 +1,6 @@
 /** Keeps a feed's link up: dials its source, and dials again after a pause that grows. */
 import type { Clock, Prng, Timer } from "../core/mod.ts";
+import { FeedUnsupported } from "./feeds/errors.ts";
 import type { FeedPosition, FeedSink, FeedSource } from "./feeds/types.ts";
 
 export interface BackoffOptions {
@@ -94,7 +95,7 @@ export class FeedLink {
     this.#run = run;
     const ended = this.#running(run).then(
       () => this.#end(run, "the source ended the link"),
-      (error) => this.#end(run, error instanceof Error ? error.message : String(error)),
+      (error) => this.#end(run, error instanceof Error ? error.message : String(error), leastPauseOf(error)),
     ).finally(() => this.#runs.delete(ended));
     this.#runs.add(ended);
   }
@@ -103,13 +104,13 @@ export class FeedLink {
     await this.#parts.source.run(this.#sink(run), this.#parts.owner.position(), run.abort.signal);
   }
 
-  #end(run: Run, reason: string): void {
+  #end(run: Run, reason: string, leastPauseMs = 0): void {
     if (this.#run !== run) return;
     this.#run = undefined;
     this.#lastError = reason;
     if (run.told) this.#failures = 0;
     const { minMs, maxMs } = this.#backoff;
-    const pauseMs = Math.min(maxMs, minMs * 2 ** Math.min(this.#failures++, 30));
+    const pauseMs = Math.max(leastPauseMs, Math.min(maxMs, minMs * 2 ** Math.min(this.#failures++, 30)));
     // Between a half and the whole, so that routers that lost an endpoint together do not come back together.
     const jitteredMs = pauseMs * (0.5 + this.#parts.rng.float() / 2);
     this.#timer = this.#parts.clock.after(jitteredMs, () => this.#dial(), { background: true });
@@ -140,4 +141,9 @@ export class FeedLink {
       upstreamState: (state, reason) => tell(() => owner.upstreamState?.(state, reason)),
     };
   }
+}
+
+/** A server that cannot feed says for how long it need not be asked. */
+function leastPauseOf(error: unknown): number {
+  return error instanceof FeedUnsupported ? error.retryAfterMs : 0;
 }

@@ -1,3 +1,4 @@
+import { FeedUnsupported } from "./feeds/errors.ts";
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { FeedState } from "../core/mod.ts";
 import { batch, FeedWorld, removed, ScriptedSource, settled, stored } from "./feed_testing.ts";
@@ -586,5 +587,16 @@ Deno.test("hold() has the reading done at once while something is being fetched"
   let finished = 0;
   world.feed.hold(() => finished++).release();
   equal(finished, 1);
+  await world.feed.stop();
+});
+
+Deno.test("a source that says it is unsupported is dialled again after the time it names", async () => {
+  const source = new ScriptedSource();
+  const world = new FeedWorld(source);
+  source.dials[0].lose(new FeedUnsupported("no events here", 300_000));
+  await world.pass(149_000);
+  equal(source.dials.length, 1);
+  await world.pass(152_000);
+  equal(source.dials.length, 2);
   await world.feed.stop();
 });

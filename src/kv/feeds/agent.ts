@@ -5,7 +5,8 @@ import { type Clock, FeedState, randomSeed, systemClock, type Timer } from "../.
 import { warmpathFeed } from "../../proto/mod.ts";
 import type { KvBatch, KvEvent } from "../../protocol/mod.ts";
 import { feedStateOf, tierOf, unpackHashes } from "./agent_wire.ts";
-import { FeedUnsupported } from "./errors.ts";
+import { FeedUnsupported, reasonOf } from "./errors.ts";
+import { probeHttp2 } from "./http2_probe.ts";
 import { Turns } from "./turns.ts";
 import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
 
@@ -59,7 +60,7 @@ export class AgentSource implements FeedSource {
   }
 
   async run(sink: FeedSink, from: FeedPosition, signal: AbortSignal): Promise<void> {
-    const { caCerts, rank = 0, seedCheck } = this.#options;
+    const { host, port, tls, caCerts, rank = 0, seedCheck } = this.#options;
     if (signal.aborted) return;
     const link = new AbortController();
     const stop = () => link.abort(signal.reason);
@@ -71,6 +72,7 @@ export class AgentSource implements FeedSource {
       caCerts?.length ? { ca: [...caCerts] } : {},
     );
     try {
+      if (!tls) await probeHttp2(host, port, link.signal);
       const transport = createGrpcTransport({
         baseUrl: this.address,
         sessionManager: manager,
@@ -102,9 +104,8 @@ export class AgentSource implements FeedSource {
   }
 
   #reason(error: unknown): Error {
-    if (!(error instanceof ConnectError)) return error instanceof Error ? error : new Error(String(error));
-    const why = error.rawMessage;
-    if (refusals.has(error.code)) {
+    const why = error instanceof ConnectError ? error.rawMessage : reasonOf(error);
+    if (error instanceof ConnectError && refusals.has(error.code)) {
       const message = `Cannot subscribe to the agent at ${this.address}: ${why}`;
       return new FeedUnsupported(message, refusedRetryMs, { cause: error });
     }

@@ -4,6 +4,7 @@ import { sleep } from "../../core/mod.ts";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus, type smgCommon } from "../../proto/mod.ts";
 import { FeedUnsupported, reasonOf } from "./errors.ts";
 import { grpcBatch } from "./grpc_events.ts";
+import { probeHttp2 } from "./http2_probe.ts";
 import type { FeedDeps } from "./turns.ts";
 import type { FeedPosition, FeedSink, LoadSample } from "./types.ts";
 
@@ -89,6 +90,7 @@ export function grpcAddress({ host, port, tls }: GrpcOptions): string {
  * that it serves as a whole. Rejects with the reason otherwise. Costs the engine nothing, unlike its own `HealthCheck`.
  */
 export async function checkGrpcHealth(options: GrpcOptions, service: string, signal: AbortSignal): Promise<void> {
+  if (!options.tls) await probeHttp2(options.host, options.port, signal);
   const link = new GrpcLink(options);
   try {
     const client = createClient(Health, link.transport);
@@ -131,6 +133,7 @@ export async function runGrpcFeed(
     polling = pollLoad(engine, sink, deps, loadIntervalMs, stop.signal);
   };
   try {
+    if (!options.tls) await probeHttp2(options.host, options.port, stop.signal);
     const start = BigInt(Math.max(0, from.seq));
     for await (const message of engine.subscribe(start, { signal: stop.signal, onHeader: connected })) {
       if (deps.turns.exhausted()) await deps.turns.next();

@@ -4,6 +4,7 @@ import { createClient } from "@connectrpc/connect";
 import { concatBytes } from "../../core/mod.ts";
 import { sglangScheduler, vllmEngine } from "../../proto/mod.ts";
 import { grpcAddress, GrpcLink, type GrpcOptions } from "./grpc_link.ts";
+import { probeHttp2 } from "./http2_probe.ts";
 
 /** A vocabulary of 250k with its merges is about 35 MB, half of that packed. */
 const archiveBytesMax = 256 << 20;
@@ -19,6 +20,7 @@ export async function fetchTokenizer(
 ): Promise<Uint8Array> {
   const link = new GrpcLink(options);
   try {
+    if (!options.tls) await probeHttp2(options.host, options.port, signal);
     const client = kind === "vllm-grpc"
       ? createClient(vllmEngine.VllmEngine, link.transport)
       : createClient(sglangScheduler.SglangScheduler, link.transport);
