@@ -1,7 +1,6 @@
 /** The router as one object: every room joined, started, reloaded, drained and stopped. */
 import {
   type Clock,
-  ConfigError,
   endpointStateNames,
   EndpointTable,
   feedStateNames,
@@ -13,23 +12,21 @@ import {
 import { type Config, ModelRewriter } from "../config/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
 import { AccessLog, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
-import { UpstreamClient, type UpstreamOptions } from "../upstream/mod.ts";
+import { UpstreamClient } from "../upstream/mod.ts";
 import { Scheduler } from "../scheduling/mod.ts";
 import { Pool, type PoolObserver } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
 import type { ModelStatus, Tokens } from "../tokens/mod.ts";
-import { Pipeline, type PipelineOptions, type PipelineParts } from "../pipeline/mod.ts";
+import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
 import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
 import { collect } from "./collect.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
 import { feedOf, feedSources, openTokens } from "./knowledge.ts";
+import { pipelineOptions, readCa, upstreamOptions } from "./options.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
-
-/** Output tokens reserved where a request names no limit or a higher one: the mean of a long chat answer. */
-const outputTokensAssumed = 512;
 
 /** How long a slow client may take over the last bytes of its answer at shutdown. */
 const flushMs = 1_000;
@@ -397,36 +394,4 @@ export class Router {
   #warn(config: Config, setup: SchedulingSetup): void {
     for (const warning of [...config.warnings, ...setup.warnings]) this.log.warn(warning);
   }
-}
-
-async function readCa(config: Config): Promise<string[] | undefined> {
-  const { caFile } = config.upstream.tls;
-  if (caFile === undefined) return undefined;
-  try {
-    return [await Deno.readTextFile(caFile)];
-  } catch (error) {
-    throw new ConfigError(caFile, "upstream.tls.caFile", `must be a readable file: ${(error as Error).message}`);
-  }
-}
-
-function upstreamOptions({ upstream }: Config): Partial<UpstreamOptions> {
-  const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, idleConnectionsMax, idleConnectionTimeoutMs } = upstream;
-  return {
-    connectTimeoutMs,
-    firstByteTimeoutMs,
-    idleTimeoutMs,
-    idleConnectionsMax,
-    keepAliveMs: idleConnectionTimeoutMs,
-  };
-}
-
-function pipelineOptions(config: Config, { prefix }: SchedulingSetup): PipelineOptions {
-  return {
-    attemptsMax: config.upstream.attemptsMax,
-    usage: config.observe.usage,
-    blockTokens: prefix.blockTokens,
-    prefixEnabled: prefix.enabled,
-    objectives: new Map(config.objectives.map(({ name, priority }) => [name, priority])),
-    outputTokensAssumed,
-  };
 }

@@ -1,0 +1,42 @@
+/** From configuration to what the router's parts are given. */
+import { ConfigError } from "../core/mod.ts";
+import type { Config } from "../config/mod.ts";
+import type { PipelineOptions } from "../pipeline/mod.ts";
+import type { UpstreamOptions } from "../upstream/mod.ts";
+import type { SchedulingSetup } from "./scheduling.ts";
+
+/** Output tokens reserved where a request names no limit or a higher one: the mean of a long chat answer. */
+const outputTokensAssumed = 512;
+
+/** The certificates of `upstream.tls.caFile`. Throws ConfigError. */
+export async function readCa(config: Config): Promise<string[] | undefined> {
+  const { caFile } = config.upstream.tls;
+  if (caFile === undefined) return undefined;
+  try {
+    return [await Deno.readTextFile(caFile)];
+  } catch (error) {
+    throw new ConfigError(caFile, "upstream.tls.caFile", `must be a readable file: ${(error as Error).message}`);
+  }
+}
+
+export function upstreamOptions({ upstream }: Config): Partial<UpstreamOptions> {
+  const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, idleConnectionsMax, idleConnectionTimeoutMs } = upstream;
+  return {
+    connectTimeoutMs,
+    firstByteTimeoutMs,
+    idleTimeoutMs,
+    idleConnectionsMax,
+    keepAliveMs: idleConnectionTimeoutMs,
+  };
+}
+
+export function pipelineOptions(config: Config, { prefix }: SchedulingSetup): PipelineOptions {
+  return {
+    attemptsMax: config.upstream.attemptsMax,
+    usage: config.observe.usage,
+    blockTokens: prefix.blockTokens,
+    prefixEnabled: prefix.enabled,
+    objectives: new Map(config.objectives.map(({ name, priority }) => [name, priority])),
+    outputTokensAssumed,
+  };
+}
