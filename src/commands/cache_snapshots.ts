@@ -56,7 +56,8 @@ export class CacheSnapshots {
     try {
       await fetchSnapshot(peer, this.#caches.seedCheck, this.#caches.reader(), late.signal);
       this.#log.info("Snapshot fetched", { peer, endpoints: this.#caches.unclaimed });
-      return true;
+      // One that has just started, this one itself included, knows nothing yet.
+      return this.#caches.unclaimed > 0;
     } catch (error) {
       this.#log.warn("Cannot fetch a snapshot", { peer, cause: String(error) });
       return false;
