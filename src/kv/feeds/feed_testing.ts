@@ -10,6 +10,8 @@ export class TestSink implements FeedSink {
   connects = 0;
   strays = 0;
   heartbeats = 0;
+  /** Times that the load told last was said to hold. */
+  confirmations = 0;
   #waiting: { done: () => boolean; resolve: () => void }[] = [];
 
   get seqs(): number[] {
@@ -32,7 +34,8 @@ export class TestSink implements FeedSink {
   }
 
   load(sample: LoadSample): void {
-    this.loads.push(sample);
+    if (Object.keys(sample).length === 0) this.confirmations++;
+    else this.loads.push(sample);
     this.#check();
   }
 

@@ -188,10 +188,11 @@ async function pollLoad(
       });
       const load = await engine.load(options);
       if (signal.aborted) return;
-      sink.heartbeat();
       const sample = { ...geometry, ...load };
       const text = JSON.stringify(sample);
-      if (text !== told && text !== "{}") sink.load(sample);
+      if (text === "{}") sink.heartbeat();
+      // Without any value: the load still holds.
+      else sink.load(text === told ? {} : sample);
       told = text;
     } catch (error) {
       if (codeOf(error) === Code.Unimplemented) return;

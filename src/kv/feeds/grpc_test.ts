@@ -255,8 +255,7 @@ Deno.test("vLLM's load is told on change, and not before it says more than nothi
   deepStrictEqual(sink.loads, []);
   engine.vllmLoads = [{ dpRank: 0, numRunningReqs: 3, numWaitingReqs: 2, tokenUsage: 0.25 }];
   await sink.until(() => sink.loads.length === 1);
-  const { heartbeats } = sink;
-  await sink.until(() => sink.heartbeats >= heartbeats + 3);
+  await sink.until(() => sink.confirmations >= 3);
   engine.vllmLoads = [{ dpRank: 0 }];
   await sink.until(() => sink.loads.length === 2);
   deepStrictEqual(sink.loads, [{ running: 3, waiting: 2, kvUsage: 0.25 }, { running: 0, waiting: 0, kvUsage: 0 }]);
