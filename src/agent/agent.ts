@@ -110,6 +110,7 @@ function openFeed(
         reason,
       });
     },
+    onTrouble: (cause) => log.warn("No link to the engine's feed", { rank: slot, engine: source.address, cause }),
     onLoad: (sample) => publisher.setLoad(sample),
     onBlockTokens: (cacheBlockTokens) => publisher.setLoad({ cacheBlockTokens }),
   });

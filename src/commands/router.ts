@@ -277,6 +277,8 @@ export class Router {
       onLoad: (slot, sample) => this.pool.pushLoad(slot, sample),
       onFull: (pairs) =>
         this.log.warn("The prefix tree is full and gives up the least used blocks: raise memory.prefixTree", { pairs }),
+      onTrouble: (slot, address, cause) =>
+        this.log.warn("No link to a feed", { endpoint: this.table.peek(slot)?.id ?? "", address, cause }),
       onState: (slot, to, from, reason) => {
         this.log.info("Feed changed state", {
           endpoint: this.table.peek(slot)?.id ?? "",

@@ -33,6 +33,8 @@ export interface CachesParts {
   /** How to learn what an endpoint caches; undefined where there is no way. */
   readonly source: (meta: EndpointMeta) => FeedSource | undefined;
   readonly onLoad?: (slot: number, sample: LoadSample) => void;
+  /** A feed's link was lost or not made; once a minute for a slot at most. */
+  readonly onTrouble?: (slot: number, address: string, reason: string) => void;
   readonly onState?: (slot: number, state: FeedState, before: FeedState, reason: string) => void;
   /** So many (block, endpoint) pairs were given up since the last time, as the memory is full. */
   readonly onFull?: (pairs: number) => void;
@@ -92,7 +94,7 @@ export class Caches {
   constructor(parts: CachesParts, options: CachesOptions) {
     this.#parts = parts;
     this.#turns = new Turns(parts.clock);
-    const { tree, clock, rng, onLoad, onState } = parts;
+    const { tree, clock, rng, onLoad, onState, onTrouble } = parts;
     const { blockTokens, capacityBlocks, ticketsMax, feed } = options;
     this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks, ticketsMax });
     const source = (meta: EndpointMeta, slot: number) => {
@@ -100,7 +102,7 @@ export class Caches {
       this.#kinds[slot] = source?.kind;
       return source;
     };
-    this.feeds = new Feeds({ tree, index: this.index, clock, rng, source, onLoad, onState }, { feed });
+    this.feeds = new Feeds({ tree, index: this.index, clock, rng, source, onLoad, onState, onTrouble }, { feed });
     this.#keep();
   }
 

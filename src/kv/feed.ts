@@ -212,6 +212,10 @@ export class EndpointFeed implements LinkOwner {
     this.#update();
   }
 
+  troubled(reason: string): void {
+    this.#parts.onTrouble?.(reason);
+  }
+
   disconnected(reason: string): void {
     this.#endHolds();
     this.#awaitsSnapshot = false;

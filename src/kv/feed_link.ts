@@ -16,6 +16,8 @@ export const backoffDefaults: BackoffOptions = { minMs: 100, maxMs: 30_000 };
 export interface LinkOwner extends FeedSink {
   /** Where the source resumes. */
   position(): FeedPosition;
+  /** The link was lost or not made; told once a minute at most. */
+  troubled?(reason: string): void;
   /** The link that was up is lost. */
   disconnected(reason: string): void;
 }
@@ -26,6 +28,8 @@ export interface LinkParts {
   readonly rng: Prng;
   readonly owner: LinkOwner;
 }
+
+const troubleEveryMs = 60_000;
 
 /** One call of the source's `run`. */
 interface Run {
@@ -45,6 +49,7 @@ export class FeedLink {
   #dials = 0;
   #stopped = false;
   #lastError = "";
+  #troubledAtMs = -Infinity;
 
   constructor(parts: LinkParts, backoff: Partial<BackoffOptions> = {}) {
     this.#parts = parts;
@@ -114,7 +119,12 @@ export class FeedLink {
     // Between a half and the whole, so that routers that lost an endpoint together do not come back together.
     const jitteredMs = pauseMs * (0.5 + this.#parts.rng.float() / 2);
     this.#timer = this.#parts.clock.after(jitteredMs, () => this.#dial(), { background: true });
-    if (run.up) this.#parts.owner.disconnected(reason);
+    const { clock, owner } = this.#parts;
+    if (clock.now() - this.#troubledAtMs >= troubleEveryMs) {
+      this.#troubledAtMs = clock.now();
+      owner.troubled?.(reason);
+    }
+    if (run.up) owner.disconnected(reason);
   }
 
   /** The owner, for as long as the run is the current one. */

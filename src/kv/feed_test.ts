@@ -600,3 +600,14 @@ Deno.test("a source that says it is unsupported is dialled again after the time 
   equal(source.dials.length, 2);
   await world.feed.stop();
 });
+
+Deno.test("a link that cannot be made is told of once a minute at most", async () => {
+  const source = new ScriptedSource();
+  const world = new FeedWorld(source);
+  for (let second = 0; second < 90; second++) {
+    source.lose();
+    await world.pass(1000);
+  }
+  deepStrictEqual(world.troubles, ["connection reset", "connection reset"]);
+  await world.feed.stop();
+});

@@ -84,6 +84,7 @@ export class FeedWorld {
   readonly tree = emptyTree();
   readonly states: string[] = [];
   readonly feed: EndpointFeed;
+  readonly troubles: string[] = [];
   cleared = 0;
   blockTokens: number[] = [];
 
@@ -99,6 +100,7 @@ export class FeedWorld {
         this.tree.clear(0);
       },
       onState: (state) => this.states.push(feedStateNames[state]),
+      onTrouble: (reason) => this.troubles.push(reason),
       onBlockTokens: (tokens) => this.blockTokens.push(tokens),
       resume,
     }, options);

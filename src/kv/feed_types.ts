@@ -53,6 +53,8 @@ export interface FeedParts {
   /** Empties the slot: evidence of every kind, and what is built upon it. */
   readonly clear: () => void;
   readonly onState?: (state: FeedState, before: FeedState, reason: string) => void;
+  /** The link was lost or not made; once a minute at most. */
+  readonly onTrouble?: (reason: string) => void;
   readonly onLoad?: (sample: LoadSample) => void;
   /** The engine's block size became known or changed. */
   readonly onBlockTokens?: (tokens: number) => void;

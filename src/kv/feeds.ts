@@ -16,6 +16,8 @@ export interface FeedsParts {
   /** How to learn what an endpoint caches; undefined where there is no way. */
   readonly source: (meta: EndpointMeta, slot: number) => FeedSource | undefined;
   readonly onLoad?: (slot: number, sample: LoadSample) => void;
+  /** A link was lost or not made; once a minute for a slot at most. */
+  readonly onTrouble?: (slot: number, address: string, reason: string) => void;
   readonly onState?: (slot: number, state: FeedState, before: FeedState, reason: string) => void;
 }
 
@@ -44,7 +46,7 @@ export class Feeds {
    */
   add(slot: number, meta: EndpointMeta, resume?: FeedCheckpoint): boolean {
     this.#stopFeed(slot);
-    const { index, tree, clock, rng, onLoad, onState } = this.#parts;
+    const { index, tree, clock, rng, onLoad, onState, onTrouble } = this.#parts;
     const source = this.#parts.source(meta, slot);
     if (!source) return false;
     const feed = new EndpointFeed({
@@ -55,6 +57,7 @@ export class Feeds {
       rng: rng.fork(),
       clear: () => index.clear(slot),
       onBlockTokens: (tokens) => index.setBlockTokens(slot, tokens),
+      onTrouble: (reason) => onTrouble?.(slot, source.address, reason),
       onLoad: (sample) => onLoad?.(slot, sample),
       onState: (state, before, reason) => {
         index.setFeedState(slot, state);
