@@ -216,10 +216,10 @@ function send(
       onFirstToken(atMs) {
         placed.reservation.firstByte();
         placed.firstByte(atMs - nowMs);
+        placed.ticket?.confirm();
         tally.firstToken(atMs - nowMs);
       },
       onFinish({ finishedMs, cachedTokens }) {
-        placed.ticket?.confirm();
         placed.reservation.release();
         tally.finish(slot, finishedMs - nowMs, request.inputTokens, cachedTokens, placed.cachedTokens);
       },

@@ -49,7 +49,8 @@ export class DirectDispatch implements Dispatch {
     const { slot } = decision;
     const uncached = uncachedTokens(view, match, slot);
     const ahead = Math.max(0, table.prefillTokens[slot]) + uncached;
-    const predictedMs = this.#rate.predictMs(ahead);
+    // Of a plain answer the first byte comes with the last token, which is not predicted.
+    const predictedMs = view.stream ? this.#rate.predictMs(ahead) : undefined;
     const reservation = new Reservation(table, slot, {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
@@ -62,7 +63,9 @@ export class DirectDispatch implements Dispatch {
     if (tried.length > 0) scheduler.moved(view, decision, slot, startMs);
     metrics.decision(clock.now() - startMs, view.model, table.meta(slot));
     metrics.prefixMatched(cached, view.promptTokens);
-    const firstByte = (ms: number) => this.#rate.observe(ahead, ms);
+    const firstByte = (ms: number) => {
+      if (view.stream) this.#rate.observe(ahead, ms);
+    };
     return { placement: decision, reservation, ticket, cachedTokens: cached, firstByte };
   }
 

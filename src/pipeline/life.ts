@@ -92,6 +92,8 @@ export class RequestLife {
     if (this.#firstByteMs === undefined) {
       this.#firstByteMs = now;
       this.placed!.reservation.firstByte();
+      // The prompt is computed: it stays in the endpoint's cache whatever becomes of the answer.
+      if (this.status >= 200 && this.status < 300) this.placed!.ticket?.confirm();
       this.placed!.firstByte(now - this.#placedMs);
     } else if (this.view!.stream) {
       this.series?.itl(now - this.#lastChunkMs);
@@ -107,9 +109,8 @@ export class RequestLife {
     const endpoint = placed ? this.#parts.table.peek(placed.placement.slot) : this.#lastEndpoint;
     exchange?.cancel();
     if (placed) {
-      // What was computed stays in the endpoint's cache even when the client left after the first byte.
-      if (this.status >= 200 && this.status < 300 && this.#firstByteMs !== undefined) placed.ticket?.confirm();
-      else placed.ticket?.withdraw();
+      // Does nothing where the first byte has confirmed it.
+      placed.ticket?.withdraw();
       placed.reservation.release();
     }
     if (outcome === "client-disconnect") this.#parts.metrics.clientDisconnected(this.#phase());

@@ -184,3 +184,24 @@ fact("a weighted rewrite spreads sessions over its targets and keeps each at its
       ok(line.target_model === "org/a" || line.target_model === "org/b");
     },
   ));
+
+fact("a prompt counts as cached from the first byte of its answer on, however long the answer takes", async () => {
+  await withRouter({ sims: [{ speed: 5 }] }, async (stage) => {
+    const leave = new AbortController();
+    const content = "A prompt of some length. ".repeat(60);
+    const response = await fetch(`${stage.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, stream: true, max_tokens: 20_000, messages: [{ role: "user", content }] }),
+      signal: leave.signal,
+    });
+    const reader = response.body!.getReader();
+    await reader.read();
+    equal(stage.router.caches.stats().openTickets, 0);
+    ok(stage.router.caches.status(0).blocks.routed > 3);
+    leave.abort();
+    await reader.cancel().catch(() => {});
+    await until("the request has ended", () => stage.router.pipeline.active === 0);
+    ok(stage.router.caches.status(0).blocks.routed > 3);
+  });
+});
