@@ -108,8 +108,9 @@ export class Publisher {
     };
     // Not only in `finally`: a write that waits for a client that is gone may never let the generator go on.
     signal.addEventListener("abort", leave, { once: true });
+    if (signal.aborted) leave();
     try {
-      yield this.#hello();
+      if (!subscriber.end) yield this.#hello();
       while (!subscriber.end) {
         const message = this.#next(subscriber);
         if (message) yield message;

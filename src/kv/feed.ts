@@ -81,6 +81,7 @@ export class EndpointFeed implements LinkOwner {
         return link.up;
       },
       askSnapshot: (reason) => this.#askSnapshot(reason),
+      troubled: (reason) => this.troubled(reason),
       update: () => this.#update(),
     };
     this.#sequencer = new Sequencer(

@@ -13,6 +13,8 @@ export interface SequencerHost {
   readonly linkIsUp: boolean;
   /** Has the publisher tell its whole cache anew; for publishers that can. */
   askSnapshot(reason: string): void;
+  /** Replays do not bring what is missing. */
+  troubled(reason: string): void;
   /** The state may have changed. */
   update(): void;
 }
@@ -197,6 +199,7 @@ export class Sequencer implements ReplayOwner {
   }
 
   replayFailed(reason: string): void {
+    this.#host.troubled(reason);
     this.#giveUp(reason);
     this.#host.update();
   }

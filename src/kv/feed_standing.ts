@@ -32,7 +32,7 @@ export function standingOf(facts: Facts): Standing {
 
 function ownStanding({ task, told, hole, doubt, waiting }: Facts): Standing {
   if (task !== "") return { state: FeedState.Resync, reason: task };
-  if (!told) return { state: FeedState.Blind, reason: "nothing was told yet" };
+  if (!told) return { state: FeedState.Blind, reason: hole };
   if (hole !== "") return { state: FeedState.Suspect, reason: hole };
   if (doubt !== "") return { state: FeedState.Suspect, reason: doubt };
   if (waiting > 0) return { state: FeedState.Resync, reason: "changes wait for an unknown block" };

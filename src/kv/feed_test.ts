@@ -140,6 +140,16 @@ Deno.test("a replay that has dropped what is missing is not taken for complete",
   await world.feed.stop();
 });
 
+Deno.test("a feed whose first replay fails says so, before anything is told", async () => {
+  const world = new FeedWorld(replaying());
+  world.source.buffer = new Error("refused");
+  await world.connect();
+  await world.pass(5000);
+  deepStrictEqual([world.state, world.feed.status().reason], ["BLIND", "a replay failed: refused"]);
+  ok(world.troubles.includes("a replay failed: refused"));
+  await world.feed.stop();
+});
+
 Deno.test("replays that fail are tried again, then the feed goes on as SUSPECT and heals later", async () => {
   const world = new FeedWorld(replaying());
   await world.connect();
@@ -151,6 +161,7 @@ Deno.test("replays that fail are tried again, then the feed goes on as SUSPECT a
   await world.pass(2000);
   equal(world.state, "SUSPECT");
   equal(world.feed.status().reason, "a replay failed: refused");
+  deepStrictEqual(world.troubles, ["a replay failed: refused"]);
   equal(world.source.replayedFrom.length, 4);
   world.source.buffer = [batch(0), batch(1), batch(2, [removed(1), stored(3)])];
   await world.pass(31_000);

@@ -6,6 +6,7 @@ import { warmpathFeed } from "../../proto/mod.ts";
 import type { KvBatch, KvEvent } from "../../protocol/mod.ts";
 import { feedStateOf, tierOf, unpackHashes } from "./agent_wire.ts";
 import { FeedUnsupported, reasonOf } from "./errors.ts";
+import { trusting } from "./trust.ts";
 import { probeHttp2 } from "./http2_probe.ts";
 import { Turns } from "./turns.ts";
 import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
@@ -19,7 +20,7 @@ export interface AgentSourceOptions {
   /** `seedCheck` of the tree the hashes go into. */
   readonly seedCheck: bigint;
   readonly tls?: boolean;
-  /** PEM certificates trusted instead of the system's. */
+  /** PEM certificates trusted besides the well-known authorities. */
   readonly caCerts?: readonly string[];
   /** The link counts as lost when nothing came for so long; the agent says something every 5 s. @default {15_000} */
   readonly silenceMs?: number;
@@ -69,7 +70,7 @@ export class AgentSource implements FeedSource {
     const manager = new Http2SessionManager(
       this.address,
       { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs },
-      caCerts?.length ? { ca: [...caCerts] } : {},
+      trusting(caCerts),
     );
     try {
       if (!tls) await probeHttp2(host, port, link.signal);

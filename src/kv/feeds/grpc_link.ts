@@ -3,6 +3,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import { sleep } from "../../core/mod.ts";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus, type smgCommon } from "../../proto/mod.ts";
 import { FeedUnsupported, reasonOf } from "./errors.ts";
+import { trusting } from "./trust.ts";
 import { grpcBatch } from "./grpc_events.ts";
 import { probeHttp2 } from "./http2_probe.ts";
 import type { FeedDeps } from "./turns.ts";
@@ -15,7 +16,7 @@ export interface GrpcOptions {
   readonly port: number;
   /** Default false: HTTP/2 without TLS, as engines serve it. */
   readonly tls?: boolean;
-  /** PEM certificates trusted instead of the system's. */
+  /** PEM certificates trusted besides the well-known authorities. */
   readonly caCerts?: readonly string[];
   /** Data-parallel rank. Default 0; engines tell the events of rank 0 only. */
   readonly rank?: number;
@@ -63,7 +64,7 @@ export class GrpcLink {
       baseUrl,
       // The manager's timer for idle connections outlives them; the pings find dead ones.
       { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs: Infinity },
-      caCerts?.length ? { ca: [...caCerts] } : {},
+      trusting(caCerts),
     );
     this.transport = createGrpcTransport({
       baseUrl,
