@@ -1,20 +1,11 @@
 /** The router as one object: every room joined, started, reloaded, drained and stopped. */
-import {
-  type Clock,
-  endpointStateNames,
-  EndpointTable,
-  feedStateNames,
-  Prng,
-  randomSeed,
-  RouterError,
-  systemClock,
-} from "../core/mod.ts";
+import { type Clock, EndpointTable, feedStateNames, Prng, randomSeed, RouterError, systemClock } from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
 import { AccessLog, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
 import { UpstreamClient } from "../upstream/mod.ts";
 import { Scheduler } from "../scheduling/mod.ts";
-import { Pool, type PoolObserver } from "../pool/mod.ts";
+import { Pool } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
 import type { ModelStatus, Tokens } from "../tokens/mod.ts";
 import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
@@ -24,6 +15,7 @@ import { collect } from "./collect.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
 import { feedOf, feedSources, openTokens } from "./knowledge.ts";
 import { pipelineOptions, readCa, upstreamOptions } from "./options.ts";
+import { poolObserver } from "./pool_observer.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
@@ -366,31 +358,8 @@ export class Router {
           this.metrics.forgetEndpoint(name);
         },
       },
-      observer: this.#poolObserver(),
+      observer: poolObserver(this.log, this.metrics, this.table),
     });
-  }
-
-  #poolObserver(): PoolObserver {
-    const named = (id: string) => {
-      const meta = this.table.peek(this.table.slotOf(id));
-      return { name: meta?.name ?? id, namespace: meta?.namespace ?? "default" };
-    };
-    return {
-      scraped: (_slot, durationMs, error) => this.metrics.polled("metrics", durationMs, error === undefined),
-      stateChanged: (id, from, to, reason) => {
-        this.log.info("Endpoint changed state", {
-          endpoint: id,
-          from: endpointStateNames[from],
-          to: endpointStateNames[to],
-          reason,
-        });
-      },
-      ejected: (id, backoffMs) => {
-        this.metrics.endpointEjected(named(id), "failures");
-        this.log.warn("Endpoint ejected as its requests fail", { endpoint: id, backoffMs });
-      },
-      problem: (message, cause) => this.log.error(message, { cause: cause instanceof Error ? cause.message : cause }),
-    };
   }
 
   #warn(config: Config, setup: SchedulingSetup): void {
