@@ -30,13 +30,15 @@ export interface LinkParts {
 }
 
 const troubleEveryMs = 60_000;
+/** A link that held for so long was a good one: the next is dialled without a pause that earlier failures made long. */
+const goodLinkMs = 1_000;
 
 /** One call of the source's `run`. */
 interface Run {
   readonly abort: AbortController;
   up: boolean;
-  /** It told more than that it is connected. */
-  told: boolean;
+  /** NaN before it was up. */
+  upAtMs: number;
 }
 
 export class FeedLink {
@@ -96,7 +98,7 @@ export class FeedLink {
   #dial(): void {
     this.#timer = undefined;
     this.#dials++;
-    const run: Run = { abort: new AbortController(), up: false, told: false };
+    const run: Run = { abort: new AbortController(), up: false, upAtMs: NaN };
     this.#run = run;
     const ended = this.#running(run).then(
       () => this.#end(run, "the source ended the link"),
@@ -113,13 +115,13 @@ export class FeedLink {
     if (this.#run !== run) return;
     this.#run = undefined;
     this.#lastError = reason;
-    if (run.told) this.#failures = 0;
+    const { clock, owner } = this.#parts;
+    if (clock.now() - run.upAtMs >= goodLinkMs) this.#failures = 0;
     const { minMs, maxMs } = this.#backoff;
     const pauseMs = Math.max(leastPauseMs, Math.min(maxMs, minMs * 2 ** Math.min(this.#failures++, 30)));
     // Between a half and the whole, so that routers that lost an endpoint together do not come back together.
     const jitteredMs = pauseMs * (0.5 + this.#parts.rng.float() / 2);
-    this.#timer = this.#parts.clock.after(jitteredMs, () => this.#dial(), { background: true });
-    const { clock, owner } = this.#parts;
+    this.#timer = clock.after(jitteredMs, () => this.#dial(), { background: true });
     if (clock.now() - this.#troubledAtMs >= troubleEveryMs) {
       this.#troubledAtMs = clock.now();
       owner.troubled?.(reason);
@@ -129,16 +131,15 @@ export class FeedLink {
 
   /** The owner, for as long as the run is the current one. */
   #sink(run: Run): FeedSink {
-    const { owner } = this.#parts;
+    const { clock, owner } = this.#parts;
     const tell = (act: () => void) => {
-      if (this.#run !== run) return;
-      run.told = true;
-      act();
+      if (this.#run === run) act();
     };
     return {
       connected: (epoch) => {
         if (this.#run !== run) return;
         run.up = true;
+        run.upAtMs = clock.now();
         owner.connected(epoch);
       },
       batch: (batch) => tell(() => owner.batch(batch)),

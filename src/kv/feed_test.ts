@@ -525,7 +525,7 @@ Deno.test("doubtful blocks that nothing confirms are dropped when something is m
   await world.feed.stop();
 });
 
-Deno.test("the pause between dials grows and is over once something was told", async () => {
+Deno.test("the pause between dials grows, also while links break at once, and is over once one has held", async () => {
   const world = new FeedWorld(new ScriptedSource());
   const pauses: number[] = [];
   for (let i = 0; i < 12; i++) {
@@ -541,8 +541,15 @@ Deno.test("the pause between dials grows and is over once something was told", a
   world.tell(batch(0));
   const dials = world.source.dials.length;
   world.source.lose();
-  await world.pass(110);
+  await world.pass(10_000);
+  equal(world.source.dials.length, dials, "what told something and broke is no good link");
+  await world.pass(21_000);
   equal(world.source.dials.length, dials + 1);
+  await world.connect();
+  await world.pass(1000);
+  world.source.lose();
+  await world.pass(110);
+  equal(world.source.dials.length, dials + 2);
   await world.feed.stop();
 });
 
