@@ -9,7 +9,13 @@ export async function simulate(options: SimSettings, host: ProcessHost): Promise
     server = startSimServer(options);
     const { kvEvents, kvReplay, grpcUrl } = await server.feeds;
     host.err(`Simulated model server ${server.podName} listens at ${server.url}`);
-    for (const address of kvEvents) host.err(`Cache events are published at ${address || options.kvEvents?.endpoint}`);
+    for (const address of kvEvents) {
+      host.err(
+        address
+          ? `Cache events are published at ${address}`
+          : `Cache events are sent to ${options.kvEvents?.endpoint}, where a collector must listen; tcp://*:PORT listens here`,
+      );
+    }
     for (const address of kvReplay) host.err(`Cache events are resent from ${address}`);
     if (grpcUrl !== undefined) host.err(`The gRPC service listens at ${grpcUrl}`);
     await new Promise<void>((resolve) => {
