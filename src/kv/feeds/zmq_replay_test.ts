@@ -22,7 +22,7 @@ const end = [bytes(""), endFrame, bytes("")];
 
 for (const form of ["old", "new"] as const) {
   Deno.test(`replay() reads what the publisher still has from replies of the ${form} form`, async () => {
-    const publisher = await TestPublisher.start({ form });
+    const publisher = TestPublisher.start({ form });
     for (let i = 0; i < 20; i++) await publisher.publish();
     const replay = replayOf(publisher.replayPort);
     deepStrictEqual(await seqsOf(replay(15)), [15, 16, 17, 18, 19]);
@@ -34,14 +34,14 @@ for (const form of ["old", "new"] as const) {
 }
 
 Deno.test("replay() begins later than asked when the buffer has forgotten", async () => {
-  const publisher = await TestPublisher.start({ ringSteps: 5 });
+  const publisher = TestPublisher.start({ ringSteps: 5 });
   for (let i = 0; i < 20; i++) await publisher.publish();
   deepStrictEqual(await seqsOf(replayOf(publisher.replayPort)(3)), [15, 16, 17, 18, 19]);
   publisher.close();
 });
 
 Deno.test("replay() takes a full buffer of 10,000 batches without loss", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const payload = clearedBatch();
   for (let i = 0; i < 10_000; i++) await publisher.publish(payload, { lose: true });
   const seqs = await seqsOf(replayOf(publisher.replayPort)(0));
@@ -90,7 +90,7 @@ Deno.test("replay() asks again for what the engine dropped, be it in between or 
 
 Deno.test("replay() rejects where nobody listens and where nobody answers", async () => {
   await rejects(seqsOf(replayOf(1)(0)), /Cannot replay from tcp:\/\/127\.0\.0\.1:1: .*refused/);
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   for (let i = 0; i < 5; i++) await publisher.publish();
   const replay = replayOf(publisher.replayPort, { replayIdleMs: 60 });
   publisher.answersMax = 0;
@@ -99,7 +99,7 @@ Deno.test("replay() rejects where nobody listens and where nobody answers", asyn
 });
 
 Deno.test("replay() rejects when it takes too long as a whole", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   publisher.answersMax = 0;
   const replay = replayOf(publisher.replayPort, { replayIdleMs: 5000, replayTotalMs: 60 });
   await rejects(seqsOf(replay(0)), /no end within 60 ms/);
@@ -107,7 +107,7 @@ Deno.test("replay() rejects when it takes too long as a whole", async () => {
 });
 
 Deno.test("replay() stops with the signal's reason and closes when its reader leaves", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   for (let i = 0; i < 5; i++) await publisher.publish();
   publisher.answersMax = 2;
   const replay = replayOf(publisher.replayPort);

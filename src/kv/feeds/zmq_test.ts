@@ -30,7 +30,7 @@ async function subscribed(publisher: TestPublisher, sink: TestSink, topic = ""):
 }
 
 Deno.test("run() tells every batch of the publisher in order and ends when aborted", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { sink, abort, done, source } = start(publisher);
   await subscribed(publisher, sink);
   const first = await publisher.publish(storedBatch(7));
@@ -55,7 +55,7 @@ Deno.test("run() tells every batch of the publisher in order and ends when abort
 });
 
 Deno.test("run() tells a late joiner nothing of the past, whose first number shows the gap", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   for (let i = 0; i < 50; i++) await publisher.publish();
   const { sink, abort, done } = start(publisher);
   await subscribed(publisher, sink);
@@ -66,7 +66,7 @@ Deno.test("run() tells a late joiner nothing of the past, whose first number sho
 });
 
 Deno.test("run() delivers an unreadable payload as a batch without events", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { sink, abort, done } = start(publisher);
   await subscribed(publisher, sink);
   const seq = await publisher.publish(Uint8Array.of(0xc1, 0xff));
@@ -86,7 +86,7 @@ Deno.test("run() delivers an unreadable payload as a batch without events", asyn
 });
 
 Deno.test("run() counts messages of another form as strays and goes on", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { sink, abort, done } = start(publisher);
   await subscribed(publisher, sink);
   const told = sink.batches.length;
@@ -105,7 +105,7 @@ Deno.test("run() counts messages of another form as strays and goes on", async (
 });
 
 Deno.test("run() reads the topics that begin as asked", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { sink, abort, done } = start(publisher, { topic: "kv@a" });
   await subscribed(publisher, sink, "kv@a:8000@m");
   const told = sink.batches.length;
@@ -119,13 +119,13 @@ Deno.test("run() reads the topics that begin as asked", async () => {
 });
 
 Deno.test("run() rejects when the publisher goes, after telling what it had received", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { port } = publisher;
   const { sink, done } = start(publisher);
   await subscribed(publisher, sink);
   publisher.close();
   await rejects(done, /Connection to tcp:\/\/127\.0\.0\.1:\d+ lost: /);
-  const again = await TestPublisher.start({ port });
+  const again = TestPublisher.start({ port });
   const next = start(again);
   await subscribed(again, next.sink);
   ok(next.sink.seqs[0] < 50, "a restarted publisher counts from the beginning");
@@ -135,7 +135,7 @@ Deno.test("run() rejects when the publisher goes, after telling what it had rece
 });
 
 Deno.test("run() drains what is queued before it rejects", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { sink, done } = start(publisher);
   await subscribed(publisher, sink);
   let last = 0;
@@ -192,7 +192,7 @@ Deno.test("run() resolves when aborted before and while connecting", async () =>
 });
 
 Deno.test("run() ends with what its sink throws", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { sink, done } = start(publisher);
   await subscribed(publisher, sink);
   sink.batch = () => {
@@ -204,7 +204,7 @@ Deno.test("run() ends with what its sink throws", async () => {
 });
 
 Deno.test("run() leaves timers their turn while a backlog is read", async () => {
-  const publisher = await TestPublisher.start();
+  const publisher = TestPublisher.start();
   const { sink, abort, done } = start(publisher);
   await subscribed(publisher, sink);
   const count = 8000;

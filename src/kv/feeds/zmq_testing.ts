@@ -1,6 +1,5 @@
 import { equal, ok } from "node:assert/strict";
 import { encode } from "@msgpack/msgpack";
-import { Publisher } from "zeromq";
 import { concatBytes } from "../../core/mod.ts";
 import { commandBytes, greeting, greetingBytes, messageBytes, type ZmtpItem, ZmtpReader } from "./zmq_wire.ts";
 
@@ -9,7 +8,7 @@ export type ReplayForm = "old" | "new";
 
 /** A publisher as engines have it: numbered batches, the last `ringSteps` of them again on request. */
 export class TestPublisher {
-  readonly #publisher = new Publisher({ linger: 0, sendHighWaterMark: 100_000 });
+  readonly #publisher: TestPub;
   readonly #router: TestRouter;
   readonly #ring: [seq: number, payload: Uint8Array][] = [];
   readonly #ringSteps: number;
@@ -19,8 +18,9 @@ export class TestPublisher {
   /** Replies of one answer that are sent; what follows, the end included, is dropped. */
   answersMax = Infinity;
 
-  private constructor(form: ReplayForm, ringSteps: number) {
+  private constructor(form: ReplayForm, ringSteps: number, port: number) {
     this.#ringSteps = ringSteps;
+    this.#publisher = new TestPub(port);
     const topic = form === "new" ? [noBytes] : [];
     this.#router = new TestRouter(([delimiter, start, ...more]) => {
       equal(more.length, 0);
@@ -33,16 +33,12 @@ export class TestPublisher {
     });
   }
 
-  static async start(options: { form?: ReplayForm; ringSteps?: number; port?: number } = {}): Promise<TestPublisher> {
-    const self = new TestPublisher(options.form ?? "new", options.ringSteps ?? 10_000);
-    await self.#publisher.bind(`tcp://127.0.0.1:${options.port ?? "*"}`);
-    return self;
+  static start(options: { form?: ReplayForm; ringSteps?: number; port?: number } = {}): TestPublisher {
+    return new TestPublisher(options.form ?? "new", options.ringSteps ?? 10_000, options.port ?? 0);
   }
 
   get port(): number {
-    const port = Number(this.#publisher.lastEndpoint?.split(":").at(-1));
-    ok(port > 0);
-    return port;
+    return this.#publisher.port;
   }
 
   get replayPort(): number {
@@ -59,7 +55,7 @@ export class TestPublisher {
   }
 
   async send(frames: (string | Uint8Array)[]): Promise<void> {
-    await this.#publisher.send(frames);
+    await this.#publisher.send(frames.map((frame) => typeof frame === "string" ? encoder.encode(frame) : frame));
   }
 
   close(): void {
@@ -69,9 +65,54 @@ export class TestPublisher {
 }
 
 const noBytes = new Uint8Array();
+const encoder = new TextEncoder();
+
+/** A PUB socket: gives each message to those that subscribed to the beginning of its first frame. */
+class TestPub {
+  readonly #peer: TestPeer;
+  readonly #subscribers = new Map<TestLink, string[]>();
+
+  constructor(port: number) {
+    this.#peer = new TestPeer(async (link) => {
+      await link.handshake("PUB");
+      this.#subscribers.set(link, []);
+      try {
+        for (;;) await this.#take(link, await link.next());
+      } finally {
+        this.#subscribers.delete(link);
+      }
+    }, port);
+  }
+
+  get port(): number {
+    return this.#peer.port;
+  }
+
+  async send(frames: readonly Uint8Array[]): Promise<void> {
+    const topic = new TextDecoder().decode(frames[0]);
+    const message = messageBytes(frames);
+    for (const [link, prefixes] of this.#subscribers) {
+      if (prefixes.some((prefix) => topic.startsWith(prefix))) await link.write(message).catch(() => {});
+    }
+  }
+
+  close(): void {
+    this.#peer.close();
+  }
+
+  /** A subscription, as a command or in the older form; a ping. */
+  async #take(link: TestLink, item: ZmtpItem): Promise<void> {
+    const [bytes, kind] = item.command === undefined
+      ? [item.frames[0].subarray(1), "SUBSCRIBE"]
+      : [item.body, item.command];
+    if (kind === "SUBSCRIBE") this.#subscribers.get(link)!.push(new TextDecoder().decode(bytes));
+    if (kind === "PING") await link.write(commandBytes("PONG", bytes.subarray(2)));
+  }
+}
+
 export const endFrame = new Uint8Array(8).fill(0xff);
 
-/** A ROUTER socket that answers each request with messages. The library's own misses requests under Deno. */
+/** A ROUTER socket that answers each request with messages. */
 export class TestRouter {
   readonly #server: TestPeer;
 
@@ -143,10 +184,11 @@ export class TestLink {
 
 /** A listener whose connections run a script; a connection ends when its script does. */
 export class TestPeer {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #listener: Deno.TcpListener;
   readonly #conns = new Set<Deno.Conn>();
 
-  constructor(script: (link: TestLink) => Promise<void>) {
+  constructor(script: (link: TestLink) => Promise<void>, port = 0) {
+    this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
     this.#accept(script);
   }
 
