@@ -82,7 +82,9 @@ function dialectOf(engine: string) {
 /** Reads and checks both: the port itself would say nothing of a bad one and fail every handshake. */
 async function readTls({ tls }: AgentSettings): Promise<{ cert: string; key: string } | undefined> {
   if (!tls) return undefined;
-  const [cert, key] = await Promise.all([readText("--tls-cert", tls.certFile), readText("--tls-key", tls.keyFile)]);
+  // One after the other, so that of two mistakes it is always the first that is told.
+  const cert = await readText("--tls-cert", tls.certFile);
+  const key = await readText("--tls-key", tls.keyFile);
   const certificate = parsed("--tls-cert", "a PEM certificate", () => new X509Certificate(cert));
   const privateKey = parsed("--tls-key", "a PEM private key without a password", () => createPrivateKey(key));
   if (certificate.checkPrivateKey(privateKey)) return { cert, key };
