@@ -1,5 +1,5 @@
 /** Notices load changes of the model server next door by reading its metrics page often. */
-import type { Clock, Timer } from "../core/mod.ts";
+import { type Clock, reasonOf, type Timer } from "../core/mod.ts";
 import type { LoadSample } from "../kv/mod.ts";
 import { type EngineDialect, type FetchTarget, type FetchText, SampleReader } from "../pool/mod.ts";
 
@@ -127,7 +127,7 @@ export class LoadWatch {
     } catch (error) {
       if (this.#stopped) return;
       this.errors++;
-      if (this.#failures++ === 0) onTrouble?.(error instanceof Error ? error.message : String(error));
+      if (this.#failures++ === 0) onTrouble?.(reasonOf(error));
     } finally {
       deadline.cancel();
       this.#reading = undefined;

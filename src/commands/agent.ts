@@ -6,7 +6,7 @@ import { type FeedDeps, type FeedSource, feedSource, Turns } from "../kv/mod.ts"
 import { Dialects, HttpFetcher } from "../pool/mod.ts";
 import { Logger } from "../telemetry/mod.ts";
 import { type AgentFlags, type AgentSettings, agentSettings } from "./agent_flags.ts";
-import { exitMisconfigured, type ProcessHost, version } from "./process.ts";
+import { callableHost, exitMisconfigured, type ProcessHost, untilSignal, version } from "./process.ts";
 
 /**
  * Bytes of the tree for each rank. A block the engine announced takes two entries of 16 bytes and less than a quarter
@@ -109,9 +109,8 @@ function parsed<T>(flag: string, form: string, parse: () => T): T {
 
 function announce(port: number, settings: AgentSettings, log: Logger): void {
   const { engine, engineHost, enginePort, ranks, tls, host } = settings;
-  const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
   log.info("Serving routers", {
-    url: `${tls ? "https" : "http"}://${shown}:${port}`,
+    url: `${tls ? "https" : "http"}://${callableHost(host)}:${port}`,
     engine,
     from: `${engineHost}:${enginePort}`,
     ranks,
@@ -124,12 +123,4 @@ function complaintOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if (!/^(listen|getaddrinfo) /.test(error.message)) return undefined;
   return `Cannot listen: ${error.message}. Choose another address with --host and --port`;
-}
-
-/** Resolves at the next SIGTERM or SIGINT. */
-function untilSignal(host: ProcessHost): Promise<void> {
-  return new Promise((resolve) => {
-    host.onSignal("SIGTERM", resolve);
-    host.onSignal("SIGINT", resolve);
-  });
 }

@@ -1,3 +1,5 @@
+import { bracketed } from "../core/mod.ts";
+
 /** What a command may ask of the process it runs in; `main.ts` gives the real one, tests one of their own. */
 export interface ProcessHost {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -14,3 +16,16 @@ export const version = "0.1.0";
 
 /** Exit code for a mistake in what the operator wrote. */
 export const exitMisconfigured = 2;
+
+/** Resolves at the next SIGTERM or SIGINT. */
+export function untilSignal(host: ProcessHost): Promise<void> {
+  return new Promise((resolve) => {
+    host.onSignal("SIGTERM", resolve);
+    host.onSignal("SIGINT", resolve);
+  });
+}
+
+/** A host to call, as it stands in a URL, of one that is listened on. */
+export function callableHost(host: string): string {
+  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : bracketed(host);
+}

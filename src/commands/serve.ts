@@ -9,7 +9,7 @@ import {
   overridesFromFlags,
 } from "../config/mod.ts";
 import { startWorkerServers, type WorkerServer, type WorkerServers } from "../sim/mod.ts";
-import { exitMisconfigured, type ProcessHost } from "./process.ts";
+import { callableHost, exitMisconfigured, type ProcessHost, untilSignal } from "./process.ts";
 import { configStamp, readConfig, Reloader } from "./reload.ts";
 import { Router } from "./router.ts";
 
@@ -69,8 +69,7 @@ function isDemo({ endpoints, discovery, scheduling }: Config): boolean {
 
 function announce(router: Router, demo: WorkerServers | undefined, host: ProcessHost): void {
   const { server, admin } = router.config;
-  const shown = (hostname: string) => hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname;
-  const url = `http://${shown(server.host)}:${router.port}`;
+  const url = `http://${callableHost(server.host)}:${router.port}`;
   if (demo) {
     host.err("");
     host.err(
@@ -87,15 +86,7 @@ function announce(router: Router, demo: WorkerServers | undefined, host: Process
   }
   router.log.info("Serving", {
     url,
-    admin: `http://${shown(admin.host)}:${router.adminPort}`,
+    admin: `http://${callableHost(admin.host)}:${router.adminPort}`,
     endpoints: router.pool.readiness().total,
-  });
-}
-
-/** Resolves at the next SIGTERM or SIGINT. */
-function untilSignal(host: ProcessHost): Promise<void> {
-  return new Promise((resolve) => {
-    host.onSignal("SIGTERM", resolve);
-    host.onSignal("SIGINT", resolve);
   });
 }

@@ -1,7 +1,6 @@
 /** Every default of the configuration, each with the arithmetic or the fact behind it. */
 
-const KiB = 1024;
-const MiB = 1024 * KiB;
+import { MiB } from "./units.ts";
 
 export const serverDefaults = {
   host: "0.0.0.0",

@@ -2,8 +2,7 @@
 import { ConfigError } from "../core/mod.ts";
 import type { RawConfig } from "./load.ts";
 import type { Config, FeedConfig } from "./types.ts";
-
-const portMax = 65_535;
+import { portMax } from "./units.ts";
 
 type Complain = (path: readonly (string | number)[], expected: string) => void;
 

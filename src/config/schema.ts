@@ -37,15 +37,10 @@ import {
   urlForm,
 } from "./fields.ts";
 import { feed, feedKeys, feedKinds, host, hostForm, snapshot, tokens } from "./schema_knowledge.ts";
-
-const MiB = 2 ** 20;
-const GiB = 2 ** 30;
-const secondMs = 1_000;
-const hourMs = 3_600_000;
+import { GiB, hourMs, MiB, portMax, secondMs } from "./units.ts";
 
 const pathForm = 'a path that starts with "/"';
 const pathPattern = /^\/\S*$/;
-const portMax = 65_535;
 
 /** Policies that ship with the router, by the name `scheduling.policy` takes. */
 export const policyNames = ["default", "llm-d", "random", "round-robin", "least-request"] as const;

@@ -14,12 +14,7 @@ import {
   textSchema,
   urlForm,
 } from "./fields.ts";
-
-const MiB = 2 ** 20;
-const GiB = 2 ** 30;
-const secondMs = 1_000;
-const hourMs = 3_600_000;
-const portMax = 65_535;
+import { GiB, hourMs, MiB, portMax, secondMs } from "./units.ts";
 
 /** Ways to learn what a model server caches. */
 export const feedKinds = ["none", "agent", "zmq", "vllm-grpc", "sglang-grpc"] as const;

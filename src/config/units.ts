@@ -1,12 +1,18 @@
-const durationUnitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+export const secondMs = 1_000;
+export const hourMs = 3_600_000;
+export const MiB = 2 ** 20;
+export const GiB = 2 ** 30;
+export const portMax = 65_535;
+
+const durationUnitMs: Readonly<Record<string, number>> = { ms: 1, s: secondMs, m: 60_000, h: hourMs };
 const sizeUnitBytes: Readonly<Record<string, number>> = {
   B: 1,
   kB: 1e3,
   MB: 1e6,
   GB: 1e9,
   KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
+  MiB,
+  GiB,
 };
 
 /**

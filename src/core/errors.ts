@@ -43,3 +43,9 @@ export class ConfigError extends Error {
     super(key ? `${where}: ${key}: ${expected}` : `${where}: ${expected}`);
   }
 }
+
+/** What a failure says; its name when it says nothing. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message || error.name;
+}

@@ -3,6 +3,7 @@ export * from "./bytes.ts";
 export * from "./clock.ts";
 export * from "./endpoint.ts";
 export * from "./errors.ts";
+export * from "./host.ts";
 export * from "./outcome.ts";
 export * from "./placement.ts";
 export * from "./prng.ts";

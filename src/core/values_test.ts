@@ -2,7 +2,8 @@ import { deepStrictEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
 import { BoundedLabels, LruMap } from "./bounded.ts";
 import { concatBytes } from "./bytes.ts";
-import { ConfigError, RouterError } from "./errors.ts";
+import { ConfigError, reasonOf, RouterError } from "./errors.ts";
+import { bracketed } from "./host.ts";
 import { cachedTokens, type PrefixMatch, type RequestView, uncachedTokens } from "./request.ts";
 
 Deno.test("LruMap forgets the least recently used entry and never grows beyond its capacity", () => {
@@ -63,4 +64,18 @@ Deno.test("concatBytes() joins parts and does not copy a single one", () => {
   }));
   const one = new Uint8Array([1]);
   equal(concatBytes([one]), one);
+});
+
+Deno.test("bracketed() puts IPv6 in brackets once and leaves names and IPv4 alone", () => {
+  const hosts = ["::1", "[::1]", "10.0.0.1", "vllm-0.svc"];
+  deepStrictEqual(hosts.map(bracketed), ["[::1]", "[::1]", "10.0.0.1", "vllm-0.svc"]);
+});
+
+Deno.test("reasonOf() says what a failure says, or its name when it says nothing", () => {
+  deepStrictEqual([new Error("gone"), new TypeError(""), "text", undefined].map(reasonOf), [
+    "gone",
+    "TypeError",
+    "text",
+    "undefined",
+  ]);
 });

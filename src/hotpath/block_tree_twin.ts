@@ -1,6 +1,6 @@
 // The prefix tree kernel in TypeScript: maps, no memory limit, nothing deferred. For differential tests.
 import type { KvTier } from "../core/mod.ts";
-import { xxh64Twin } from "./hash_twin.ts";
+import { mask, p1, p2, p3, p4, rotl, xxh64Twin } from "./hash_twin.ts";
 import type {
   BlockMatch,
   BlockStore,
@@ -11,13 +11,6 @@ import type {
   TokenPrompt,
 } from "./block_tree_types.ts";
 import type { HeldBlocks } from "./held_blocks.ts";
-
-const mask = 0xffff_ffff_ffff_ffffn;
-const p1 = 0x9e3779b185ebca87n;
-const p2 = 0xc2b2ae3d27d4eb4fn;
-const p3 = 0x165667b19e3779f9n;
-const p4 = 0x85ebca77c2b2ae63n;
-const rotl = (x: bigint, by: bigint) => ((x << by) | (x >> (64n - by))) & mask;
 
 /** References to one tier, and the doubt they were last confirmed after. */
 interface Evidence {

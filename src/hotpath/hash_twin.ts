@@ -1,13 +1,13 @@
 // The hash kernel in TypeScript, for differential tests.
 
-const mask = 0xffff_ffff_ffff_ffffn;
-const p1 = 0x9e3779b185ebca87n;
-const p2 = 0xc2b2ae3d27d4eb4fn;
-const p3 = 0x165667b19e3779f9n;
-const p4 = 0x85ebca77c2b2ae63n;
+export const mask = 0xffff_ffff_ffff_ffffn;
+export const p1 = 0x9e3779b185ebca87n;
+export const p2 = 0xc2b2ae3d27d4eb4fn;
+export const p3 = 0x165667b19e3779f9n;
+export const p4 = 0x85ebca77c2b2ae63n;
 const p5 = 0x27d4eb2f165667c5n;
 
-const rotl = (x: bigint, by: bigint) => ((x << by) | (x >> (64n - by))) & mask;
+export const rotl = (x: bigint, by: bigint) => ((x << by) | (x >> (64n - by))) & mask;
 const mul = (a: bigint, b: bigint) => (a * b) & mask;
 const add = (a: bigint, b: bigint) => (a + b) & mask;
 const round = (lane: bigint, input: bigint) => mul(rotl(add(lane, mul(input, p2)), 31n), p1);

@@ -1,5 +1,5 @@
 /** Keeps a feed's link up: dials its source, and dials again after a pause that grows. */
-import type { Clock, Prng, Timer } from "../core/mod.ts";
+import { type Clock, type Prng, reasonOf, type Timer } from "../core/mod.ts";
 import { FeedUnsupported } from "./feeds/errors.ts";
 import type { FeedPosition, FeedSink, FeedSource } from "./feeds/types.ts";
 
@@ -102,7 +102,7 @@ export class FeedLink {
     this.#run = run;
     const ended = this.#running(run).then(
       () => this.#end(run, "the source ended the link"),
-      (error) => this.#end(run, error instanceof Error ? error.message : String(error), leastPauseOf(error)),
+      (error) => this.#end(run, reasonOf(error), leastPauseOf(error)),
     ).finally(() => this.#runs.delete(ended));
     this.#runs.add(ended);
   }

@@ -1,5 +1,5 @@
 /** Fetches what a feed missed from its publisher's buffer. */
-import type { Clock, Timer } from "../core/mod.ts";
+import { type Clock, reasonOf, type Timer } from "../core/mod.ts";
 import type { KvBatch } from "../protocol/mod.ts";
 import type { Progress } from "./feed_progress.ts";
 import type { FeedOptions } from "./feed_types.ts";
@@ -249,7 +249,7 @@ export class Replays {
     const { clock, owner } = this.#parts;
     if (++this.#fruitless >= this.#options.replayAttemptsMax) {
       this.#fruitless = 0;
-      return owner.replayFailed(`a replay failed: ${error instanceof Error ? error.message : String(error)}`);
+      return owner.replayFailed(`a replay failed: ${reasonOf(error)}`);
     }
     this.#retry = clock.after(this.#options.replayRetryMs * 2 ** (this.#fruitless - 1), () => {
       this.#retry = undefined;

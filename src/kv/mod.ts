@@ -12,8 +12,8 @@ export { fetchTokenizer } from "./feeds/grpc_tokenizer.ts";
 export * from "./feeds/grpc_vllm.ts";
 export {
   discoverSglangFeed,
-  type FeedOptions as FeedSourceOptions,
   feedSource,
+  type FeedSourceOptions,
   type SglangFeed,
   type ZmqFeedOptions,
 } from "./feeds/sources.ts";

@@ -1,5 +1,5 @@
 /** Which endpoints may take requests: active checks, and ejection by what the data path sees. */
-import { type Clock, EndpointState, type EndpointTable, type Prng, type Timer } from "../core/mod.ts";
+import { type Clock, EndpointState, type EndpointTable, type Prng, reasonOf, type Timer } from "../core/mod.ts";
 import type { HealthCheck } from "./discovery/discovery.ts";
 import type { PoolObserver } from "./observer.ts";
 import type { Probe } from "./probes.ts";
@@ -244,7 +244,7 @@ export class Health {
     const { intervalMs, downThreshold } = this.options;
     subject.up = 0;
     subject.down++;
-    subject.lastError = error instanceof Error ? error.message : String(error);
+    subject.lastError = reasonOf(error);
     const ready = this.#parts.table.state[subject.slot] === EndpointState.Ready;
     if (ready && subject.down < downThreshold) return this.#schedule(subject, this.#jittered(intervalMs));
     if (ready) {

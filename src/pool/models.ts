@@ -1,5 +1,13 @@
 /** Which models the pool serves, and which endpoints serve each. */
-import { type Clock, EndpointState, type EndpointTable, type Prng, type ServedModel, type Timer } from "../core/mod.ts";
+import {
+  type Clock,
+  EndpointState,
+  type EndpointTable,
+  type Prng,
+  reasonOf,
+  type ServedModel,
+  type Timer,
+} from "../core/mod.ts";
 import { type FetchText, HttpStatusError } from "./http.ts";
 
 export interface ModelOptions {
@@ -213,7 +221,7 @@ export class ModelDirectory {
       this.#again(subject, this.options.intervalMs);
     } catch (error) {
       if (!current()) return;
-      subject.lastError = error instanceof Error ? error.message : String(error);
+      subject.lastError = reasonOf(error);
       // A server without the path will not have it soon.
       const absent = error instanceof HttpStatusError && [404, 405, 501].includes(error.status);
       this.#again(subject, absent ? this.options.intervalMs : subject.retryMs);

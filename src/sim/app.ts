@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { ConfigError } from "../core/mod.ts";
+import { ConfigError, reasonOf } from "../core/mod.ts";
 import { chat } from "./api/chat.ts";
 import { parseBody } from "./api/call.ts";
 import { completions } from "./api/completions.ts";
@@ -129,7 +129,7 @@ function toApiError(error: unknown): ApiError {
   if (error instanceof DOMException && error.name === "AbortError") {
     return new ApiError(499, "ClientClosedRequest", "The client closed the request");
   }
-  return new ApiError(500, "InternalServerError", error instanceof Error ? error.message : String(error));
+  return new ApiError(500, "InternalServerError", reasonOf(error));
 }
 
 function errorResponse(c: Context, error: ApiError): Response {

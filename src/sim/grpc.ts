@@ -1,3 +1,4 @@
+import { bracketed } from "../core/mod.ts";
 import { createServer, type Http2ServerRequest, type Http2ServerResponse, type Http2Session } from "node:http2";
 import { type ConnectRouter, createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
@@ -62,9 +63,8 @@ export async function startGrpcServer(models: ModelServer, hostname: string, por
   };
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("Cannot serve gRPC as there is no port");
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return {
-    url: `http://${host}:${address.port}`,
+    url: `http://${bracketed(hostname)}:${address.port}`,
     disconnect,
     async close() {
       shutdown.abort();

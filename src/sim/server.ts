@@ -1,4 +1,4 @@
-import { type Clock, systemClock, type Timer } from "../core/mod.ts";
+import { bracketed, type Clock, systemClock, type Timer } from "../core/mod.ts";
 import { type AppHost, createApp } from "./app.ts";
 import { changedFaults, type Fault, type Faults, FaultSource } from "./faults.ts";
 import { type GrpcServer, startGrpcServer } from "./grpc.ts";
@@ -66,8 +66,7 @@ class Listener implements SimServer, AppHost {
     this.#fetch = (request) => app.fetch(request);
     this.port = this.#listen(options.port);
     this.podName = options.name || `sim-${this.port}`;
-    const host = options.hostname.includes(":") ? `[${options.hostname}]` : options.hostname;
-    this.url = `http://${host}:${this.port}`;
+    this.url = `http://${bracketed(options.hostname)}:${this.port}`;
     this.#restarts = options.faults.restarts;
     this.#apply(options.faults);
     this.feeds = this.#openFeeds();

@@ -1,5 +1,5 @@
 import type { TokenSourceName } from "../config/mod.ts";
-import type { Clock } from "../core/mod.ts";
+import { type Clock, reasonOf } from "../core/mod.ts";
 import { EngineClient, type Fetcher } from "./engine_client.ts";
 import type { EngineMethod } from "./engine_protocol.ts";
 import type { AnswerJob, Job, JobAnswer, TokenizerOrigin } from "./jobs.ts";
@@ -164,7 +164,7 @@ export class ModelTokens {
       this.#failure = undefined;
       this.#enter("tokenizer");
     } catch (error) {
-      const failure = error instanceof Error ? error.message : String(error);
+      const failure = reasonOf(error);
       const isNew = failure !== this.#failure;
       this.#failure = failure;
       this.#retryAtMs = this.#options.clock.now() + retryMs;

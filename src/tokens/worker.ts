@@ -1,5 +1,6 @@
 /** The isolate that tokenizes long prompts and loads tokenizers, so that the edge's own is never held up. */
 /// <reference lib="deno.worker" />
+import { reasonOf } from "../core/mod.ts";
 import { JobRunner, loadTokenizer } from "./jobs.ts";
 import type { FromWorker, ToWorker } from "./worker_messages.ts";
 
@@ -17,7 +18,7 @@ function handle(message: ToWorker): FromWorker | undefined {
       try {
         return { kind: "loaded", data: loadTokenizer(message.origin) };
       } catch (error) {
-        return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
+        return { kind: "failed", message: reasonOf(error) };
       }
     case "job":
       return { kind: "done", answer: runner.run(message.job), cacheBytes: runner.cacheBytes };

@@ -1,11 +1,11 @@
 /** A Warmpath agent as a feed: one gRPC subscription, resumed where the reader stands. */
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { type Clock, FeedState, randomSeed, systemClock, type Timer } from "../../core/mod.ts";
+import { bracketed, type Clock, FeedState, randomSeed, reasonOf, systemClock, type Timer } from "../../core/mod.ts";
 import { warmpathFeed } from "../../proto/mod.ts";
 import type { KvBatch, KvEvent } from "../../protocol/mod.ts";
 import { feedStateOf, tierOf, unpackHashes } from "./agent_wire.ts";
-import { FeedUnsupported, reasonOf } from "./errors.ts";
+import { FeedUnsupported } from "./errors.ts";
 import { trusting } from "./trust.ts";
 import { probeHttp2 } from "./http2_probe.ts";
 import { Turns } from "./turns.ts";
@@ -56,8 +56,7 @@ export class AgentSource implements FeedSource {
     this.#turns = options.turns ?? new Turns(this.#clock);
     this.#silenceMs = options.silenceMs ?? 15_000;
     const { host, port, tls } = options;
-    const bracketed = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
-    this.address = `${tls ? "https" : "http"}://${bracketed}:${port}`;
+    this.address = `${tls ? "https" : "http"}://${bracketed(host)}:${port}`;
   }
 
   async run(sink: FeedSink, from: FeedPosition, signal: AbortSignal): Promise<void> {

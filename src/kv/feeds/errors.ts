@@ -9,9 +9,3 @@ export class FeedUnsupported extends Error {
     super(message, options);
   }
 }
-
-/** What a failure says; its name when it says nothing. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.message || error.name;
-}

@@ -1,8 +1,8 @@
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { sleep } from "../../core/mod.ts";
+import { bracketed, reasonOf, sleep } from "../../core/mod.ts";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus, type smgCommon } from "../../proto/mod.ts";
-import { FeedUnsupported, reasonOf } from "./errors.ts";
+import { FeedUnsupported } from "./errors.ts";
 import { trusting } from "./trust.ts";
 import { grpcBatch } from "./grpc_events.ts";
 import { probeHttp2 } from "./http2_probe.ts";
@@ -82,8 +82,7 @@ export class GrpcLink {
 
 /** `http://host:port`, `https` with TLS. */
 export function grpcAddress({ host, port, tls }: GrpcOptions): string {
-  const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
-  return `${tls ? "https" : "http"}://${name}:${port}`;
+  return `${tls ? "https" : "http"}://${bracketed(host)}:${port}`;
 }
 
 /**

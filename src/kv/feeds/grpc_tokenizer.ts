@@ -1,7 +1,7 @@
 /** The tokenizer files of an engine, from its own gRPC port: no copy of them has to be kept beside the router. */
 import { createHash } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
-import { concatBytes } from "../../core/mod.ts";
+import { concatBytes, reasonOf } from "../../core/mod.ts";
 import { sglangScheduler, vllmEngine } from "../../proto/mod.ts";
 import { grpcAddress, GrpcLink, type GrpcOptions } from "./grpc_link.ts";
 import { probeHttp2 } from "./http2_probe.ts";
@@ -37,7 +37,7 @@ export async function fetchTokenizer(
     if (told !== "" && hash.digest("hex") !== told.toLowerCase()) throw new Error("its checksum is wrong");
     return concatBytes(parts);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new Error(`Cannot fetch the tokenizer from ${grpcAddress(options)}: ${reason}`, { cause: error });
   } finally {
     link.close();

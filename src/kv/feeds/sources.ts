@@ -9,14 +9,14 @@ import { type ZmqOptions, ZmqSource } from "./zmq.ts";
 export type ZmqFeedOptions = { readonly kind: "zmq" } & ZmqOptions;
 
 /** A feed as configuration or discovery names it. */
-export type FeedOptions =
+export type FeedSourceOptions =
   | ZmqFeedOptions
   | { readonly kind: "vllm-grpc" } & GrpcOptions
   | { readonly kind: "sglang-grpc" } & GrpcOptions
   | { readonly kind: "agent" } & Omit<AgentSourceOptions, keyof FeedDeps>;
 
 /** The source of a feed. Opens nothing before `run`. */
-export function feedSource(options: FeedOptions, deps: FeedDeps): FeedSource {
+export function feedSource(options: FeedSourceOptions, deps: FeedDeps): FeedSource {
   switch (options.kind) {
     case "zmq":
       return new ZmqSource(options, deps);

@@ -1,10 +1,10 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import { testDeps } from "./feed_testing.ts";
-import { discoverSglangFeed, type FeedOptions, feedSource } from "./sources.ts";
+import { discoverSglangFeed, feedSource, type FeedSourceOptions } from "./sources.ts";
 
 Deno.test("feedSource() opens the kind asked for, and replay only where a port for it is known", () => {
   const at = { host: "10.0.0.7", port: 5557 };
-  const cases: [FeedOptions, string, boolean][] = [
+  const cases: [FeedSourceOptions, string, boolean][] = [
     [{ kind: "zmq", ...at }, "tcp://10.0.0.7:5557", false],
     [{ kind: "zmq", ...at, host: "fd00::7", replayPort: 5558 }, "tcp://[fd00::7]:5557", true],
     [{ kind: "vllm-grpc", ...at }, "http://10.0.0.7:5557", false],

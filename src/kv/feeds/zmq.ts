@@ -1,5 +1,5 @@
+import { reasonOf } from "../../core/mod.ts";
 import { type KvBatch, parseLiveFrames } from "../../protocol/mod.ts";
-import { reasonOf } from "./errors.ts";
 import type { FeedDeps } from "./turns.ts";
 import type { FeedPosition, FeedSink, FeedSource } from "./types.ts";
 import { batchOf } from "./zmq_batch.ts";

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "../../core/mod.ts";
+import { bracketed, type Clock, reasonOf, type Timer } from "../../core/mod.ts";
 import {
   commandBytes,
   greeting,
@@ -41,7 +41,7 @@ const peerTypes = { SUB: ["PUB", "XPUB"], DEALER: ["ROUTER", "REP", "DEALER"] } 
 
 /** `tcp://host:port`, with an IPv6 address in brackets. */
 export function zmqAddress(host: string, port: number): string {
-  return `tcp://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
+  return `tcp://${bracketed(host)}:${port}`;
 }
 
 /** One ZeroMQ connection that was dialled and has shaken hands. */
@@ -83,7 +83,7 @@ export class ZmqConnection {
     } catch (error) {
       connection?.close();
       either.throwIfAborted();
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       throw new Error(`Cannot connect to ${address}: ${reason}`, { cause: error });
     } finally {
       timer.cancel();

@@ -1,5 +1,5 @@
+import { reasonOf } from "../../core/mod.ts";
 import { type KvBatch, parseReplayFrames, replayRequestFrames } from "../../protocol/mod.ts";
-import { reasonOf } from "./errors.ts";
 import type { FeedDeps } from "./turns.ts";
 import { batchOf } from "./zmq_batch.ts";
 import { zmqAddress, ZmqConnection } from "./zmq_connection.ts";

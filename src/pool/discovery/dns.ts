@@ -1,5 +1,5 @@
 /** Endpoints behind a DNS name: every address of it, or every target of its service record. */
-import { type Clock, ConfigError, type Prng, type Timer } from "../../core/mod.ts";
+import { type Clock, ConfigError, type Prng, reasonOf, type Timer } from "../../core/mod.ts";
 import { type DiscoveredEndpoint, type Discovery, endpointId, isPort, normalHost } from "./discovery.ts";
 
 /** A service record's part that matters here. */
@@ -156,7 +156,7 @@ export class DnsDiscovery implements Discovery {
   }
 
   #report(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = reasonOf(error);
     if (message === this.#lastError) return;
     this.#lastError = message;
     this.#onError(new Error(`Cannot look up ${this.name}, keeping the old list: ${message}`, { cause: error }));

@@ -1,5 +1,5 @@
 /** Keeps the load columns of the endpoint table fresh by scraping: often while there is something to see, seldom while not. */
-import { type Clock, type EndpointTable, type Prng, type Timer } from "../../core/mod.ts";
+import { type Clock, type EndpointTable, type Prng, reasonOf, type Timer } from "../../core/mod.ts";
 import type { FetchText } from "../http.ts";
 import type { PoolObserver } from "../observer.ts";
 import type { Dialects } from "./dialects.ts";
@@ -216,7 +216,7 @@ export class LoadScraper {
       if (this.#targets[slot] !== target) return;
       failure = error ?? new Error("The scrape failed");
       target.errors++;
-      target.lastError = error instanceof Error ? error.message : String(error);
+      target.lastError = reasonOf(error);
     } finally {
       deadline.cancel();
       target.running = undefined;
