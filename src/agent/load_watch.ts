@@ -46,13 +46,6 @@ export interface LoadWatchParts {
   readonly options?: Partial<LoadWatchOptions>;
 }
 
-/** Written by Prometheus' client libraries in every language. */
-const startTime = {
-  key: "start",
-  selector: { name: "process_start_time_seconds", labels: [] },
-  combine: "max",
-} as const;
-
 /** How long the feed's speaking counts as something to see. */
 const activityMs = 1000;
 
@@ -74,10 +67,10 @@ export class LoadWatch {
   constructor(parts: LoadWatchParts) {
     this.#parts = parts;
     this.#options = { ...loadWatchDefaults, ...parts.options };
-    const dialect = { ...parts.dialect, custom: [startTime] };
+    const { dialect, ranks } = parts;
     this.#readers = Array.from(
-      { length: parts.ranks },
-      (_, rank) => new SampleReader(parts.ranks === 1 ? dialect : ofRank(dialect, rank)),
+      { length: ranks },
+      (_, rank) => new SampleReader(ranks === 1 ? dialect : ofRank(dialect, rank)),
     );
   }
 
@@ -143,8 +136,7 @@ export class LoadWatch {
       if (!sample) return;
       found = true;
       busy ||= sample.running > 0 || sample.waiting > 0;
-      const start = sample.attributes.find(([key]) => key === startTime.key);
-      if (start && rank === 0) onStartTime?.(start[1]);
+      if (rank === 0 && !Number.isNaN(sample.startSeconds)) onStartTime?.(sample.startSeconds);
       onLoad(rank, {
         running: known(sample.running),
         waiting: known(sample.waiting),
