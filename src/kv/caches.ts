@@ -81,7 +81,6 @@ export class Caches {
   readonly index: KvIndex;
   readonly feeds: Feeds;
   readonly #parts: CachesParts;
-  readonly #kinds: (FeedSource["kind"] | undefined)[] = [];
   /** By endpoint id: what was known of it before, until it turns up. */
   readonly #known = new Map<string, KnownEndpoint>();
   readonly #turns: Turns;
@@ -94,14 +93,9 @@ export class Caches {
   constructor(parts: CachesParts, options: CachesOptions) {
     this.#parts = parts;
     this.#turns = new Turns(parts.clock);
-    const { tree, clock, rng, onLoad, onState, onTrouble } = parts;
+    const { tree, clock, rng, source, onLoad, onState, onTrouble } = parts;
     const { blockTokens, capacityBlocks, ticketsMax, feed } = options;
     this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks, ticketsMax });
-    const source = (meta: EndpointMeta, slot: number) => {
-      const source = parts.source(meta);
-      this.#kinds[slot] = source?.kind;
-      return source;
-    };
     this.feeds = new Feeds({ tree, index: this.index, clock, rng, source, onLoad, onState, onTrouble }, { feed });
     this.#keep();
   }
@@ -115,25 +109,23 @@ export class Caches {
     const meta = this.#parts.table.meta(slot);
     const known = this.#known.get(meta.id);
     this.#known.delete(meta.id);
-    if (known) this.#parts.tree.restore(slot, known.blocks);
-    // A position means something to the kind of feed it was read from only.
-    const fed = this.feeds.add(slot, meta, known?.checkpoint);
-    if (known && (!fed || this.#kinds[slot] !== known.feed)) {
-      this.feeds.remove(slot);
-      this.feeds.add(slot, meta);
-    }
+    this.feeds.add(slot, meta, (kind) => {
+      // A position means something to the kind of feed it was read from only.
+      if (known?.feed !== kind) return undefined;
+      this.#parts.tree.restore(slot, known.blocks);
+      return known.checkpoint;
+    });
   }
 
   slotFreed(slot: number): void {
     this.feeds.remove(slot);
-    this.#kinds[slot] = undefined;
   }
 
   /** The engine reported the size of its cache. */
   geometry(slot: number, cacheBlocks: number, cacheBlockTokens: number): void {
     this.index.setCapacity(slot, cacheBlocks, cacheBlockTokens);
     // Until the feed tells of blocks themselves.
-    if (this.#kinds[slot] && this.index.blockTokens(slot) === 0) this.index.setBlockTokens(slot, cacheBlockTokens);
+    if (this.feeds.kind(slot) && this.index.blockTokens(slot) === 0) this.index.setBlockTokens(slot, cacheBlockTokens);
   }
 
   match(blocks: PromptBlocks): PrefixMatch {
@@ -147,7 +139,7 @@ export class Caches {
   /** See KvIndex.stride; 0 when none of the slots has a feed. */
   feedBlockTokens(slots: Uint16Array, count: number): number {
     let fed = false;
-    for (let i = 0; i < count && !fed; i++) fed = this.#kinds[slots[i]] !== undefined;
+    for (let i = 0; i < count && !fed; i++) fed = this.feeds.kind(slots[i]) !== undefined;
     return fed ? this.index.stride(slots.subarray(0, count)) : 0;
   }
 
@@ -222,7 +214,7 @@ export class Caches {
   /** What is known of one endpoint at one moment: its feed stands still meanwhile. */
   async #gather(slot: number): Promise<KnownEndpoint | undefined> {
     const { table, tree } = this.#parts;
-    const feed = this.#kinds[slot], meta = table.peek(slot);
+    const feed = this.feeds.kind(slot), meta = table.peek(slot);
     const gathering = new Gathering(tree, slot);
     const hold = this.feeds.hold(slot, () => gathering.finish());
     try {

@@ -13,7 +13,7 @@ import { Progress } from "./feed_progress.ts";
 import { Sequencer, type SequencerHost } from "./feed_sequencer.ts";
 import { type Facts, type Standing, StandingKeeper } from "./feed_standing.ts";
 import { type FeedCheckpoint, feedDefaults, type FeedOptions, type FeedParts, type FeedStatus } from "./feed_types.ts";
-import type { FeedPosition, LoadSample } from "./feeds/types.ts";
+import type { FeedPosition, FeedSource, LoadSample } from "./feeds/types.ts";
 import { Mirror } from "./mirror.ts";
 
 /** A resync for distrust helped when the next comes so many pauses later; the longest pause, in shortest ones. */
@@ -89,6 +89,10 @@ export class EndpointFeed implements LinkOwner {
       this.#options,
     );
     this.#standing = new StandingKeeper(clock, this.#facts(), parts.onState);
+  }
+
+  get kind(): FeedSource["kind"] {
+    return this.#parts.source.kind;
   }
 
   get state(): FeedState {

@@ -14,7 +14,7 @@ export interface FeedsParts {
   readonly clock: Clock;
   readonly rng: Prng;
   /** How to learn what an endpoint caches; undefined where there is no way. */
-  readonly source: (meta: EndpointMeta, slot: number) => FeedSource | undefined;
+  readonly source: (meta: EndpointMeta) => FeedSource | undefined;
   readonly onLoad?: (slot: number, sample: LoadSample) => void;
   /** A link was lost or not made; once a minute for a slot at most. */
   readonly onTrouble?: (slot: number, address: string, reason: string) => void;
@@ -41,13 +41,17 @@ export class Feeds {
   }
 
   /**
-   * An endpoint took `slot`: its feed starts, if it has a source; false when not. With `resume` the tree already holds of
-   * the slot what was held at that checkpoint.
+   * An endpoint took `slot`: its feed starts, if it has a source; false when not. `resume` is asked with the kind of that
+   * source where to go on from; when it says so, the tree holds of the slot what was held at that checkpoint.
    */
-  add(slot: number, meta: EndpointMeta, resume?: FeedCheckpoint): boolean {
+  add(
+    slot: number,
+    meta: EndpointMeta,
+    resume?: (kind: FeedSource["kind"]) => FeedCheckpoint | undefined,
+  ): boolean {
     this.#stopFeed(slot);
     const { index, tree, clock, rng, onLoad, onState, onTrouble } = this.#parts;
-    const source = this.#parts.source(meta, slot);
+    const source = this.#parts.source(meta);
     if (!source) return false;
     const feed = new EndpointFeed({
       slot,
@@ -63,7 +67,7 @@ export class Feeds {
         index.setFeedState(slot, state);
         onState?.(slot, state, before, reason);
       },
-      resume,
+      resume: resume?.(source.kind),
     }, this.#options);
     this.#feeds.set(slot, feed);
     index.setFeedState(slot, feed.state);
@@ -75,6 +79,11 @@ export class Feeds {
   remove(slot: number): void {
     this.#stopFeed(slot);
     this.#parts.index.clear(slot);
+  }
+
+  /** Undefined for a slot without a feed. */
+  kind(slot: number): FeedSource["kind"] | undefined {
+    return this.#feeds.get(slot)?.kind;
   }
 
   /** BLIND for a slot without a feed. */
