@@ -6,10 +6,8 @@ export * from "./feeds.ts";
 export * from "./feeds/agent.ts";
 export * from "./feeds/agent_wire.ts";
 export * from "./feeds/errors.ts";
-export type { GrpcOptions } from "./feeds/grpc_link.ts";
-export * from "./feeds/grpc_sglang.ts";
+export type { GrpcOptions } from "./feeds/grpc_source.ts";
 export { fetchTokenizer } from "./feeds/grpc_tokenizer.ts";
-export * from "./feeds/grpc_vllm.ts";
 export {
   discoverSglangFeed,
   feedSource,

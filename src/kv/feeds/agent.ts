@@ -1,27 +1,19 @@
 /** A Warmpath agent as a feed: one gRPC subscription, resumed where the reader stands. */
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { bracketed, type Clock, FeedState, randomSeed, reasonOf, systemClock, type Timer } from "../../core/mod.ts";
+import { type Clock, FeedState, randomSeed, reasonOf, systemClock, type Timer } from "../../core/mod.ts";
 import { warmpathFeed } from "../../proto/mod.ts";
 import type { KvBatch, KvEvent } from "../../protocol/mod.ts";
 import { feedStateOf, tierOf, unpackHashes } from "./agent_wire.ts";
 import { FeedUnsupported } from "./errors.ts";
-import { trusting } from "./trust.ts";
-import { probeHttp2 } from "./http2_probe.ts";
+import { grpcAddress, GrpcLink, type GrpcPlace } from "./grpc_link.ts";
 import { Turns } from "./turns.ts";
 import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
 
-export interface AgentSourceOptions {
-  /** A name or an address; IPv6 with or without brackets. */
-  readonly host: string;
-  readonly port: number;
+export interface AgentSourceOptions extends GrpcPlace {
   /** Data-parallel rank. @default {0} */
   readonly rank?: number;
   /** `seedCheck` of the tree the hashes go into. */
   readonly seedCheck: bigint;
-  readonly tls?: boolean;
-  /** PEM certificates trusted besides the well-known authorities. */
-  readonly caCerts?: readonly string[];
   /** The link counts as lost when nothing came for so long; the agent says something every 5 s. @default {15_000} */
   readonly silenceMs?: number;
   readonly clock?: Clock;
@@ -30,11 +22,7 @@ export interface AgentSourceOptions {
 }
 
 /** The agent sends hashes in parts of 64 KiB. */
-const messageBytesMax = 1 << 20;
-const pingIntervalMs = 10_000;
-const pingTimeoutMs = 5_000;
-/** Never: a connection has one subscription and ends with it. The library would leave the timer running after that. */
-const idleConnectionTimeoutMs = Infinity;
+const limits = { messageBytesMax: 1 << 20, pingIntervalMs: 10_000, pingTimeoutMs: 5_000 };
 
 /** Answers that the next try gets too, until someone configures one of the two sides anew. */
 const refusals: ReadonlySet<Code> = new Set([Code.FailedPrecondition, Code.InvalidArgument, Code.Unimplemented]);
@@ -55,36 +43,24 @@ export class AgentSource implements FeedSource {
     this.#clock = options.clock ?? systemClock;
     this.#turns = options.turns ?? new Turns(this.#clock);
     this.#silenceMs = options.silenceMs ?? 15_000;
-    const { host, port, tls } = options;
-    this.address = `${tls ? "https" : "http"}://${bracketed(host)}:${port}`;
+    this.address = grpcAddress(options);
   }
 
   async run(sink: FeedSink, from: FeedPosition, signal: AbortSignal): Promise<void> {
-    const { host, port, tls, caCerts, rank = 0, seedCheck } = this.#options;
+    const { rank = 0, seedCheck } = this.#options;
     if (signal.aborted) return;
-    const link = new AbortController();
-    const stop = () => link.abort(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
-    const silence = new Silence(this.#clock, this.#silenceMs, link);
-    const manager = new Http2SessionManager(
-      this.address,
-      { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs },
-      trusting(caCerts),
-    );
+    const stop = new AbortController();
+    const abort = () => stop.abort(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    const silence = new Silence(this.#clock, this.#silenceMs, stop);
+    const link = new GrpcLink(this.#options, limits);
     try {
-      if (!tls) await probeHttp2(host, port, link.signal);
-      const transport = createGrpcTransport({
-        baseUrl: this.address,
-        sessionManager: manager,
-        readMaxBytes: messageBytesMax,
-        // Hashes do not compress.
-        acceptCompression: [],
-      });
+      await link.ready(stop.signal);
       const request = { epoch: from.epoch, seq: BigInt(Math.max(0, from.seq)), seedCheck, client: this.#client, rank };
       const reader = new Reader(sink, from);
       for await (
-        const { message } of createClient(warmpathFeed.FeedService, transport)
-          .subscribe(request, { signal: link.signal })
+        const { message } of createClient(warmpathFeed.FeedService, link.transport)
+          .subscribe(request, { signal: stop.signal })
       ) {
         silence.heard();
         // A snapshot's parts come one upon the other.
@@ -95,11 +71,11 @@ export class AgentSource implements FeedSource {
       throw new Error("The agent ended the subscription");
     } catch (error) {
       if (signal.aborted) return;
-      throw this.#reason(link.signal.aborted ? link.signal.reason : error);
+      throw this.#reason(stop.signal.aborted ? stop.signal.reason : error);
     } finally {
       silence.stop();
-      signal.removeEventListener("abort", stop);
-      manager.abort();
+      signal.removeEventListener("abort", abort);
+      link.close();
     }
   }
 

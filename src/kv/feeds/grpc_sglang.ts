@@ -1,34 +1,12 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { sglangScheduler } from "../../proto/mod.ts";
-import { checkGrpcHealth, grpcAddress, type GrpcEngine, type GrpcOptions, runGrpcFeed } from "./grpc_link.ts";
-import type { FeedDeps } from "./turns.ts";
-import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
+import type { GrpcCalls, GrpcEngine } from "./grpc_source.ts";
+import type { LoadSample } from "./types.ts";
 
-/** The events of SGLang's gRPC port (`sglang serve --grpc-mode`), as poor as vLLM's, with richer load. */
-export class SglangGrpcSource implements FeedSource {
-  readonly kind = "sglang-grpc";
-  readonly address: string;
-  readonly #options: GrpcOptions;
-  readonly #deps: FeedDeps;
+/** SGLang's gRPC port (`sglang serve --grpc-mode`): events as poor as vLLM's, richer load. */
+export const sglangGrpc: GrpcEngine = { kind: "sglang-grpc", service: sglangScheduler.SglangScheduler.typeName, calls };
 
-  constructor(options: GrpcOptions, deps: FeedDeps) {
-    this.#options = options;
-    this.#deps = deps;
-    this.address = grpcAddress(options);
-  }
-
-  /** Rejects with `FeedUnsupported` when the engine publishes no events. */
-  run(sink: FeedSink, from: FeedPosition, signal: AbortSignal): Promise<void> {
-    return runGrpcFeed(this.#options, sglang, this.#deps, { sink, from, signal });
-  }
-
-  /** Resolves when the engine says it serves; rejects with the reason otherwise. */
-  checkHealth(signal: AbortSignal): Promise<void> {
-    return checkGrpcHealth(this.#options, sglangScheduler.SglangScheduler.typeName, signal);
-  }
-}
-
-function sglang(transport: Transport): GrpcEngine {
+function calls(transport: Transport): GrpcCalls {
   const client: Client<typeof sglangScheduler.SglangScheduler> = createClient(
     sglangScheduler.SglangScheduler,
     transport,

@@ -7,9 +7,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { sleep, systemClock } from "../../core/mod.ts";
 import { FeedUnsupported } from "./errors.ts";
 import { fromStart, testDeps, TestSink } from "./feed_testing.ts";
-import { SglangGrpcSource } from "./grpc_sglang.ts";
-import { VllmGrpcSource } from "./grpc_vllm.ts";
-import type { GrpcOptions } from "./grpc_link.ts";
+import { sglangGrpc } from "./grpc_sglang.ts";
+import { type GrpcOptions, GrpcSource } from "./grpc_source.ts";
+import { vllmGrpc } from "./grpc_vllm.ts";
 import { Health, HealthCheckResponse_ServingStatus, sglangScheduler, smgCommon, vllmEngine } from "../../proto/mod.ts";
 
 type Batch = MessageInitShape<typeof smgCommon.KvEventBatchSchema>;
@@ -126,7 +126,7 @@ type Kind = "vllm-grpc" | "sglang-grpc";
 function sourceOf(kind: Kind, engine: TestEngine, options: Partial<GrpcOptions> = {}) {
   const port = options.port ?? engine.port;
   const all = { host: "127.0.0.1", loadIntervalMs: 5, ...options, port };
-  return kind === "vllm-grpc" ? new VllmGrpcSource(all, testDeps()) : new SglangGrpcSource(all, testDeps());
+  return new GrpcSource(kind === "vllm-grpc" ? vllmGrpc : sglangGrpc, all, testDeps());
 }
 
 function start(kind: Kind, engine: TestEngine, options: Partial<GrpcOptions> = {}, from = fromStart) {
@@ -154,7 +154,7 @@ Deno.test("run() takes a refusal in the head of the answer, as grpc-python sends
   await once(server, "listening");
   const { port } = server.address() as { port: number };
   const sink = new TestSink();
-  const source = new VllmGrpcSource({ host: "127.0.0.1", port }, testDeps());
+  const source = new GrpcSource(vllmGrpc, { host: "127.0.0.1", port }, testDeps());
   await rejects(source.run(sink, fromStart, new AbortController().signal), FeedUnsupported);
   equal(sink.connects, 0);
   server.close();

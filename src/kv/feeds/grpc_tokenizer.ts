@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
 import { concatBytes, reasonOf } from "../../core/mod.ts";
 import { sglangScheduler, vllmEngine } from "../../proto/mod.ts";
-import { grpcAddress, GrpcLink, type GrpcOptions } from "./grpc_link.ts";
-import { probeHttp2 } from "./http2_probe.ts";
+import { engineLink, type GrpcOptions } from "./grpc_source.ts";
 
 /** A vocabulary of 250k with its merges is about 35 MB, half of that packed. */
 const archiveBytesMax = 256 << 20;
@@ -18,9 +17,9 @@ export async function fetchTokenizer(
   options: GrpcOptions,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const link = new GrpcLink(options);
+  const link = engineLink(options);
   try {
-    if (!options.tls) await probeHttp2(options.host, options.port, signal);
+    await link.ready(signal);
     const client = kind === "vllm-grpc"
       ? createClient(vllmEngine.VllmEngine, link.transport)
       : createClient(sglangScheduler.SglangScheduler, link.transport);
@@ -37,8 +36,7 @@ export async function fetchTokenizer(
     if (told !== "" && hash.digest("hex") !== told.toLowerCase()) throw new Error("its checksum is wrong");
     return concatBytes(parts);
   } catch (error) {
-    const reason = reasonOf(error);
-    throw new Error(`Cannot fetch the tokenizer from ${grpcAddress(options)}: ${reason}`, { cause: error });
+    throw new Error(`Cannot fetch the tokenizer from ${link.address}: ${reasonOf(error)}`, { cause: error });
   } finally {
     link.close();
   }

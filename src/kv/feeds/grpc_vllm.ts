@@ -1,37 +1,12 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { vllmEngine } from "../../proto/mod.ts";
-import { checkGrpcHealth, grpcAddress, type GrpcEngine, type GrpcOptions, runGrpcFeed } from "./grpc_link.ts";
-import type { FeedDeps } from "./turns.ts";
-import type { FeedPosition, FeedSink, FeedSource, LoadSample } from "./types.ts";
+import type { GrpcCalls, GrpcEngine } from "./grpc_source.ts";
+import type { LoadSample } from "./types.ts";
 
-/**
- * The events of vLLM's gRPC port (`vllm serve --grpc`). They carry neither tier, adapter name nor multimodal hashes, and
- * cannot be replayed: ZMQ tells more where it can be reached.
- */
-export class VllmGrpcSource implements FeedSource {
-  readonly kind = "vllm-grpc";
-  readonly address: string;
-  readonly #options: GrpcOptions;
-  readonly #deps: FeedDeps;
+/** vLLM's gRPC port (`vllm serve --grpc`). */
+export const vllmGrpc: GrpcEngine = { kind: "vllm-grpc", service: vllmEngine.VllmEngine.typeName, calls };
 
-  constructor(options: GrpcOptions, deps: FeedDeps) {
-    this.#options = options;
-    this.#deps = deps;
-    this.address = grpcAddress(options);
-  }
-
-  /** Rejects with `FeedUnsupported` when the engine publishes no events. */
-  run(sink: FeedSink, from: FeedPosition, signal: AbortSignal): Promise<void> {
-    return runGrpcFeed(this.#options, vllm, this.#deps, { sink, from, signal });
-  }
-
-  /** Resolves when the engine says it serves; rejects with the reason otherwise. */
-  checkHealth(signal: AbortSignal): Promise<void> {
-    return checkGrpcHealth(this.#options, vllmEngine.VllmEngine.typeName, signal);
-  }
-}
-
-function vllm(transport: Transport): GrpcEngine {
+function calls(transport: Transport): GrpcCalls {
   const client: Client<typeof vllmEngine.VllmEngine> = createClient(vllmEngine.VllmEngine, transport);
   let hasStatistics = false;
   return {

@@ -3,7 +3,8 @@ import { systemClock } from "../../core/mod.ts";
 import { AgentSource } from "./agent.ts";
 import { probeHttp2 } from "./http2_probe.ts";
 import { Turns } from "./turns.ts";
-import { VllmGrpcSource } from "./grpc_vllm.ts";
+import { GrpcSource } from "./grpc_source.ts";
+import { vllmGrpc } from "./grpc_vllm.ts";
 import { TestPeer } from "./zmq_testing.ts";
 import { greeting } from "./zmq_wire.ts";
 import type { FeedSink } from "./types.ts";
@@ -18,7 +19,7 @@ Deno.test("a gRPC feed and an agent feed at a ZeroMQ port say so", async () => {
   });
   const place = { host: "127.0.0.1", port: peer.port };
   const signal = new AbortController().signal;
-  const engine = new VllmGrpcSource(place, { clock: systemClock, turns: new Turns(systemClock) });
+  const engine = new GrpcSource(vllmGrpc, place, { clock: systemClock, turns: new Turns(systemClock) });
   await rejects(engine.run(sink, nowhere, signal), /does not speak HTTP\/2/);
   await rejects(new AgentSource({ ...place, seedCheck: 1n }).run(sink, nowhere, signal), /does not speak HTTP\/2/);
   peer.close();

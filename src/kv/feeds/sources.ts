@@ -1,7 +1,7 @@
 import type { FeedDeps } from "./turns.ts";
-import type { GrpcOptions } from "./grpc_link.ts";
-import { SglangGrpcSource } from "./grpc_sglang.ts";
-import { VllmGrpcSource } from "./grpc_vllm.ts";
+import { sglangGrpc } from "./grpc_sglang.ts";
+import { type GrpcOptions, GrpcSource } from "./grpc_source.ts";
+import { vllmGrpc } from "./grpc_vllm.ts";
 import { AgentSource, type AgentSourceOptions } from "./agent.ts";
 import type { FeedSource } from "./types.ts";
 import { type ZmqOptions, ZmqSource } from "./zmq.ts";
@@ -21,9 +21,9 @@ export function feedSource(options: FeedSourceOptions, deps: FeedDeps): FeedSour
     case "zmq":
       return new ZmqSource(options, deps);
     case "vllm-grpc":
-      return new VllmGrpcSource(options, deps);
+      return new GrpcSource(vllmGrpc, options, deps);
     case "sglang-grpc":
-      return new SglangGrpcSource(options, deps);
+      return new GrpcSource(sglangGrpc, options, deps);
     case "agent":
       return new AgentSource({ ...options, ...deps });
   }
