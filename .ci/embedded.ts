@@ -2,6 +2,7 @@
 
 /** Files that the program loads by address and not by import: kernels, and the entry modules of workers. */
 export const embeddedFiles: readonly string[] = [
+  "src/commands/edge_worker.ts",
   "src/hotpath/warmpath.wasm",
   "src/sim/worker.ts",
   "src/tokens/worker.ts",

@@ -2,7 +2,7 @@
 import { type Clock, type EndpointMeta, endpointMeta, EndpointState, EndpointTable, Prng } from "../../src/core/mod.ts";
 import { prefixDefaults } from "../../src/config/defaults.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
-import { Caches, type FeedSource } from "../../src/kv/mod.ts";
+import { Caches, type FeedSource, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
 import { DirectDispatch } from "../../src/pipeline/dispatch.ts";
 import type { Inbound } from "../../src/pipeline/mod.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
@@ -34,6 +34,7 @@ export interface BenchRouter {
   readonly table: EndpointTable;
   readonly hotpath: Hotpath;
   readonly caches: Caches;
+  readonly claims: PrefixClaims;
   readonly dispatch: DirectDispatch;
 }
 
@@ -51,8 +52,7 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     { endpoints, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
     seed,
   );
-  const { capacity, buffer, byteOffset } = hotpath.endpointTable;
-  const table = new EndpointTable(capacity, buffer, byteOffset);
+  const { table } = hotpath;
   const rng = new Prng(seed);
   const source = ({ port }: EndpointMeta) => options.source?.(port - firstPort);
   const caches = new Caches({ tree: hotpath.blockTree, table, clock, rng, source }, {
@@ -66,13 +66,14 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     caches.slotAdded(slot);
     caches.geometry(slot, options.cacheBlocks, options.cacheBlockTokens);
   }
+  const claims = localClaims(caches, hotpath.blockTree, table, prefixDefaults.blockTokens);
   const scheduler = new Scheduler(plan, { table, seed });
   const candidates = { slots: Uint16Array.from({ length: endpoints }, (_, slot) => slot), count: endpoints };
   const parts: PipelineParts = {
     clock,
     table,
     hotpath,
-    index: caches,
+    index: claims,
     pool: {
       candidates: () => candidates,
       hasModel: () => true,
@@ -96,7 +97,7 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
       outputTokensAssumed,
     },
   };
-  return { parts, table, hotpath, caches, dispatch: new DirectDispatch(parts) };
+  return { parts, table, hotpath, caches, claims, dispatch: new DirectDispatch(parts) };
 }
 
 /** Prepares a request whose prompt is matched by its text, which takes no pause. */

@@ -67,10 +67,10 @@ function textBlocks(request: TraceRequest): PromptBlocks {
 }
 
 /** The prompt's blocks as the router makes them of its token ids, in steps of the engines' blocks. */
-function tokenBlocks({ hashIds, inputTokens }: TraceRequest, { caches, table }: BenchRouter): PromptBlocks {
-  const blockTokens = caches.index.stride(table.slots());
+function tokenBlocks({ hashIds, inputTokens }: TraceRequest, { caches, claims, table }: BenchRouter): PromptBlocks {
+  const blockTokens = caches.index.reader.stride(table.slots());
   const tokens = tokensFromTrace(hashIds, Math.min(inputTokens, prefixDefaults.tokensMax));
-  return { hashes: caches.chain({ tokens, blockTokens, lora: "" }), blockTokens, exact: true };
+  return { hashes: claims.chain({ tokens, blockTokens, lora: "" }), blockTokens, exact: true };
 }
 
 function viewOf(request: TraceRequest, id: number, nowMs: number, blocks: PromptBlocks): RequestView {

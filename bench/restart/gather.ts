@@ -32,8 +32,7 @@ export async function gatherHeldMs(endpoints: number, blocks: number, rounds: nu
     bodyBytesMax: 1 << 20,
     prefixTokensMax: 1 << 17,
   }, 0);
-  const { capacity, buffer, byteOffset } = hotpath.endpointTable;
-  const table = new EndpointTable(capacity, buffer, byteOffset);
+  const table = hotpath.table;
   const prng = new Prng(3);
   const caches = new Caches({
     tree: hotpath.blockTree,

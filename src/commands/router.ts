@@ -1,71 +1,82 @@
-/** The router as one object: every room joined, started, reloaded, drained and stopped. */
-import { type Clock, EndpointTable, feedStateNames, Prng, randomSeed, RouterError, systemClock } from "../core/mod.ts";
+/** The router as one object: the control isolate and its edges joined, started, reloaded, drained and stopped. */
+import {
+  type Clock,
+  type EndpointTable,
+  feedStateNames,
+  Prng,
+  randomSeed,
+  systemClock,
+  type Timer,
+} from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
-import { Hotpath } from "../hotpath/mod.ts";
-import { AccessLog, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
-import { UpstreamClient } from "../upstream/mod.ts";
-import { Scheduler } from "../scheduling/mod.ts";
-import { Pool } from "../pool/mod.ts";
+import { Hotpath, type MemorySizes } from "../hotpath/mod.ts";
+import { Logger, Metrics } from "../telemetry/mod.ts";
+import { MirrorSource, Pool } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
-import type { ModelStatus, Tokens } from "../tokens/mod.ts";
-import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
-import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
+import { adminApp, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
 import { collect } from "./collect.ts";
-import { discoveries, healthCheck } from "./discovery.ts";
-import { feedOf, feedSources, openTokens } from "./knowledge.ts";
-import { pipelineOptions, readCa, upstreamOptions } from "./options.ts";
+import { discoveries } from "./discovery.ts";
+import { Edge } from "./edge.ts";
+import { makeBuffers, type SharedBuffers } from "./edge_shared.ts";
+import { Edges } from "./edges.ts";
+import { feedOf, feedSources } from "./knowledge.ts";
+import { readCa } from "./options.ts";
 import { poolObserver } from "./pool_observer.ts";
+import { poolOptions } from "./pool_options.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
+import { freePort, portableConfig } from "./worker_start.ts";
+import { WorkerEdge } from "./worker_edge.ts";
 
-/** How long a slow client may take over the last bytes of its answer at shutdown. */
-const flushMs = 1_000;
+type Host = Pick<ProcessHost, "out" | "err" | "errIsTerminal">;
+
+/** Changes of endpoints are told to edges together, at most so late. */
+const mirrorMs = 5;
 
 export class Router {
   readonly log: Logger;
   readonly pool: Pool;
   readonly table: EndpointTable;
-  readonly pipeline: Pipeline;
   readonly metrics: Metrics;
   readonly caches: Caches;
-  readonly tokens: Tokens;
-  readonly #closeTokens: () => void;
+  readonly edges: Edges;
+  readonly #host: Host;
+  readonly #hotpath: Hotpath;
+  readonly #sizes: MemorySizes;
+  readonly #buffers: SharedBuffers;
+  readonly #mirror: MirrorSource;
   readonly #snapshots: CacheSnapshots;
   readonly #clock: Clock = systemClock;
-  readonly #parts: PipelineParts;
-  readonly #upstream: UpstreamClient;
   readonly #seed: number;
+  /** What sockets and memory were made from: an edge that is started later is made from the same. */
+  readonly #started: Config;
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
-  readonly #stopLag: () => void;
   #config: Config;
   #setup: SchedulingSetup;
-  #rewriter: ModelRewriter;
-  #edge: Listener | undefined;
+  #epoch = 0;
+  #port = 0;
   #admin: Listener | undefined;
+  #mirroring: Timer | undefined;
   #stopping = false;
-  #asked = 0;
 
   /**
    * Builds the router, opens its ports, and waits for the first list of endpoints.
    * Throws ConfigError for what the configuration asks that cannot be done.
    */
-  static async start(config: Config, host: Pick<ProcessHost, "out" | "err" | "errIsTerminal">): Promise<Router> {
+  static async start(config: Config, host: Host): Promise<Router> {
     const setup = schedulingSetup(config);
     const caCerts = await readCa(config);
-    const hotpath = await Hotpath.load({
-      endpoints: config.pool.capacity,
-      blockTreeBytes: config.memory.prefixTreeBytes,
-      bodyBytesMax: config.server.bodyBytesMax,
-      prefixTokensMax: setup.prefix.tokensMax,
-    }, hashSeedOf(setup.prefix.hashSeed));
-    const router = new Router(config, setup, hotpath, caCerts, host);
+    const sizes = memorySizes(config, setup);
+    const hotpath = await Hotpath.load(sizes, hashSeedOf(setup.prefix.hashSeed));
+    const router = new Router(config, setup, hotpath, sizes, caCerts, host);
     try {
-      await router.#listen();
+      await router.#openEdges();
+      await router.#openAdmin();
       await router.#snapshots.recall();
       await router.pool.start();
-      router.#loadTokenizers();
+      await router.#tellEdges();
     } catch (error) {
       await router.stop(0);
       throw error;
@@ -77,11 +88,16 @@ export class Router {
     config: Config,
     setup: SchedulingSetup,
     hotpath: Hotpath,
+    sizes: MemorySizes,
     caCerts: string[] | undefined,
-    host: Pick<ProcessHost, "out" | "err" | "errIsTerminal">,
+    host: Host,
   ) {
+    this.#started = portableConfig(config);
     this.#config = config;
     this.#setup = setup;
+    this.#host = host;
+    this.#hotpath = hotpath;
+    this.#sizes = sizes;
     this.#seed = config.scheduling.seed ?? randomSeed();
     const clock = this.#clock;
     this.log = new Logger({
@@ -91,51 +107,30 @@ export class Router {
       format: host.errIsTerminal ? "text" : "json",
     });
     this.#warn(config, setup);
-    const { capacity, buffer, byteOffset } = hotpath.endpointTable;
-    this.table = new EndpointTable(capacity, buffer, byteOffset);
-    this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
-    this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
-    this.caches = this.#buildCaches(hotpath, setup, caCerts);
+    this.table = hotpath.table;
+    this.#mirror = new MirrorSource(this.table);
+    this.#buffers = makeBuffers(sizes.isolates!);
+    this.metrics = new Metrics({ version, pinnedModels: this.#pinnedModels(config) });
+    this.caches = this.#buildCaches(caCerts);
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock);
-    const { tokens, close } = openTokens(setup.knowledge.tokens, {
-      clock,
-      caCerts,
-      endpoint: (model) => this.#anyEndpoint(model),
-      onState: (status) => this.#tokenizerChanged(status),
-    });
-    this.tokens = tokens;
-    this.#closeTokens = close;
     this.pool = this.#buildPool(setup, caCerts);
-    this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts });
-    const accessLog = new AccessLog({ write: (line) => host.out(line.trimEnd()), clock });
-    this.#parts = {
+    const { table, metrics, log } = this;
+    this.edges = new Edges({
       clock,
-      table: this.table,
-      hotpath,
-      index: this.caches,
-      tokenizer: setup.knowledge.tokens.source === "none" && setup.knowledge.tokens.models.length === 0
-        ? undefined
-        : this.tokens,
+      table,
+      buffers: this.#buffers,
+      claims: this.caches,
       pool: this.pool,
-      upstream: this.#upstream,
-      metrics: this.metrics,
-      tracing: new Tracing({ ...config.tracing, rng: new Prng(randomSeed()) }),
-      ended: (record) => {
-        if (this.#config.observe.accessLog) accessLog.write(record);
-      },
-      scheduler: this.#buildScheduler(setup),
-      models: this.#rewriter,
-      options: pipelineOptions(config, setup),
-    };
-    this.pipeline = new Pipeline(this.#parts);
-    this.metrics.onCollect(() =>
-      collect({ table: this.table, caches: this.caches, clock, staleAfterMs: this.#config.pool.load.staleAfterMs })
+      metrics,
+      log,
+    });
+    metrics.onCollect(() =>
+      collect({ table, caches: this.caches, clock, staleAfterMs: this.#config.pool.load.staleAfterMs })
     );
-    this.#stopLag = watchLoopLag(clock, (lagMs) => this.metrics.eventLoopLag(lagMs));
   }
 
   get port(): number {
-    return this.#edge!.port;
+    return this.#port;
   }
 
   get adminPort(): number {
@@ -147,84 +142,120 @@ export class Router {
   }
 
   /**
-   * Takes over a new configuration: endpoints, scheduling, models, limits and timeouts change, requests under way go on.
-   * Throws ConfigError and changes nothing when the new one cannot be used.
+   * Takes over a new configuration, in all edges at one moment: endpoints, scheduling, models, limits and timeouts change,
+   * requests under way go on. Throws ConfigError and changes nothing when the new one cannot be used.
    */
   async reload(config: Config): Promise<void> {
     const setup = schedulingSetup(config);
-    // Sessions and other state of the plugins live in the scheduler: an equal plan goes on with it.
-    const samePlan = JSON.stringify(setup.plan) === JSON.stringify(this.#setup.plan);
-    const scheduler = samePlan ? this.#parts.scheduler : this.#buildScheduler(setup);
+    const epoch = this.#epoch + 1;
+    await this.edges.prepare(portableConfig(config), epoch);
     await this.pool.setDiscovery([...discoveries(config, this.#clock), ...setup.discovery]);
+    await this.#tellEdges();
     // What an EndpointPickerConfig says of prefixes, feeds, token ids and metrics counts, not what stands beside it.
     const counting = (config: Config, { prefix, knowledge }: SchedulingSetup) => ({ ...config, prefix, ...knowledge });
     const kept = restartKeys(counting(this.#config, this.#setup), counting(config, setup));
     if (JSON.stringify(this.#setup.pool) !== JSON.stringify(setup.pool)) kept.push("metrics-data-source");
     if (kept.length > 0) this.log.warn("Some changes take effect at the next start only", { keys: kept });
     this.#warn(config, setup);
-    this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
-    this.#parts.scheduler = scheduler;
-    this.#parts.models = this.#rewriter;
-    // The index was built for one block size: hashes of another would never match.
-    const { blockTokens } = this.#parts.options;
-    this.#parts.options = { ...pipelineOptions(config, setup), blockTokens };
-    this.#parts.tracing = new Tracing({ ...config.tracing, rng: new Prng(randomSeed()) });
-    this.#upstream.options = { ...this.#upstream.options, ...upstreamOptions(config) };
-    this.log.setLevel(config.observe.logLevel);
     this.#config = config;
     this.#setup = setup;
+    this.#epoch = epoch;
+    this.edges.commit(epoch);
+    this.log.setLevel(config.observe.logLevel);
   }
 
   /** Turns readiness off, lets running requests end for at most `drainTimeoutMs`, then closes everything. */
   async stop(drainTimeoutMs: number): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    const drained = drainTimeoutMs > 0 && await this.#within(drainTimeoutMs, this.pipeline.drain());
-    if (drained) {
-      // The last bytes of an answer may still be on their way out when its request has ended.
-      await this.#within(flushMs, this.#edge?.drain() ?? Promise.resolve());
-    } else if (this.pipeline.active > 0) {
-      this.log.warn("Requests are cut off as the drain timeout is over", { requests: this.pipeline.active });
-    }
+    if (drainTimeoutMs > 0) await this.#drain(drainTimeoutMs);
     if (drainTimeoutMs > 0) await this.#snapshots.keep();
-    await Promise.all([this.#edge?.close(), this.#admin?.close()]);
-    this.#upstream.close();
+    await Promise.all([this.edges.close(), this.#admin?.close()]);
+    this.#mirroring?.cancel();
     this.pool.stop();
-    this.#closeTokens();
     await this.caches.stop();
-    this.#stopLag();
   }
 
-  /** Whether `work` ends within `ms`. */
-  async #within(ms: number, work: Promise<void>): Promise<boolean> {
-    const late = Promise.withResolvers<boolean>();
-    const timer = this.#clock.after(ms, () => late.resolve(false));
-    try {
-      return await Promise.race([work.then(() => true), late.promise]);
-    } finally {
-      timer.cancel();
+  async #drain(timeoutMs: number): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const timer = this.#clock.after(timeoutMs, () => late.resolve());
+    await Promise.race([this.edges.drain(), late.promise]);
+    timer.cancel();
+    const requests = this.edges.active;
+    if (requests > 0) this.log.warn("Requests are cut off as the drain timeout is over", { requests });
+  }
+
+  async #openEdges(): Promise<void> {
+    const { server, workers } = this.#config;
+    if (workers === 1) return await this.#openInline();
+    // Sharing a port hides that somebody else has it: taken alone first.
+    this.#port = freePort(server);
+    await this.edges.workers(workers, (isolate, events) => {
+      const worker = new WorkerEdge({ ...events, refreshModels: () => this.#refreshModels() });
+      return { worker, ready: this.#startWorker(worker, isolate) };
+    });
+  }
+
+  async #startWorker(worker: WorkerEdge, isolate: number): Promise<void> {
+    const clock = this.#clock;
+    await worker.init({
+      isolate,
+      shared: this.#hotpath.shared,
+      sizes: this.#sizes,
+      hashSeed: hashSeedOf(this.#setup.prefix.hashSeed),
+      buffers: this.#buffers,
+      config: this.#started,
+      endpoints: this.#mirror.all(),
+      seed: this.#seed,
+      sessionKey: this.#sessionKey,
+      pinnedModels: [...this.#pinnedModels(this.#started)],
+      originMs: clock.wallMs() - clock.now(),
+      logFormat: this.#host.errIsTerminal ? "text" : "json",
+    });
+    // What was reloaded since, and while that is told.
+    for (let told = 0; told !== this.#epoch;) {
+      told = this.#epoch;
+      await worker.prepare(portableConfig(this.#config), told);
     }
+    await worker.listen({ port: this.#port, shared: true });
   }
 
-  async #listen(): Promise<void> {
-    const { server, admin } = this.#config;
-    const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
-    const edge = edgeApp({ pipeline: this.pipeline, clock: this.#clock, models: () => this.#models(), bodyBytesMax });
-    const pages = adminApp({
-      pipeline: this.pipeline,
+  async #openInline(): Promise<void> {
+    const { cells, rung, join } = this.edges.inline();
+    const edge = await Edge.create({
       clock: this.#clock,
-      metrics: () => this.metrics.render(this.#clock),
+      hotpath: this.#hotpath,
+      cells,
+      rung,
+      seed: this.#seed,
+      sessionKey: this.#sessionKey,
+      metrics: this.metrics,
+      log: this.log,
+      out: (line) => this.#host.out(line),
+      refreshModels: () => this.pool.refreshModels(),
+    }, this.#config);
+    join(edge);
+    this.#port = await edge.listen({ port: this.#config.server.port, shared: false });
+  }
+
+  async #openAdmin(): Promise<void> {
+    const { server, admin } = this.#config;
+    const pages = adminApp({
+      explain: (request) => this.edges.any().explain(request),
+      metrics: async () => await this.metrics.render(this.#clock, await this.edges.dumps()),
       readiness: () => this.#readiness(),
       endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.#held(row.slot) })),
-      tokens: () => this.tokens.status(),
+      tokens: async () => (await this.edges.any().status()).tokens,
       config: () => this.#config,
       saveSnapshot: () => this.#snapshots.save(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
-      bodyBytesMax,
+      bodyBytesMax: () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax),
     });
-    const port = { clock: this.#clock, onError: (error: unknown) => this.#answerFailed(error) };
-    this.#edge = await Listener.open((request, bindings) => edge.fetch(request, bindings), { ...server, ...port });
-    this.#admin = await Listener.open((request, bindings) => pages.fetch(request, bindings), { ...admin, ...port });
+    const onError = (error: unknown) => this.log.error("Cannot finish an admin answer", { cause: String(error) });
+    this.#admin = await Listener.open(
+      (request, bindings) => pages.fetch(request, bindings),
+      { ...admin, clock: this.#clock, onError },
+    );
   }
 
   /** What an endpoint caches, with times as ages: this process's clock says nothing outside it. */
@@ -235,33 +266,48 @@ export class Router {
     return { ...status, feed: { ...feed, inStateMs: this.#clock.now() - sinceMs } };
   }
 
-  /** An answer broke off on its way out. One whose model server was lost has its access line already. */
-  #answerFailed(error: unknown): void {
-    if (!(error instanceof RouterError)) this.log.error("Cannot finish an answer", { cause: String(error) });
-  }
-
   #readiness() {
     const endpoints = this.pool.readiness();
-    const reason = this.#stopping ? "the router is shutting down" : endpoints.ready === 0 ? "no endpoint is ready" : "";
-    return { ready: reason === "", reason, endpoints };
+    const edges = this.edges.listening;
+    const reason = this.#stopping
+      ? "the router is shutting down"
+      : edges === 0
+      ? "no edge is running"
+      : endpoints.ready === 0
+      ? "no endpoint is ready"
+      : "";
+    return { ready: reason === "", reason, endpoints, edges: { running: edges, wanted: this.#config.workers } };
   }
 
-  /** The pool's models, and the names that stand for one of them. */
-  #models(): ListedModel[] {
-    const own = this.pool.models();
-    const listed: ListedModel[] = [...own];
-    for (const name of this.#rewriter.names) {
-      const target = this.#rewriter.targets(name).find((model) => this.pool.hasModel(model));
-      if (target !== undefined && !own.some((model) => model.id === name)) listed.push({ id: name, parent: target });
-    }
-    return listed;
+  async #refreshModels(): Promise<void> {
+    await this.pool.refreshModels();
+    await this.#tellEdges();
   }
 
-  #buildCaches(hotpath: Hotpath, setup: SchedulingSetup, caCerts: string[] | undefined): Caches {
-    const { prefix, knowledge: { feed } } = setup;
+  /** Tells edges in workers of endpoints that changed; an edge in this isolate sees the table itself. */
+  async #tellEdges(): Promise<void> {
+    if (this.#sizes.isolates === 1) return;
+    this.#mirroring?.cancel();
+    this.#mirroring = undefined;
+    const updates = this.#mirror.changes();
+    if (updates.length > 0) await this.edges.each((door) => door.mirror(updates));
+  }
+
+  #tellEdgesSoon(): void {
+    if (this.#sizes.isolates === 1 || this.#mirroring || this.#stopping) return;
+    this.#mirroring = this.#clock.after(mirrorMs, () => void this.#tellEdges(), { background: true });
+  }
+
+  #pinnedModels(config: Config): Iterable<string> {
+    return new ModelRewriter(config.models.rules, new Prng(this.#seed)).names;
+  }
+
+  #buildCaches(caCerts: string[] | undefined): Caches {
+    const { prefix, knowledge: { feed } } = this.#setup;
     const open = feedSources({ clock: this.#clock, seedCheck: () => this.caches.seedCheck, caCerts });
+    const named = (slot: number) => this.table.peek(slot)?.id ?? "";
     return new Caches({
-      tree: hotpath.blockTree,
+      tree: this.#hotpath.blockTree,
       table: this.table,
       clock: this.#clock,
       rng: new Prng(randomSeed()),
@@ -270,14 +316,10 @@ export class Router {
       onFull: (pairs) =>
         this.log.warn("The prefix tree is full and gives up the least used blocks: raise memory.prefixTree", { pairs }),
       onTrouble: (slot, address, cause) =>
-        this.log.warn("No link to a feed", { endpoint: this.table.peek(slot)?.id ?? "", address, cause }),
+        this.log.warn("No link to a feed", { endpoint: named(slot), address, cause }),
       onState: (slot, to, from, reason) => {
-        this.log.info("Feed changed state", {
-          endpoint: this.table.peek(slot)?.id ?? "",
-          from: feedStateNames[from],
-          to: feedStateNames[to],
-          reason,
-        });
+        const states = { from: feedStateNames[from], to: feedStateNames[to] };
+        this.log.info("Feed changed state", { endpoint: named(slot), ...states, reason });
       },
     }, {
       blockTokens: prefix.blockTokens,
@@ -286,73 +328,18 @@ export class Router {
     });
   }
 
-  /** An endpoint that can be asked about a model: any that is ready, in turn. */
-  #anyEndpoint(model: string) {
-    const { slots, count } = this.pool.candidates(model);
-    if (count === 0) return undefined;
-    const meta = this.table.meta(slots[this.#asked++ % count]);
-    return { meta, feed: feedOf(meta, this.#config, this.#setup.knowledge.feed) };
-  }
-
-  /** Loading takes seconds: begun at the start, so that few prompts are matched by their text meanwhile. */
-  #loadTokenizers(): void {
-    const { feed, tokens } = this.#setup.knowledge;
-    if (feed.kind === "none" && this.#config.endpoints.every(({ feed }) => feed.kind === "none")) return;
-    for (const { model, source, directory } of tokens.models) {
-      if (directory !== undefined && (source === "directory" || source === "auto")) void this.tokens.warm(model);
-    }
-  }
-
-  #tokenizerChanged({ model, state, failure }: ModelStatus): void {
-    if (state === "tokenizer") this.log.info("Tokenizer loaded", { model });
-    else if (state === "mismatch") {
-      this.log.warn("A tokenizer's ids differ from the engine's: the engine is asked for ids from now on", { model });
-    } else {
-      this.log.warn("Cannot load a tokenizer: the engine is asked for ids, else text is matched", {
-        model,
-        directory: this.#setup.knowledge.tokens.models.find((own) => own.model === model)?.directory,
-        cause: failure,
-      });
-    }
-  }
-
-  #buildScheduler(setup: SchedulingSetup): Scheduler {
-    return new Scheduler(setup.plan, { table: this.table, seed: this.#seed, sessionKey: this.#sessionKey });
-  }
-
   #buildPool(setup: SchedulingSetup, caCerts: string[] | undefined): Pool {
-    const { health, load, ejection, modelsIntervalMs } = this.#config.pool;
+    this.table.onChange = () => this.#tellEdgesSoon();
     return new Pool({
       table: this.table,
       clock: this.#clock,
       discovery: [...discoveries(this.#config, this.#clock), ...setup.discovery],
-      options: {
-        engines: setup.pool.engines,
-        scrape: {
-          path: load.path,
-          busyIntervalMs: load.busyIntervalMs,
-          idleIntervalMs: load.idleIntervalMs,
-          deadlineMs: load.deadlineMs,
-          ...setup.pool.scrape,
-        },
-        health: {
-          check: healthCheck({ ...health, kind: "http" }),
-          intervalMs: health.intervalMs,
-          timeoutMs: health.timeoutMs,
-          upThreshold: health.successes,
-          downThreshold: health.failures,
-          ejectAfter: ejection.enabled ? ejection.failures : Infinity,
-          ejectBaseMs: ejection.timeMs,
-          ejectMaxMs: ejection.timeMaxMs,
-          ejectShareMax: ejection.shareMax,
-        },
-        models: { intervalMs: modelsIntervalMs },
-        http: { caCerts },
-      },
+      options: poolOptions(this.#config, setup, caCerts),
       events: {
         onSlotAdded: (slot) => this.caches.slotAdded(slot),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),
         onStarted: (slot, startSeconds) => this.caches.feeds.restartHint(slot, startSeconds),
+        onMeta: () => this.#tellEdgesSoon(),
         onSlotFreed: (slot, { name }) => {
           this.caches.slotFreed(slot);
           this.metrics.forgetEndpoint(name);
@@ -365,4 +352,15 @@ export class Router {
   #warn(config: Config, setup: SchedulingSetup): void {
     for (const warning of [...config.warnings, ...setup.warnings]) this.log.warn(warning);
   }
+}
+
+function memorySizes(config: Config, { prefix }: SchedulingSetup): MemorySizes {
+  return {
+    endpoints: config.pool.capacity,
+    blockTreeBytes: config.memory.prefixTreeBytes,
+    bodyBytesMax: config.server.bodyBytesMax,
+    prefixTokensMax: prefix.tokensMax,
+    // Workers stand beside the control isolate.
+    isolates: config.workers === 1 ? 1 : config.workers + 1,
+  };
 }

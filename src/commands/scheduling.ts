@@ -27,14 +27,7 @@ export interface SchedulingSetup {
 
 /** Reads the plan. Throws ConfigError for what an EndpointPickerConfig or plugin list asks that cannot be done. */
 export function schedulingSetup(config: Config): SchedulingSetup {
-  const { scheduling, prefix, pool, workers } = config;
-  if (workers !== 1) {
-    throw new ConfigError(
-      "--workers, WARMPATH_WORKERS or file",
-      "workers",
-      `must be 1: several edge isolates are not supported yet, current value is ${workers}`,
-    );
-  }
+  const { scheduling, prefix, pool } = config;
   if (scheduling.from === "policy") {
     const plan = { ...planFromPolicy(scheduling.policy), staleAfterMs: pool.load.staleAfterMs };
     return { plan, prefix, knowledge: importedKnowledge(config), pool: {}, discovery: [], warnings: [] };
@@ -56,7 +49,7 @@ function importedConfig(scheduling: Exclude<Config["scheduling"], { from: "polic
   if (scheduling.from === "endpoint-picker-config") {
     return importEndpointPickerConfig(scheduling.source.text, scheduling.source.fileName);
   }
-  const { plugins, schedulingProfiles, where } = scheduling;
+  const { plugins, schedulingProfiles, where = (path) => path.join(".") } = scheduling;
   return importScheduling({ plugins, schedulingProfiles }, where);
 }
 

@@ -34,7 +34,7 @@ export async function serve(flags: Flags, host: ProcessHost): Promise<number> {
     host.onSignal("SIGHUP", () => void reloader.reload());
     await untilSignal(host);
     reloader.stop();
-    router.log.info("Shutting down: running requests may finish", { requests: router.pipeline.active });
+    router.log.info("Shutting down: running requests may finish", { requests: router.edges.active });
     const stopped = router.stop(router.config.server.drainTimeoutMs).then(() => 0);
     // Asked a second time, it goes at once.
     return await Promise.race([stopped, untilSignal(host).then(() => 1)]);

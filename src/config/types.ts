@@ -138,8 +138,8 @@ export type SchedulingConfig =
       readonly from: "plugins";
       readonly plugins: readonly unknown[];
       readonly schedulingProfiles: readonly unknown[];
-      /** `file:line` of a path below `scheduling`, such as `["plugins", 0, "type"]`. */
-      readonly where: (path: readonly PropertyKey[]) => string;
+      /** `file:line` of a path below `scheduling`, such as `["plugins", 0, "type"]`. Does not travel to other isolates. */
+      readonly where?: (path: readonly PropertyKey[]) => string;
     }
   );
 

@@ -24,6 +24,19 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * A clock of this isolate that agrees with another's to a millisecond: each isolate counts from its own start. `originMs`
+ * is the other's `wallMs() - now()`, read at about the same moment as this is called.
+ */
+export function alignedClock(own: Clock, originMs: number): Clock {
+  const shiftMs = own.wallMs() - own.now() - originMs;
+  return {
+    now: () => own.now() + shiftMs,
+    wallMs: () => own.wallMs(),
+    after: (ms, fn, options) => own.after(ms, fn, options),
+  };
+}
+
 /** Resolves after `ms`; rejects with the signal's reason when `signal` aborts first. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { endpointMeta, EndpointState, EndpointTable } from "./endpoint.ts";
+import { endpointMeta, EndpointState } from "./endpoint.ts";
+import { EndpointTable } from "./endpoint_table.ts";
 import { Reservation } from "./reservation.ts";
 
 const meta = (port: number) => endpointMeta({ host: "h", port });

@@ -2,6 +2,7 @@
 export * from "./bytes.ts";
 export * from "./clock.ts";
 export * from "./endpoint.ts";
+export * from "./endpoint_table.ts";
 export * from "./errors.ts";
 export * from "./host.ts";
 export * from "./outcome.ts";
@@ -11,3 +12,5 @@ export * from "./request.ts";
 export * from "./tier.ts";
 export * from "./reservation.ts";
 export * from "./bounded.ts";
+export * from "./doorbell.ts";
+export * from "./ring.ts";

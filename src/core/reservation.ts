@@ -1,4 +1,4 @@
-import type { EndpointTable } from "./endpoint.ts";
+import type { EndpointTable } from "./endpoint_table.ts";
 
 /** What a request adds to an endpoint's in-flight load. */
 export interface ReservedLoad {
@@ -24,10 +24,8 @@ export class Reservation {
     this.#table = table;
     this.#prefillTokens = Math.round(load.prefillTokens);
     this.#decodeTokens = Math.round(load.decodeTokens);
-    Atomics.add(table.requests, slot, 1);
     Atomics.add(table.totalRequests, slot, 1);
-    Atomics.add(table.prefillTokens, slot, this.#prefillTokens);
-    Atomics.add(table.decodeTokens, slot, this.#decodeTokens);
+    table.inflight(slot, 1, this.#prefillTokens, this.#decodeTokens);
   }
 
   get open(): boolean {
@@ -37,15 +35,14 @@ export class Reservation {
   /** The prompt is computed: its tokens no longer stand ahead of others. */
   firstByte(): void {
     if (this.#prefillTokens === 0) return;
-    Atomics.sub(this.#table.prefillTokens, this.slot, this.#prefillTokens);
+    this.#table.inflight(this.slot, 0, -this.#prefillTokens, 0);
     this.#prefillTokens = 0;
   }
 
   release(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.firstByte();
-    Atomics.sub(this.#table.requests, this.slot, 1);
-    Atomics.sub(this.#table.decodeTokens, this.slot, this.#decodeTokens);
+    this.#table.inflight(this.slot, -1, -this.#prefillTokens, -this.#decodeTokens);
+    this.#prefillTokens = 0;
   }
 }

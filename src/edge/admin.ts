@@ -1,16 +1,15 @@
 import { type Context, Hono } from "hono";
-import { type Clock, RouterError } from "../core/mod.ts";
-import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
-import type { Pipeline } from "../pipeline/mod.ts";
+import { RouterError } from "../core/mod.ts";
+import { errorResponse } from "../protocol/mod.ts";
 import { readBody } from "./body.ts";
+import type { Explained, ExplainRequest } from "./explain.ts";
 import type { Bindings } from "./listener.ts";
 
 type Env = { Bindings: Bindings };
 
 /** What the operators' app is joined from. */
 export interface AdminParts {
-  readonly pipeline: Pipeline;
-  readonly clock: Clock;
+  readonly explain: (request: ExplainRequest) => Promise<Explained>;
   readonly metrics: () => Promise<string>;
   /** Whether requests would be served, and why not. */
   readonly readiness: () => {
@@ -19,7 +18,7 @@ export interface AdminParts {
     readonly endpoints: { readonly ready: number; readonly total: number };
   };
   readonly endpoints: () => unknown;
-  readonly tokens: () => unknown;
+  readonly tokens: () => Promise<unknown>;
   readonly config: () => unknown;
   /** Writes the snapshot file and says what was written; undefined when none is configured. */
   readonly saveSnapshot: () => Promise<object> | undefined;
@@ -42,7 +41,7 @@ export function adminApp(parts: AdminParts): Hono<Env> {
       new Response(await parts.metrics(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
   );
   app.get("/debug/endpoints", (c) => c.json(parts.endpoints() as object));
-  app.get("/debug/tokens", (c) => c.json(parts.tokens() as object));
+  app.get("/debug/tokens", async (c) => c.json(await parts.tokens() as object));
   app.get("/debug/config", (c) => c.json(parts.config() as object));
   app.post("/debug/decide", (c) => decide(c, parts));
   app.post("/debug/snapshot", async (c) => {
@@ -63,43 +62,10 @@ export function adminApp(parts: AdminParts): Hono<Env> {
  * API, `/v1/chat/completions` when absent. Headers count as a request's.
  */
 async function decide({ req: { raw: request }, env }: Context<Env>, parts: AdminParts): Promise<Response> {
-  const id = crypto.randomUUID();
   const path = new URL(request.url).searchParams.get("path") ?? "/v1/chat/completions";
-  try {
-    const body = await readBody(request.headers, env.incoming, parts.bodyBytesMax());
-    const report = await parts.pipeline.explain({
-      id,
-      api: Object.hasOwn(apiPaths, path) ? apiPaths[path] : "passthrough",
-      method: "POST",
-      path,
-      headers: request.headers,
-      body,
-      errorShape: errorShape(path),
-      signal: request.signal,
-      receivedAtMs: parts.clock.now(),
-    });
-    const { view, ...rest } = report;
-    return Response.json({
-      request: {
-        api: view.api,
-        model: view.model,
-        requestedModel: view.requestedModel,
-        stream: view.stream,
-        promptTokens: view.promptTokens,
-        promptBlocks: view.blocks.hashes.length,
-        blockTokens: view.blocks.blockTokens,
-        maxOutputTokens: view.maxOutputTokens,
-        mediaParts: view.mediaParts,
-        fairnessId: view.fairnessId,
-        objective: view.objective,
-        priority: view.priority,
-        slo: view.slo,
-      },
-      ...rest,
-    });
-  } catch (error) {
-    return errorResponse(RouterError.from(error), errorShape(path), id);
-  }
+  const read = await readBody(request.headers, env.incoming, parts.bodyBytesMax());
+  const { status, body } = await parts.explain({ path, headers: [...request.headers], body: read });
+  return new Response(body, { status, headers: { "content-type": "application/json" } });
 }
 
 /** What a procedure is asked with is a few bytes. */

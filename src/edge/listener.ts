@@ -12,6 +12,8 @@ export interface ListenerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Others may listen on the same port: the system spreads connections over them. */
+  readonly reusePort?: boolean;
   readonly clock: Clock;
   /** An answer could not be finished: its body failed on the way out. */
   readonly onError: (error: unknown) => void;
@@ -58,7 +60,7 @@ export class Listener {
   }
 
   /** Opens the port. Rejects with the system's error, which has a `code` such as `EADDRINUSE`. */
-  static open(handler: Handler, { host, port, clock, onError }: ListenerOptions): Promise<Listener> {
+  static open(handler: Handler, { host, port, reusePort = false, clock, onError }: ListenerOptions): Promise<Listener> {
     const server = createServer({
       maxHeaderSize: headBytesMax,
       keepAliveTimeout: keepAliveMs,
@@ -88,7 +90,7 @@ export class Listener {
     server.on("connect", (_request, socket: Socket) => refuse(socket, 405, "the router is no tunnel"));
     return new Promise((resolve, reject) => {
       server.once("error", reject);
-      server.listen(port, host, () => resolve(new Listener(server)));
+      server.listen({ port, host, reusePort }, () => resolve(new Listener(server)));
     });
   }
 

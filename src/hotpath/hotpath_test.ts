@@ -5,15 +5,33 @@ import { instantiate } from "./load.ts";
 
 const sizes = { endpoints: 16, blockTreeBytes: 65_536, bodyBytesMax: 1024, prefixTokensMax: 1024 };
 
-Deno.test("load() gives an endpoint table's region that holds the whole table", async () => {
-  const hotpath = await Hotpath.load(sizes, 1);
-  const { capacity, buffer, byteOffset } = hotpath.endpointTable;
-  const table = new EndpointTable(capacity, buffer, byteOffset);
+Deno.test("load() gives an endpoint table in a region that holds all of it, ledgers included", async () => {
+  const shared = { ...sizes, isolates: 3 };
+  const hotpath = await Hotpath.load(shared, 1);
+  const last = await Hotpath.attach(hotpath.shared, shared, 1, 2);
+  const { table } = hotpath;
   for (let port = 0; port < 16; port++) equal(table.add(endpointMeta({ host: "h", port })), port);
-  table.state.fill(255);
-  table.waiting.fill(-1);
+  table.feedState.fill(255);
+  for (let slot = 0; slot < 16; slot++) last.table.inflight(slot, -1, -1, -1);
   deepStrictEqual(hotpath.blockTree.stats().pairs, 0, "its last column ends before the tree");
-  equal(EndpointTable.bytes(16), hotpath.instance.layout.endpointTable.bytes);
+  equal(EndpointTable.bytes(16, 3), hotpath.instance.layout.endpointTable.bytes);
+});
+
+Deno.test("attach() shares the table and the tree, and gives each isolate a scratch of its own", async () => {
+  const shared = { ...sizes, isolates: 2 };
+  const one = await Hotpath.load(shared, 7), two = await Hotpath.attach(one.shared, shared, 7, 1);
+  const identity = { model: "m", salt: "", blockTokens: 16 };
+  const [first, second] = ["a", "b"].map((letter) =>
+    new TextEncoder().encode(JSON.stringify({ model: "m", prompt: letter.repeat(800) }))
+  );
+  ok(one.scanner.scan(first, "completions").ok && two.scanner.scan(second, "completions").ok);
+  const hashes = one.hashPrompt(one.scanner.canonicalise(), identity);
+  notEqual(two.hashPrompt(two.scanner.canonicalise(), identity)[0], hashes[0], "the other's body is not in between");
+  one.blockTree.hold(3, 0, hashes);
+  equal(two.blockTree.match(hashes).blocks[3], hashes.length);
+  one.table.add(endpointMeta({ host: "h", port: 1 }));
+  two.table.inflight(0, 1, 20, 30);
+  deepStrictEqual([one.table.requests[0], one.table.prefillTokens[0], one.table.decodeTokens[0]], [1, 20, 30]);
 });
 
 Deno.test("load() gives an empty prefix tree, apart from every other instance's", async () => {

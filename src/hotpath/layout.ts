@@ -8,6 +8,8 @@ export interface MemorySizes {
   readonly bodyBytesMax: number;
   /** Prompt tokens hashed for prefix matching; what lies beyond is not matched. */
   readonly prefixTokensMax: number;
+  /** Isolates that map the memory, each with a scratch of its own. @default {1} */
+  readonly isolates?: number;
 }
 
 /** One stretch of the shared memory. */
@@ -17,12 +19,12 @@ export interface Region {
 }
 
 //   0        64 KiB                                                                     end
-//   ├────────┼────────────────┼────────────┼──────┼───────┼────────┼────────┼────────┤
-//   │ static │ endpoint table │ block tree │ body │ spans │ prompt │ hashes │ blocks │
-//   └────────┴────────────────┴────────────┴──────┴───────┴────────┴────────┴────────┘
-// Every region starts on a 64-byte line. "static" is the compiler's own data. The last five are the scratch of one
-// isolate: the request body, the scan's result and prompt spans, the canonical prompt bytes, its block hashes, what goes
-// in and out of the block tree.
+//   ├────────┼────────────────┼────────────┼──────┼───────┼────────┼────────┼────────┼─ ─ ┤
+//   │ static │ endpoint table │ block tree │ body │ spans │ prompt │ hashes │ blocks │    │
+//   └────────┴────────────────┴────────────┴──────┴───────┴────────┴────────┴────────┴─ ─ ┘
+// Every region starts on a 64-byte line. "static" is the compiler's own data. The five from "body" on are the scratch of
+// one isolate, and follow once for each: the request body, the scan's result and prompt spans, the canonical prompt
+// bytes, its block hashes, what goes in and out of the block tree.
 export interface MemoryLayout {
   readonly endpointTable: Region;
   readonly body: Region;
@@ -49,25 +51,34 @@ export const blockTokensMin = 16;
 const pageBytes = 65_536;
 const line = 64;
 
-/** Places every region; `endpointTableBytes` comes from the table's own size rule. */
-export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number): MemoryLayout {
+/**
+ * Places every region, with the scratch of `isolate`; `endpointTableBytes` comes from the table's own size rule. Throws
+ * RangeError for more than 4 GiB.
+ */
+export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number, isolate = 0): MemoryLayout {
   let at = pageBytes;
   const take = (bytes: number): Region => {
     const region = { offset: at, bytes };
     at = Math.ceil((at + bytes) / line) * line;
     return region;
   };
-  const layout = {
-    endpointTable: take(endpointTableBytes),
-    blockTree: take(sizes.blockTreeBytes),
+  const shared = { endpointTable: take(endpointTableBytes), blockTree: take(sizes.blockTreeBytes) };
+  const sharedEnd = at;
+  const scratch = () => ({
     // Room after the body, so that vector loads may read past its end.
     body: take(sizes.bodyBytesMax + line),
     spans: take(scanRecordBytes + spansMax * spanBytes),
     prompt: take(sizes.prefixTokensMax * 4 + line),
     hashes: take(Math.ceil(sizes.prefixTokensMax / blockTokensMin) * 8 + line),
     blocks: take(sizes.blockTreeBytes ? blockScratchBytes + sizes.endpoints * 24 + line : 0),
-  };
-  const pages = Math.ceil(at / pageBytes);
-  if (pages > 65_536) throw new RangeError(`Cannot lay out ${at} bytes of shared memory: the limit is 4 GiB`);
-  return { ...layout, pages };
+  });
+  scratch();
+  const scratchBytes = at - sharedEnd;
+  const isolates = sizes.isolates ?? 1;
+  const pages = Math.ceil((sharedEnd + scratchBytes * isolates) / pageBytes);
+  if (pages > 65_536) {
+    throw new RangeError(`Cannot lay out ${pages * pageBytes} bytes of shared memory: the limit is 4 GiB`);
+  }
+  at = sharedEnd + scratchBytes * isolate;
+  return { ...shared, ...scratch(), pages };
 }

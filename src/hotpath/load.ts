@@ -11,11 +11,33 @@ export interface HotpathInstance {
   readonly kernels: KernelExports;
 }
 
-/** Instantiates the module. Pages are reserved, not touched: unused bytes of a region cost no memory. */
-export async function instantiate(sizes: MemorySizes, endpointTableBytes: number): Promise<HotpathInstance> {
-  const layout = layoutMemory(sizes, endpointTableBytes);
-  const memory = new WebAssembly.Memory({ initial: layout.pages, maximum: 65_536, shared: true });
+/** What other isolates need to map the same memory; it can be sent to them. */
+export interface SharedHotpath {
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module;
+}
+
+/** Makes the memory. Pages are reserved, not touched: unused bytes of a region cost no memory. */
+export async function makeShared(sizes: MemorySizes, endpointTableBytes: number): Promise<SharedHotpath> {
+  const { pages } = layoutMemory(sizes, endpointTableBytes);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: 65_536, shared: true });
   const bytes = await Deno.readFile(new URL("./warmpath.wasm", import.meta.url));
-  const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
+  return { memory, module: await WebAssembly.compile(bytes) };
+}
+
+/** The kernels over a memory, with the scratch of one isolate. */
+export async function mapShared(
+  { memory, module }: SharedHotpath,
+  sizes: MemorySizes,
+  endpointTableBytes: number,
+  isolate: number,
+): Promise<HotpathInstance> {
+  const layout = layoutMemory(sizes, endpointTableBytes, isolate);
+  const instance = await WebAssembly.instantiate(module, { env: { memory } });
   return { memory, layout, kernels: instance.exports as unknown as KernelExports };
+}
+
+/** The kernels over a memory of their own. */
+export async function instantiate(sizes: MemorySizes, endpointTableBytes: number): Promise<HotpathInstance> {
+  return await mapShared(await makeShared(sizes, endpointTableBytes), sizes, endpointTableBytes, 0);
 }

@@ -6,16 +6,15 @@ import {
   type Clock,
   type EndpointMeta,
   type EndpointTable,
-  FeedState,
+  type FeedState,
   feedStateNames,
   kvTiers,
-  type PrefixMatch,
   type Prng,
   type PromptBlocks,
   type Timer,
 } from "../core/mod.ts";
-import type { BlockTreeApi, TokenPrompt } from "../hotpath/mod.ts";
-import { type CacheFigures, predictionOf } from "./calibration.ts";
+import type { BlockTreeApi } from "../hotpath/mod.ts";
+import type { CacheFigures, CachePrediction } from "./calibration.ts";
 import type { FeedOptions, FeedStatus } from "./feed_types.ts";
 import { Feeds } from "./feeds.ts";
 import { seedCheck } from "./feeds/agent_wire.ts";
@@ -48,12 +47,6 @@ export interface CachesOptions {
   /** See KvIndexOptions. */
   readonly ticketsMax?: number;
   readonly feed?: Partial<FeedOptions>;
-}
-
-/** A request's claim, and what its engine said of it. */
-export interface CacheTicket extends Ticket {
-  /** Prompt tokens the engine had in cache. */
-  reported(cachedTokens: number): void;
 }
 
 /** What is known of one endpoint's cache, for operators. */
@@ -95,7 +88,7 @@ export class Caches {
     this.#turns = new Turns(parts.clock);
     const { tree, clock, rng, source, onLoad, onState, onTrouble } = parts;
     const { blockTokens, capacityBlocks, ticketsMax, feed } = options;
-    this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks, ticketsMax });
+    this.index = new KvIndex(tree, { clock, blockTokens, capacityBlocks, ticketsMax, columns: parts.table });
     this.feeds = new Feeds({ tree, index: this.index, clock, rng, source, onLoad, onState, onTrouble }, { feed });
     this.#keep();
   }
@@ -128,35 +121,14 @@ export class Caches {
     if (this.feeds.kind(slot) && this.index.blockTokens(slot) === 0) this.index.setBlockTokens(slot, cacheBlockTokens);
   }
 
-  match(blocks: PromptBlocks): PrefixMatch {
-    return this.index.match(blocks);
+  /** A request with these blocks goes to `slot`. */
+  claim(slot: number, blocks: PromptBlocks, predictedMs: number | undefined): Ticket {
+    return this.index.speculate(slot, blocks, this.#parts.clock.now(), { predictedMs, exact: blocks.exact === true });
   }
 
-  chain(prompt: TokenPrompt): BigUint64Array {
-    return this.#parts.tree.chain(prompt);
-  }
-
-  /** See KvIndex.stride; 0 when none of the slots has a feed. */
-  feedBlockTokens(slots: Uint16Array, count: number): number {
-    let fed = false;
-    for (let i = 0; i < count && !fed; i++) fed = this.feeds.kind(slots[i]) !== undefined;
-    return fed ? this.index.stride(slots.subarray(0, count)) : 0;
-  }
-
-  /** The request goes to `slot`, as `match` was taken for it. */
-  speculate(
-    slot: number,
-    blocks: PromptBlocks,
-    match: PrefixMatch,
-    nowMs: number,
-    { predictedMs }: { readonly predictedMs?: number } = {},
-  ): CacheTicket {
-    const exact = blocks.exact === true;
-    const live = exact && this.index.feedState(slot) === FeedState.Live;
-    const prediction = predictionOf(match, slot);
-    const ticket = this.index.speculate(slot, blocks, nowMs, { predictedMs, exact });
-    const reported = (cachedTokens: number) => this.feeds.calibration.compare(slot, prediction, cachedTokens, live);
-    return { ...ticket, reported };
+  /** The engine reported how many prompt tokens it had in cache; see `Calibration.compare`. */
+  reported(slot: number, prediction: CachePrediction, cachedTokens: number, live: boolean): void {
+    this.feeds.calibration.compare(slot, prediction, cachedTokens, live);
   }
 
   stats(): KvIndexStats {

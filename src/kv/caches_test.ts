@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers";
 import { endpointMeta, EndpointTable, FeedState, KvTier, Prng, VirtualClock } from "../core/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
 import { Caches } from "./caches.ts";
+import { localClaims, type PrefixClaims } from "./claims.ts";
 import type { FeedPosition, FeedSink, FeedSource } from "./feeds/types.ts";
 import { type KnownEndpoint, SnapshotReader } from "./snapshot.ts";
 
@@ -33,6 +34,7 @@ interface Rig {
   readonly clock: VirtualClock;
   readonly table: EndpointTable;
   readonly caches: Caches;
+  readonly claims: PrefixClaims;
   readonly full: number[];
   add(port: number): number;
 }
@@ -49,8 +51,7 @@ async function rig(
     prefixTokensMax: 65_536,
   };
   const hotpath = await Hotpath.load(sizes, 1);
-  const { capacity, buffer, byteOffset } = hotpath.endpointTable;
-  const table = new EndpointTable(capacity, buffer, byteOffset);
+  const table = hotpath.table;
   const full: number[] = [];
   const caches = new Caches({
     tree: hotpath.blockTree,
@@ -65,7 +66,8 @@ async function rig(
     caches.slotAdded(slot);
     return slot;
   };
-  return { clock, table, caches, full, add };
+  const claims = localClaims(caches, hotpath.blockTree, table, 64);
+  return { clock, table, caches, claims, full, add };
 }
 
 const settle = async () => {
@@ -76,36 +78,36 @@ const tokens = (count: number) => Uint32Array.from({ length: count }, (_, i) => 
 
 Deno.test("feedBlockTokens() is what feeds tell, what engines report until then, and 0 without a feed", async () => {
   const script = new Script();
-  const { caches, add } = await rig({ 1: script });
+  const { caches, claims, add } = await rig({ 1: script });
   const [fed, other] = [add(1), add(2)];
   const slots = (...all: number[]) => [Uint16Array.from(all), all.length] as const;
-  equal(caches.feedBlockTokens(...slots(other)), 0);
-  equal(caches.feedBlockTokens(...slots(fed, other)), 64, "the default, as nothing is known");
+  equal(claims.feedBlockTokens(...slots(other)), 0);
+  equal(claims.feedBlockTokens(...slots(fed, other)), 64, "the default, as nothing is known");
   caches.geometry(other, 100, 256);
   caches.geometry(fed, 100, 32);
-  equal(caches.feedBlockTokens(...slots(fed, other)), 32);
+  equal(claims.feedBlockTokens(...slots(fed, other)), 32);
   await settle();
   script.sink!.load({ cacheBlockTokens: 16 });
-  equal(caches.feedBlockTokens(...slots(fed, other)), 16);
+  equal(claims.feedBlockTokens(...slots(fed, other)), 16);
   caches.geometry(fed, 100, 128);
-  equal(caches.feedBlockTokens(...slots(fed, other)), 16, "the feed goes before");
+  equal(claims.feedBlockTokens(...slots(fed, other)), 16, "the feed goes before");
   caches.slotFreed(fed);
-  equal(caches.feedBlockTokens(...slots(fed, other)), 0);
+  equal(claims.feedBlockTokens(...slots(fed, other)), 0);
   await caches.stop();
 });
 
 Deno.test("speculate() gives tickets that compare what the engine reports with what its feed told", async () => {
   const script = new Script();
-  const { caches, add, clock } = await rig({ 1: script });
+  const { caches, claims, add, clock } = await rig({ 1: script });
   const slot = add(1);
   await settle();
-  const hashes = caches.chain({ tokens: tokens(160), blockTokens: 16, lora: "" });
+  const hashes = claims.chain({ tokens: tokens(160), blockTokens: 16, lora: "" });
   script.tell(hashes.slice(0, 8));
   equal(caches.index.feedState(slot), FeedState.Live);
   const blocks = { hashes, blockTokens: 16, exact: true };
-  const match = caches.match(blocks);
+  const match = claims.match(blocks);
   equal(match.blocks[slot], 8);
-  const ticket = caches.speculate(slot, blocks, match, clock.now());
+  const ticket = claims.speculate(slot, blocks, match, clock.now());
   ticket.reported(128);
   ticket.confirm();
   const { figures, blocks: held, feed } = caches.status(slot);
@@ -120,7 +122,7 @@ Deno.test("a snapshot gives another router the blocks and the position; it count
   const first = await rig({ 1: script });
   const slot = first.add(1);
   await settle();
-  const hashes = first.caches.chain({ tokens: tokens(320), blockTokens: 16, lora: "" });
+  const hashes = first.claims.chain({ tokens: tokens(320), blockTokens: 16, lora: "" });
   script.tell(hashes, "life", 9);
   const messages = await Array.fromAsync(first.caches.snapshot());
   await first.caches.stop();
@@ -148,7 +150,7 @@ Deno.test("a snapshot of another kind of feed, or of an endpoint without one, is
   const first = await rig({ 1: script, 2: script });
   first.add(1);
   await settle();
-  script.tell(first.caches.chain({ tokens: tokens(320), blockTokens: 16, lora: "" }));
+  script.tell(first.claims.chain({ tokens: tokens(320), blockTokens: 16, lora: "" }));
   const messages = await Array.fromAsync(first.caches.snapshot());
   await first.caches.stop();
   for (const sources of [{ 1: new Script("zmq") }, {}]) {
@@ -167,7 +169,7 @@ Deno.test("what was known of endpoints that never turn up is forgotten", async (
   const first = await rig({ 1: script });
   first.add(1);
   await settle();
-  script.tell(first.caches.chain({ tokens: tokens(320), blockTokens: 16, lora: "" }));
+  script.tell(first.claims.chain({ tokens: tokens(320), blockTokens: 16, lora: "" }));
   const messages = await Array.fromAsync(first.caches.snapshot());
   await first.caches.stop();
   const second = await rig({ 1: script });

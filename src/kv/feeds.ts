@@ -127,8 +127,7 @@ export class Feeds {
     this.#feeds.delete(slot);
     this.#await(feed.stop());
     this.calibration.clear(slot);
-    this.#parts.index.setFeedState(slot, FeedState.Blind);
-    this.#parts.index.setBlockTokens(slot, 0);
+    this.#parts.index.endFeed(slot);
   }
 
   #await(stopped: Promise<void>): void {

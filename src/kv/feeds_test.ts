@@ -42,8 +42,8 @@ Deno.test("add() starts a feed where there is a source, and the index learns its
   deepStrictEqual(told, ["0 waiting 3", `0 state ${FeedState.Live}`]);
   equal(feeds.state(0), FeedState.Live);
   equal(index.feedState(0), FeedState.Live);
-  equal(index.stride([0, 1]), 16);
-  equal(index.stride([1]), 64);
+  equal(index.reader.stride([0, 1]), 16);
+  equal(index.reader.stride([1]), 64);
   deepStrictEqual([...feeds.status().keys()], [0]);
   const hold = feeds.hold(0, () => {});
   equal(hold!.checkpoint.seq, 0);
@@ -64,7 +64,7 @@ Deno.test("remove() empties the slot at once; a late word of the old source does
   feeds.remove(0);
   equal(index.slotBlocks(0), 0);
   equal(index.feedState(0), FeedState.Blind);
-  equal(index.stride([0]), 64);
+  equal(index.reader.stride([0]), 64);
   feeds.add(0, meta(2));
   old.batch(batch(1));
   equal(index.slotBlocks(0), 0);

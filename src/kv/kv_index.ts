@@ -12,9 +12,10 @@
  * been served, or when more than `ticketsMax` are open, loses its claim as by `withdraw`; a `confirm` after that still
  * counts, as it tells a fact. Clearing a slot voids its tickets.
  */
-import { type Clock, FeedState, type PrefixMatch, type PromptBlocks } from "../core/mod.ts";
+import { type Clock, FeedState, noFeed, type PromptBlocks } from "../core/mod.ts";
 import type { BlockTreeApi, BlockTreeStats, SlotStats } from "../hotpath/mod.ts";
 import { DueQueue } from "./due_queue.ts";
+import { type FeedColumns, ownColumns, PrefixReader } from "./prefix_reader.ts";
 
 export interface KvIndexOptions {
   readonly clock: Clock;
@@ -28,6 +29,8 @@ export interface KvIndexOptions {
   readonly ticketTtlMs?: number;
   /** How long after a confirm a LIVE feed must have told of the blocks. @default {2000} */
   readonly confirmGraceMs?: number;
+  /** Where readers see the state of the feeds. @default {columns of the index's own} */
+  readonly columns?: FeedColumns;
 }
 
 export interface SpeculateOptions {
@@ -54,8 +57,6 @@ export interface KvIndexStats extends BlockTreeStats {
 /** Shortest life of a ticket with a predicted time, and how many times that time it lives. */
 const predictedLifeMinMs = 2000;
 const predictedLifeTimes = 4;
-/** No prompt is hashed in steps smaller than this: engines may have pages of one token. */
-const strideTokensMin = 16;
 const dueBucketMs = 250;
 /** Dead pairs freed in one upkeep. */
 const reapBudget = 20_000;
@@ -69,23 +70,22 @@ interface Claim {
 }
 
 export class KvIndex {
+  /** Looks up in what this index keeps. */
+  readonly reader: PrefixReader;
   readonly #tree: BlockTreeApi;
   readonly #clock: Clock;
-  readonly #options: Required<KvIndexOptions>;
+  readonly #options: Required<Omit<KvIndexOptions, "columns">>;
   /** Claims in the tree, oldest first: of all slots, and of each. */
   readonly #claims = new Set<Claim>();
   readonly #claimsAt: Set<Claim>[];
   readonly #due = new DueQueue<Claim>(dueBucketMs);
   /** Grows when a slot is cleared. */
   readonly #epochs: Uint32Array;
-  readonly #feedStates: Uint8Array;
-  readonly #pendingTokens: Int32Array;
+  readonly #columns: FeedColumns;
   /** Of the engine's cache; 0: not reported. */
   readonly #capacityTokens: Float64Array;
   /** Tokens of the blocks that the routing history's size is counted in. */
   readonly #sizedFor: Uint32Array;
-  /** Tokens of an engine block where a feed told; else 0. */
-  readonly #blockTokens: Uint32Array;
   #expired = 0;
   #unconfirmed = 0;
 
@@ -96,26 +96,11 @@ export class KvIndex {
     this.#options = { ...options, capacityBlocks, ticketsMax, ticketTtlMs, confirmGraceMs };
     this.#claimsAt = Array.from({ length: tree.slots }, () => new Set());
     this.#epochs = new Uint32Array(tree.slots);
-    this.#feedStates = new Uint8Array(tree.slots).fill(FeedState.Blind);
-    this.#pendingTokens = new Int32Array(tree.slots).fill(-1);
-    this.#blockTokens = new Uint32Array(tree.slots);
+    this.#columns = options.columns ?? ownColumns(tree.slots);
+    this.reader = new PrefixReader(tree, this.#columns, options.blockTokens);
     this.#capacityTokens = new Float64Array(tree.slots);
     this.#sizedFor = new Uint32Array(tree.slots);
     for (let slot = 0; slot < tree.slots; slot++) this.#size(slot, options.blockTokens);
-  }
-
-  /**
-   * Leading blocks each slot holds, and on which tier; and what is claimed at slots with a LIVE feed and not told of yet,
-   * as if all claims were in blocks like these. The arrays are reused: valid until the next call.
-   */
-  match(blocks: PromptBlocks): PrefixMatch {
-    const pendingTokens = this.#pendingTokens;
-    for (let slot = 0; slot < pendingTokens.length; slot++) {
-      const live = this.#feedStates[slot] === FeedState.Live;
-      pendingTokens[slot] = live ? this.#tree.routedBlocks(slot) * blocks.blockTokens : -1;
-    }
-    const { blocks: held, tiers } = this.#tree.match(blocks.hashes);
-    return { blocks: held, tiers, pendingTokens, total: blocks.hashes.length, blockTokens: blocks.blockTokens };
   }
 
   /** Holds the prompt's blocks at `slot` until the ticket is resolved. `blocks.hashes` must not change meanwhile. */
@@ -148,30 +133,30 @@ export class KvIndex {
 
   /** How far the slot's feed can be relied on. Where it becomes LIVE, routing history has nothing to add. */
   setFeedState(slot: number, state: FeedState): void {
-    if (state === FeedState.Live && this.#feedStates[slot] !== state) this.#tree.forgetRouted(slot);
-    this.#feedStates[slot] = state;
+    if (state === FeedState.Live && this.#columns.feedState[slot] !== state) this.#tree.forgetRouted(slot);
+    this.#columns.feedState[slot] = state;
   }
 
+  /** The slot has no feed, or none any more. */
+  endFeed(slot: number): void {
+    this.#columns.feedState[slot] = noFeed;
+    this.#columns.feedBlockTokens[slot] = 0;
+  }
+
+  /** BLIND for a slot without a feed. */
   feedState(slot: number): FeedState {
-    return this.#feedStates[slot] as FeedState;
+    const state = this.#columns.feedState[slot];
+    return state === noFeed ? FeedState.Blind : state as FeedState;
   }
 
-  /** The slot's feed tells of blocks of so many tokens; 0: it has none, or has not told. */
+  /** The slot's feed tells of blocks of so many tokens; 0: it has not told. */
   setBlockTokens(slot: number, tokens: number): void {
-    this.#blockTokens[slot] = tokens;
+    this.#columns.feedBlockTokens[slot] = tokens;
   }
 
   /** 0: not known. */
   blockTokens(slot: number): number {
-    return this.#blockTokens[slot];
-  }
-
-  /** Tokens from one hash to the next for a prompt that may go to `slots`: every one with a feed has a hash there. */
-  stride(slots: Iterable<number>): number {
-    let largest = 0;
-    for (const slot of slots) largest = Math.max(largest, this.#blockTokens[slot]);
-    if (largest === 0) return this.#options.blockTokens;
-    return largest * Math.ceil(strideTokensMin / largest);
+    return this.#columns.feedBlockTokens[slot];
   }
 
   /**
@@ -254,7 +239,7 @@ export class KvIndex {
 
   /** Whether the endpoint's feed will tell of the claim's blocks, so that the claim need not be kept. */
   #feedTells({ slot, exact }: Claim): boolean {
-    return exact && this.#feedStates[slot] === FeedState.Live;
+    return exact && this.#columns.feedState[slot] === FeedState.Live;
   }
 
   #engineHolds(slot: number, hashes: BigUint64Array): boolean {

@@ -15,7 +15,7 @@ function setup(options: Partial<KvIndexOptions> = {}) {
     hashes: tree.chain({ tokens: Uint32Array.from(text, (char) => char.codePointAt(0)!), blockTokens: 1, lora: "" }),
     blockTokens: 1,
   });
-  const held = (text: string) => [...index.match(prompt(text)).blocks];
+  const held = (text: string) => [...index.reader.match(prompt(text)).blocks];
   const pass = (ms: number) => {
     clock.advance(ms);
     index.upkeep(clock.now());
@@ -29,15 +29,15 @@ Deno.test("match() gives the blocks each slot holds, of how many, on which tiers
   const { index, prompt, tree } = setup();
   index.speculate(1, prompt("abcd"), 0).confirm();
   tree.hold(2, 1, prompt("ab").hashes);
-  const { blocks, tiers, total, blockTokens } = index.match(prompt("abcx"));
+  const { blocks, tiers, total, blockTokens } = index.reader.match(prompt("abcx"));
   deepStrictEqual([[...blocks], total, blockTokens], [[0, 3, 2, 0], 4, 1]);
   deepStrictEqual([...tiers!], [0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0]);
-  deepStrictEqual([...index.match(prompt("")).blocks], [0, 0, 0, 0]);
+  deepStrictEqual([...index.reader.match(prompt("")).blocks], [0, 0, 0, 0]);
 });
 
 Deno.test("match() gives the claimed tokens that a LIVE feed has not told of, each once", () => {
   const { index, prompt, tell } = setup();
-  const pending = () => [...index.match(prompt("abcdef")).pendingTokens!];
+  const pending = () => [...index.reader.match(prompt("abcdef")).pendingTokens!];
   deepStrictEqual(pending(), [-1, -1, -1, -1]);
   index.setFeedState(1, FeedState.Live);
   index.setFeedState(2, FeedState.Live);
@@ -187,15 +187,19 @@ Deno.test("a slot that becomes LIVE forgets its routing history and keeps open c
 
 Deno.test("stride() is the largest engine block among the slots asked about, in steps of at least 16 tokens", () => {
   const { index } = setup({ blockTokens: 64 });
-  equal(index.stride([0, 1, 2]), 64);
+  equal(index.reader.stride([0, 1, 2]), 64);
   index.setBlockTokens(0, 16);
   index.setBlockTokens(1, 128);
-  deepStrictEqual([index.stride([0, 1, 2]), index.stride([0, 2]), index.stride([2])], [128, 16, 64]);
+  deepStrictEqual([index.reader.stride([0, 1, 2]), index.reader.stride([0, 2]), index.reader.stride([2])], [
+    128,
+    16,
+    64,
+  ]);
   index.setBlockTokens(0, 1);
   index.setBlockTokens(1, 6);
-  deepStrictEqual([index.stride([0]), index.stride([1])], [16, 18]);
+  deepStrictEqual([index.reader.stride([0]), index.reader.stride([1])], [16, 18]);
   index.setBlockTokens(0, 0);
-  equal(index.stride([0]), 64);
+  equal(index.reader.stride([0]), 64);
 });
 
 Deno.test("setCapacity() converts engine blocks to the router's and falls back to the default", () => {

@@ -18,7 +18,9 @@ export {
 export * from "./feeds/turns.ts";
 export { type ZmqOptions, ZmqSource } from "./feeds/zmq.ts";
 export type * from "./feeds/types.ts";
+export * from "./claims.ts";
 export * from "./kv_index.ts";
+export * from "./prefix_reader.ts";
 export type { MirrorTree } from "./mirror.ts";
 export * from "./caches.ts";
 export * from "./snapshot.ts";

@@ -128,6 +128,8 @@ export interface PipelineParts {
   tracing: Tracing;
   /** Told of every request that ended: the access log. */
   readonly ended: (record: RequestRecord) => void;
+  /** One cell: requests that have not ended, for whoever shares it. */
+  readonly active?: Int32Array;
   scheduler: Decider;
   models: ModelRules;
   options: PipelineOptions;

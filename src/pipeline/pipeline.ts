@@ -30,30 +30,31 @@ export interface DecisionReport {
 export class Pipeline {
   readonly parts: PipelineParts;
   readonly #dispatch: Dispatch;
-  #active = 0;
+  readonly #active: Int32Array;
   #draining = false;
   #idle: (() => void)[] = [];
 
   constructor(parts: PipelineParts) {
     this.parts = parts;
+    this.#active = parts.active ?? new Int32Array(1);
     this.#dispatch = new DirectDispatch(parts);
   }
 
   /** Requests that have not ended. */
   get active(): number {
-    return this.#active;
+    return Atomics.load(this.#active, 0);
   }
 
   /** Refuses new requests; resolves when the running ones have ended. */
   drain(): Promise<void> {
     this.#draining = true;
-    if (this.#active === 0) return Promise.resolve();
+    if (this.active === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
   /** Answers one request. Never rejects: every failure becomes an error response. */
   async handle(inbound: Inbound): Promise<Response> {
-    this.#active++;
+    Atomics.add(this.#active, 0, 1);
     const life = new RequestLife(inbound, this.parts, () => this.#ended());
     inbound.signal.addEventListener("abort", () => life.abandon(), { once: true });
     try {
@@ -72,7 +73,7 @@ export class Pipeline {
 
   /** Answers a request whose body could not be read: it is recorded like any other. */
   refuse(inbound: Inbound, error: unknown): Response {
-    this.#active++;
+    Atomics.add(this.#active, 0, 1);
     return this.#refuse(new RequestLife(inbound, this.parts, () => this.#ended()), error);
   }
 
@@ -162,8 +163,7 @@ export class Pipeline {
   }
 
   #ended(): void {
-    this.#active--;
-    if (this.#active > 0) return;
+    if (Atomics.sub(this.#active, 0, 1) > 1) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

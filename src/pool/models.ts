@@ -9,6 +9,7 @@ import {
   type Timer,
 } from "../core/mod.ts";
 import { type FetchText, HttpStatusError } from "./http.ts";
+import { type Candidates, type ModelEntry, ModelIndex } from "./model_index.ts";
 
 export interface ModelOptions {
   /** @default {"/v1/models"} */
@@ -23,8 +24,6 @@ export interface ModelOptions {
   readonly bodyBytesMax: number;
   /** Further models of an endpoint are left out. @default {1024} */
   readonly modelsPerEndpointMax: number;
-  /** Further models of the merged list are left out. @default {4096} */
-  readonly modelsMax: number;
   /** `refreshModels()` looks at the endpoints at most this often. @default {1000} */
   readonly refreshIntervalMs: number;
 }
@@ -36,7 +35,6 @@ export const modelDefaults: ModelOptions = {
   deadlineMs: 2000,
   bodyBytesMax: 4 << 20,
   modelsPerEndpointMax: 1024,
-  modelsMax: 4096,
   refreshIntervalMs: 1000,
 };
 
@@ -44,20 +42,6 @@ export const modelDefaults: ModelOptions = {
 const refreshesTogether = 32;
 /** Longer names are no model names. */
 const idCharsMax = 512;
-
-/** Ready endpoints that serve a model. The array belongs to the directory and holds while the table's version stands. */
-export interface Candidates {
-  readonly slots: Uint16Array;
-  readonly count: number;
-}
-
-/** One entry of the merged list. */
-export interface ModelEntry extends ServedModel {
-  /** Ready endpoints that serve it. */
-  readonly endpoints: number;
-}
-
-const nobody: Candidates = { slots: new Uint16Array(0), count: 0 };
 
 interface Subject {
   readonly slot: number;
@@ -91,17 +75,12 @@ export class ModelDirectory {
   #refreshing?: Promise<void>;
   #refreshedAtMs = -Infinity;
 
-  #indexVersion = -1;
-  #informed = false;
-  #ready: Candidates = nobody;
-  readonly #byModel = new Map<string, Candidates>();
-  readonly #known = new Set<string>();
-  readonly #bases = new Map<string, string>();
-  #merged: readonly ModelEntry[] = [];
+  readonly #index: ModelIndex;
 
   constructor(parts: ModelParts) {
     this.#parts = parts;
     this.options = { ...modelDefaults, ...parts.options };
+    this.#index = new ModelIndex(parts.table);
   }
 
   /** Takes a slot in, with the models its configuration names; what it reported before stays. */
@@ -144,48 +123,25 @@ export class ModelDirectory {
     return this.#refreshing = this.#refresh().finally(() => this.#refreshing = undefined);
   }
 
-  /**
-   * Ready endpoints for a model; all of them for the empty name, as of requests that name none. With `out` those that are
-   * out for failed checks or requests instead.
-   */
+  /** See {@link ModelIndex}. */
   candidates(model: string, out = false): Candidates {
-    this.#index();
-    if (out) return this.#outFor(model);
-    if (model === "") return this.#ready;
-    return this.#byModel.get(model) ?? (this.#informed ? nobody : this.#ready);
+    return this.#index.candidates(model, out);
   }
 
-  /** Whether the pool has the model, on endpoints ready or not: tells "no such model" from "no endpoint now". */
   hasModel(model: string): boolean {
-    this.#index();
-    return model === "" || !this.#informed || this.#known.has(model);
+    return this.#index.hasModel(model);
   }
 
-  /** The model that `adapter` is an adapter of, as a ready endpoint says; undefined for a model of its own. */
   baseOf(adapter: string): string | undefined {
-    this.#index();
-    return this.#bases.get(adapter);
+    return this.#index.baseOf(adapter);
   }
 
-  /** Models of the ready endpoints, by id, each once. */
   models(): readonly ModelEntry[] {
-    this.#index();
-    return this.#merged;
+    return this.#index.models();
   }
 
   lastError(slot: number): string | undefined {
     return this.#subjects[slot]?.lastError;
-  }
-
-  /** Not kept: asked for only by requests that failed everywhere else. */
-  #outFor(model: string): Candidates {
-    const { table } = this.#parts;
-    const any = model === "" || !this.#informed;
-    return toCandidates(
-      [...table.slots()].filter((slot) =>
-        table.state[slot] === EndpointState.Unhealthy && (any || table.meta(slot).models.some(({ id }) => id === model))
-      ),
-    );
   }
 
   async #refresh(): Promise<void> {
@@ -249,54 +205,6 @@ export class ModelDirectory {
     meta.models = models;
     table.touch();
   }
-
-  /** Rebuilds what is derived from the table when the table changed. */
-  #index(): void {
-    const { table } = this.#parts;
-    if (this.#indexVersion === table.version) return;
-    this.#indexVersion = table.version;
-    const ready: number[] = [], slotsOf = new Map<string, number[]>(), entries = new Map<string, ServedModel>();
-    this.#known.clear();
-    this.#bases.clear();
-    this.#byModel.clear();
-    for (const slot of table.slots()) {
-      const state = table.state[slot];
-      if (state === EndpointState.Draining) continue;
-      const { models } = table.meta(slot);
-      for (const { id } of models) this.#known.add(id);
-      if (state !== EndpointState.Ready) continue;
-      ready.push(slot);
-      for (const model of models) {
-        if (model.parent !== undefined) this.#bases.set(model.id, model.parent);
-        const slots = slotsOf.get(model.id);
-        if (slots) slots.push(slot);
-        else slotsOf.set(model.id, [slot]);
-        entries.set(model.id, mergeModel(entries.get(model.id), model));
-      }
-    }
-    this.#informed = this.#known.size > 0;
-    this.#ready = toCandidates(ready);
-    for (const [id, slots] of slotsOf) this.#byModel.set(id, toCandidates(slots));
-    this.#merged = [...entries.values()].sort((a, b) => a.id < b.id ? -1 : 1).slice(0, this.options.modelsMax)
-      .map((model) => ({ ...model, endpoints: slotsOf.get(model.id)!.length }));
-  }
-}
-
-function toCandidates(slots: number[]): Candidates {
-  return { slots: Uint16Array.from(slots), count: slots.length };
-}
-
-/** What endpoints say of one model: the shortest context any of them has, the first word on everything else. */
-function mergeModel(before: ServedModel | undefined, next: ServedModel): ServedModel {
-  if (!before) return next;
-  const lengths = [before.maxModelLen, next.maxModelLen].filter((n) => n !== undefined);
-  return {
-    id: next.id,
-    parent: before.parent ?? next.parent,
-    created: before.created ?? next.created,
-    ownedBy: before.ownedBy ?? next.ownedBy,
-    maxModelLen: lengths.length > 0 ? Math.min(...lengths) : undefined,
-  };
 }
 
 function sameModels(a: readonly ServedModel[], b: readonly ServedModel[]): boolean {

@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, throws } from "node:assert/strict";
 import { endpointMeta, EndpointState, EndpointTable, Prng, VirtualClock } from "../core/mod.ts";
 import { HttpStatusError } from "./http.ts";
+import { ModelIndex } from "./model_index.ts";
 import { ModelDirectory, type ModelOptions, parseModels } from "./models.ts";
 
 const encoder = new TextEncoder();
@@ -196,12 +197,12 @@ Deno.test("refreshModels() looks at all ready endpoints at once, at most once a 
 });
 
 Deno.test("models() merges the lists: each model once, its adapters with parents, the shortest context", async () => {
-  const pool = new Library({ modelsMax: 3 });
+  const pool = new Library();
   pool.add(1, list({ id: "b", max_model_len: 4096, owned_by: "vllm" }, { id: "a", parent: "b" }));
   pool.add(2, list({ id: "b", max_model_len: 2048, created: 7 }, { id: "c" }, { id: "d" }));
   await pool.run();
   const rest = { parent: undefined, created: undefined, ownedBy: undefined, maxModelLen: undefined };
-  deepStrictEqual(pool.directory.models(), [
+  deepStrictEqual(new ModelIndex(pool.table, 3).models(), [
     { ...rest, id: "a", parent: "b", endpoints: 1 },
     { ...rest, id: "b", created: 7, ownedBy: "vllm", maxModelLen: 2048, endpoints: 2 },
     { ...rest, id: "c", endpoints: 1 },

@@ -13,7 +13,8 @@ import { Health, type HealthOptions } from "./health.ts";
 import { type FetchText, HttpFetcher, type HttpOptions } from "./http.ts";
 import { type DialectOptions, Dialects } from "./load/dialects.ts";
 import { LoadScraper, type PushedLoad, type ScrapeOptions } from "./load/scraper.ts";
-import { type Candidates, ModelDirectory, type ModelEntry, type ModelOptions } from "./models.ts";
+import type { Candidates, ModelEntry } from "./model_index.ts";
+import { ModelDirectory, type ModelOptions } from "./models.ts";
 import type { PoolObserver } from "./observer.ts";
 import { Probes } from "./probes.ts";
 import { type EndpointSnapshot, snapshotEndpoint } from "./snapshot.ts";
@@ -37,6 +38,8 @@ export interface PoolEvents {
   onSlotFreed?(slot: number, meta: EndpointMeta): void;
   /** KV cache of an endpoint, in engine blocks and tokens a block; 0 for what it does not report. */
   onGeometry?(slot: number, cacheBlocks: number, cacheBlockTokens: number): void;
+  /** Adapters or attributes of some endpoint were read, and may have changed. */
+  onMeta?(): void;
   /** The endpoint's process started at this Unix time; said again and again. */
   onStarted?(slot: number, startSeconds: number): void;
 }
@@ -104,6 +107,7 @@ export class Pool {
       options: options.scrape,
       observer,
       onGeometry: (slot, blocks, tokens) => this.#events.onGeometry?.(slot, blocks, tokens),
+      onMeta: () => this.#events.onMeta?.(),
       onStarted: (slot, startSeconds) => this.#events.onStarted?.(slot, startSeconds),
     });
     this.#health = new Health({

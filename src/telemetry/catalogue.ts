@@ -339,6 +339,12 @@ export const catalogue = {
     labels: ["result"],
     help: "Re-reads of the configuration or endpoint file, by success or failure.",
   },
+  edge_restarts_total: {
+    type: "counter",
+    unit: "restarts",
+    labels: [],
+    help: "Edge isolates that ended unasked and were replaced.",
+  },
   process_memory_bytes: {
     type: "gauge",
     unit: "bytes",

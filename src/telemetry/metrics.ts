@@ -5,7 +5,7 @@ import { exposedNames, exposeStore } from "./exposition.ts";
 import { type CollectedSample, fillGauges } from "./gauges.ts";
 import type { RequestLabels, RequestRecord } from "./record.ts";
 import { RequestSeries } from "./request_series.ts";
-import { MetricStore } from "./store.ts";
+import { type MetricsDump, MetricStore } from "./store.ts";
 
 /** Why an attempt was given up before the first byte. */
 export type RetryReason = "connect" | "reset" | "status" | "timeout" | "protocol";
@@ -202,20 +202,46 @@ export class Metrics {
     this.#sources.push(source);
   }
 
-  /** Every metric in the Prometheus text format. A long text is made in pieces, so that requests are not held up. */
-  async render(clock: Clock): Promise<string> {
+  /** What this isolate counted, for another's `render`. */
+  dump(): MetricsDump {
+    // Every isolate is of this build: one says so.
+    return this.#store.dump().filter(({ name }) => name !== "info");
+  }
+
+  /** Takes over what an isolate that is gone had counted; what described it then is left. */
+  inherit(dump: MetricsDump): void {
+    this.#store.absorb(dump.filter(({ name }) => catalogue[name].type !== "gauge"));
+  }
+
+  /** An edge ended unasked and is replaced. */
+  edgeRestarted(): void {
+    this.#store.series("edge_restarts_total").add(1);
+  }
+
+  /**
+   * Every metric in the Prometheus text format, with what other isolates counted added. A long text is made in pieces, so
+   * that requests are not held up.
+   */
+  async render(clock: Clock, others: readonly MetricsDump[] = []): Promise<string> {
     let sample: CollectedSample = {};
     for (const source of this.#sources) sample = { ...sample, ...source() };
     fillGauges(this.#store, sample);
+    const registry = others.length === 0 ? this.#registry : exposeStore(this.#merged(others));
     const parts: string[] = [];
     let pausedAtMs = clock.now();
     for (const name of this.#names) {
-      parts.push(await this.#registry.getSingleMetricAsString(name));
+      parts.push(await registry.getSingleMetricAsString(name));
       if (clock.now() - pausedAtMs < renderSliceMs) continue;
       await sleep(clock, 0);
       pausedAtMs = clock.now();
     }
     return parts.join("\n") + "\n";
+  }
+
+  #merged(others: readonly MetricsDump[]): MetricStore {
+    const merged = new MetricStore();
+    for (const dump of [this.#store.dump(), ...others]) merged.absorb(dump);
+    return merged;
   }
 }
 

@@ -16,6 +16,7 @@ export { type LogFields, Logger, type LoggerOptions, type LogLevel, logLevels } 
 export { watchLoopLag } from "./loop_lag.ts";
 export { type DisconnectPhase, type EndpointName, Metrics, type MetricsOptions } from "./metrics.ts";
 export type { PollSource, RetryReason } from "./metrics.ts";
+export type { MetricsDump } from "./store.ts";
 export { errorCodes, type RequestLabels, type RequestRecord } from "./record.ts";
 export type { RequestSeries } from "./request_series.ts";
 export { scrub, scrubText } from "./scrub.ts";

@@ -30,6 +30,12 @@ export class Distribution {
     return this.counts.every((count) => count === 0);
   }
 
+  /** Adds the counts of another with the same bounds. */
+  merge(counts: Float64Array, sum: number): void {
+    for (let i = 0; i < counts.length; i++) this.counts[i] += counts[i];
+    this.sum += sum;
+  }
+
   /** Counts `value` in the first bucket whose bound is not below it. NaN is ignored. */
   observe(value: number): void {
     if (value !== value) return;
@@ -131,4 +137,39 @@ export class MetricStore {
   families(): Iterable<Family> {
     return this.#families.values();
   }
+
+  /** The value of every series, to be sent to another isolate and absorbed there. */
+  dump(): MetricsDump {
+    const dump: SeriesDump[] = [];
+    for (const family of this.#families.values()) {
+      for (const { values, series } of family.entries()) {
+        if (series instanceof Scalar) {
+          dump.push({ name: family.name, values, value: series.value });
+        } else if (!series.empty) {
+          dump.push({ name: family.name, values, counts: series.counts.slice(), sum: series.sum });
+        }
+      }
+    }
+    return dump;
+  }
+
+  /** Adds another store's values: counts stay exact, histograms bucket by bucket. */
+  absorb(dump: MetricsDump): void {
+    for (const { name, values, value, counts, sum } of dump) {
+      const series = this.#families.get(name)!.with(values);
+      if (series instanceof Scalar) series.add(value);
+      else series.merge(counts!, sum!);
+    }
+  }
 }
+
+/** One series: `value` of a counter or gauge, `counts` by bucket and `sum` of a histogram. */
+export interface SeriesDump {
+  readonly name: MetricName;
+  readonly values: readonly string[];
+  readonly value?: number;
+  readonly counts?: Float64Array;
+  readonly sum?: number;
+}
+
+export type MetricsDump = readonly SeriesDump[];

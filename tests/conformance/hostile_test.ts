@@ -92,7 +92,7 @@ async function alive(url: string, id: string): Promise<void> {
 
 /** What must hold after any attack. */
 async function unharmed({ router, accessLines, logLines }: Stage, server: RecordingServer): Promise<void> {
-  await until("every request has ended", () => router.pipeline.active === 0);
+  await until("every request has ended", () => router.edges.active === 0);
   deepStrictEqual(reserved({ router } as Stage), nothingReserved);
   deepStrictEqual(server.broken, [], "whatever reaches a model server has one length");
   deepStrictEqual(accessLines.filter(({ outcome }) => outcome === "internal-error"), []);

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers";
 import { EndpointTable, Prng, VirtualClock } from "../../src/core/mod.ts";
 import { ModelRewriter } from "../../src/config/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
-import { Caches, type CacheTicket } from "../../src/kv/mod.ts";
+import { Caches, type CacheTicket, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
 import { Pipeline } from "../../src/pipeline/mod.ts";
 import { type DiscoveredEndpoint, type Discovery, HttpStatusError, Pool } from "../../src/pool/mod.ts";
 import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
@@ -58,6 +58,7 @@ export class LifeWorld {
   readonly servers: ScriptedServers;
   readonly table: EndpointTable;
   readonly caches: Caches;
+  readonly claims: PrefixClaims;
   readonly pool: Pool;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
@@ -90,10 +91,10 @@ export class LifeWorld {
     const { clock } = this;
     this.#prng = new Prng(seed);
     this.servers = new ScriptedServers({ clock, seed: seed + 1 });
-    const { capacity, buffer, byteOffset } = hotpath.endpointTable;
-    this.table = new EndpointTable(capacity, buffer, byteOffset);
+    this.table = hotpath.table;
     const parts = { tree: hotpath.blockTree, table: this.table, clock, rng: new Prng(seed), source: () => undefined };
     this.caches = new Caches(parts, { blockTokens, ticketsMax: 150 });
+    this.claims = localClaims(this.caches, hotpath.blockTree, this.table, blockTokens);
     this.pool = this.#buildPool();
     this.upstream = new UpstreamClient({
       clock,
@@ -113,10 +114,10 @@ export class LifeWorld {
       table: this.table,
       hotpath,
       index: {
-        match: (blocks) => this.caches.match(blocks),
+        match: (blocks) => this.claims.match(blocks),
         speculate: (...args) => this.#speculate(...args),
-        feedBlockTokens: (slots, count) => this.caches.feedBlockTokens(slots, count),
-        chain: (prompt) => this.caches.chain(prompt),
+        feedBlockTokens: (slots, count) => this.claims.feedBlockTokens(slots, count),
+        chain: (prompt) => this.claims.chain(prompt),
       },
       pool: this.pool,
       upstream: this.upstream,
@@ -146,8 +147,8 @@ export class LifeWorld {
   }
 
   /** Counts each ticket until its first resolution: the index itself forgets tickets by number and with their slot. */
-  #speculate(...args: Parameters<Caches["speculate"]>): CacheTicket {
-    const ticket = this.caches.speculate(...args);
+  #speculate(...args: Parameters<PrefixClaims["speculate"]>): CacheTicket {
+    const ticket = this.claims.speculate(...args);
     let resolved = false;
     this.unresolvedTickets++;
     const resolve = (how: "confirm" | "withdraw") => {

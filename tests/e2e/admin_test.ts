@@ -18,6 +18,7 @@ fact(
         ready: false,
         reason: "no endpoint is ready",
         endpoints: { ready: 0, total: 1 },
+        edges: { running: 1, wanted: 1 },
       });
     }).then(() =>
       withRouter({ sims: [{}, {}], ready: false }, async (stage) => {
@@ -27,6 +28,7 @@ fact(
           ready: true,
           reason: "",
           endpoints: { ready: 2, total: 2 },
+          edges: { running: 1, wanted: 1 },
         });
       })
     ),

@@ -39,7 +39,7 @@ fact(
         connected(stage, streamRequest(20_000).repeat(3), async (connection) => {
           equal(reserved(stage).requests, 1);
           connection.close();
-          await until("every request has ended", () => stage.router.pipeline.active === 0);
+          await until("every request has ended", () => stage.router.edges.active === 0);
           deepStrictEqual(reserved(stage), nothingReserved);
           equal(stage.accessLines[0].outcome, "client-disconnect");
         }),
@@ -77,7 +77,7 @@ fact(
             // The reset closed it.
           }
         });
-        await until("every request has ended", () => stage.router.pipeline.active === 0);
+        await until("every request has ended", () => stage.router.edges.active === 0);
         deepStrictEqual(reserved(stage), nothingReserved);
       }
     }),

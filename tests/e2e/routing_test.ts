@@ -201,7 +201,7 @@ fact("a prompt counts as cached from the first byte of its answer on, however lo
     ok(stage.router.caches.status(0).blocks.routed > 3);
     leave.abort();
     await reader.cancel().catch(() => {});
-    await until("the request has ended", () => stage.router.pipeline.active === 0);
+    await until("the request has ended", () => stage.router.edges.active === 0);
     ok(stage.router.caches.status(0).blocks.routed > 3);
   });
 });

@@ -94,6 +94,8 @@ export interface ScraperParts {
   readonly observer?: PoolObserver;
   /** The cache size of an endpoint became known or changed. */
   readonly onGeometry?: (slot: number, cacheBlocks: number, cacheBlockTokens: number) => void;
+  /** Adapters or attributes of an endpoint were read, and may have changed. */
+  readonly onMeta?: () => void;
   /** The endpoint's process started at this Unix time; said after each scrape that tells it. */
   readonly onStarted?: (slot: number, startSeconds: number) => void;
 }
@@ -245,6 +247,7 @@ export class LoadScraper {
     const meta = table.meta(slot);
     if (sample.adapters) meta.adapters = sample.adapters;
     for (const [key, value] of sample.attributes) meta.attributes.set(key, value);
+    if (sample.adapters || sample.attributes.length > 0) this.#parts.onMeta?.();
     this.#setGeometry(slot, sample.cacheBlocks, sample.cacheBlockTokens);
     if (!Number.isNaN(sample.startSeconds)) this.#parts.onStarted?.(slot, sample.startSeconds);
     // What was pushed while the page was on its way is newer.

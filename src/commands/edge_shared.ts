@@ -1,0 +1,37 @@
+/** What all isolates of a router share besides the kernels' memory. */
+import { Doorbell, RecordRing } from "../core/mod.ts";
+import { claimRingWords } from "../kv/mod.ts";
+
+/** Buffers that are mapped by every isolate; they can be sent to one. */
+export interface SharedBuffers {
+  readonly bell: SharedArrayBuffer;
+  /** Epoch of the configuration, then for each isolate its running requests and its heartbeats. */
+  readonly words: SharedArrayBuffer;
+  /** By isolate. */
+  readonly rings: readonly SharedArrayBuffer[];
+}
+
+export function makeBuffers(isolates: number): SharedBuffers {
+  const rings = Array.from({ length: isolates }, () => new SharedArrayBuffer(RecordRing.bytes(claimRingWords)));
+  const words = new SharedArrayBuffer(4 * (1 + 2 * isolates));
+  return { bell: new SharedArrayBuffer(Doorbell.bytes), words, rings };
+}
+
+/** One isolate's cells in the shared buffers. */
+export class SharedCells {
+  readonly bell: Doorbell;
+  readonly ring: RecordRing;
+  readonly epoch: Int32Array;
+  /** Requests that have not ended. */
+  readonly active: Int32Array;
+  /** Grows while the isolate's event loop turns. */
+  readonly beats: Int32Array;
+
+  constructor({ bell, words, rings }: SharedBuffers, isolate: number) {
+    this.bell = new Doorbell(bell);
+    this.ring = new RecordRing(claimRingWords, rings[isolate]);
+    this.epoch = new Int32Array(words, 0, 1);
+    this.active = new Int32Array(words, 4 * (1 + 2 * isolate), 1);
+    this.beats = new Int32Array(words, 4 * (2 + 2 * isolate), 1);
+  }
+}

@@ -1,0 +1,96 @@
+/** Entry of a worker that runs one edge. */
+import { parentPort } from "node:worker_threads";
+import { alignedClock, type Clock, systemClock } from "../core/mod.ts";
+import type { Config } from "../config/mod.ts";
+import { Hotpath, type MemorySizes, type SharedHotpath } from "../hotpath/mod.ts";
+import type { MirrorUpdate } from "../pool/mod.ts";
+import { Logger, Metrics } from "../telemetry/mod.ts";
+import { Edge, type EdgeAddress } from "./edge.ts";
+import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
+import { IsolateRpc } from "./isolate_rpc.ts";
+import { version } from "./process.ts";
+
+/** Between heartbeats. */
+const beatMs = 100;
+
+/** What a worker is told first. */
+export interface EdgeInit {
+  readonly isolate: number;
+  readonly shared: SharedHotpath;
+  readonly sizes: MemorySizes;
+  readonly hashSeed: bigint;
+  readonly buffers: SharedBuffers;
+  readonly config: Config;
+  readonly endpoints: readonly MirrorUpdate[];
+  readonly seed: number;
+  readonly sessionKey: Uint8Array;
+  /** Names that always keep their own label in metrics. */
+  readonly pinnedModels: readonly string[];
+  /** Of the control isolate's clock. */
+  readonly originMs: number;
+  readonly logFormat: "text" | "json";
+}
+
+const encoder = new TextEncoder();
+
+/** Writes a whole line; where nobody reads any more nothing is written. */
+function write(stream: { writeSync(bytes: Uint8Array): number }, line: string): void {
+  const bytes = encoder.encode(`${line}\n`);
+  try {
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  } catch {
+    // There is no other place to say so.
+  }
+}
+
+async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promise<Edge> {
+  const { isolate, shared, sizes, hashSeed, buffers, config, logFormat } = init;
+  const clock = alignedClock(systemClock, init.originMs);
+  const cells = new SharedCells(buffers, isolate);
+  const log = new Logger({
+    write: (line) => write(Deno.stderr, line.trimEnd()),
+    clock,
+    level: config.observe.logLevel,
+    format: logFormat,
+  });
+  const edge = await Edge.create({
+    clock,
+    hotpath: await Hotpath.attach(shared, sizes, hashSeed, isolate),
+    cells,
+    rung: () => cells.bell.ring(),
+    seed: init.seed,
+    sessionKey: init.sessionKey,
+    metrics: new Metrics({ version, pinnedModels: init.pinnedModels }),
+    log: log.child({ edge: isolate }),
+    out: (line) => write(Deno.stdout, line),
+    refreshModels,
+  }, config);
+  await edge.mirror(init.endpoints);
+  beat(clock, cells.beats);
+  return edge;
+}
+
+function beat(clock: Clock, beats: Int32Array): void {
+  Atomics.add(beats, 0, 1);
+  clock.after(beatMs, () => beat(clock, beats), { background: true });
+}
+
+const started = Promise.withResolvers<Edge>();
+const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
+  init: async (init: EdgeInit) => {
+    try {
+      started.resolve(await start(init, () => rpc.call("refreshModels") as Promise<void>));
+    } catch (error) {
+      started.reject(error);
+    }
+    await started.promise;
+  },
+  listen: async (address: EdgeAddress) => await (await started.promise).listen(address),
+  mirror: async (updates: readonly MirrorUpdate[]) => await (await started.promise).mirror(updates),
+  prepare: async (config: Config, epoch: number) => await (await started.promise).prepare(config, epoch),
+  explain: async (request: Parameters<Edge["explain"]>[0]) => await (await started.promise).explain(request),
+  dump: async () => await (await started.promise).dump(),
+  status: async () => await (await started.promise).status(),
+  drain: async () => await (await started.promise).drain(),
+  close: async () => await (await started.promise).close(),
+});

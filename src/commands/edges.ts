@@ -1,0 +1,257 @@
+/** The edges of a router: one in the control isolate, or several in workers that are watched and replaced. */
+import { type Clock, type EndpointTable, sleep, type Timer } from "../core/mod.ts";
+import type { Config } from "../config/mod.ts";
+import { ClaimsInbox, type ClaimsTarget } from "../kv/mod.ts";
+import { type PoolRecordsTarget, takePoolRecord } from "../pool/mod.ts";
+import type { Logger, Metrics, MetricsDump } from "../telemetry/mod.ts";
+import type { EdgeDoor } from "./edge.ts";
+import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
+import type { WorkerEdge, WorkerEdgeEvents } from "./worker_edge.ts";
+
+/** Between looks at what the workers counted and whether they still turn. */
+const watchMs = 1_000;
+/** A worker whose event loop stood still for so long serves nobody: its connections are better ended. */
+const stallMs = 10_000;
+/** Pause before a worker that died soon after its start is started again; doubles up to the last. */
+const restartMs = 250;
+const restartMsMax = 10_000;
+/** One that ran for so long did not die of its start. */
+const provenMs = 10_000;
+
+export interface EdgesParts {
+  readonly clock: Clock;
+  readonly table: EndpointTable;
+  readonly buffers: SharedBuffers;
+  readonly claims: ClaimsTarget;
+  readonly pool: PoolRecordsTarget;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+/** Isolate 0 is the control isolate; the workers' follow. */
+interface Seat {
+  readonly isolate: number;
+  readonly cells: SharedCells;
+  readonly inbox: ClaimsInbox;
+  door?: EdgeDoor;
+  worker?: WorkerEdge;
+  startedAtMs: number;
+  /** Deaths in a row soon after a start. */
+  deaths: number;
+  lastDump: MetricsDump;
+  beats: number;
+  beatAtMs: number;
+}
+
+/** Starts a worker and resolves when it listens. */
+export type StartWorker = (
+  isolate: number,
+  events: Pick<WorkerEdgeEvents, "onGone">,
+) => { readonly worker: WorkerEdge; readonly ready: Promise<void> };
+
+export class Edges {
+  readonly #parts: EdgesParts;
+  readonly #seats: Seat[] = [];
+  #startWorker: StartWorker | undefined;
+  #watch: Timer | undefined;
+  #closing = false;
+
+  constructor(parts: EdgesParts) {
+    this.#parts = parts;
+  }
+
+  /** Requests that have not ended, over all edges. */
+  get active(): number {
+    return this.#seats.reduce((sum, { cells }) => sum + Atomics.load(cells.active, 0), 0);
+  }
+
+  /** Edges that take requests. */
+  get listening(): number {
+    return this.#seats.filter(({ door }) => door !== undefined).length;
+  }
+
+  /** Claims that were neither confirmed nor withdrawn, over all edges. */
+  get openClaims(): number {
+    return this.#seats.reduce((sum, { inbox }) => sum + inbox.open, 0);
+  }
+
+  /** An edge in this isolate: what it tells takes effect at once. */
+  inline(): { readonly cells: SharedCells; readonly rung: () => void; readonly join: (door: EdgeDoor) => void } {
+    const seat = this.#seat(0);
+    return { cells: seat.cells, rung: () => this.#read(seat), join: (door) => void (seat.door = door) };
+  }
+
+  /** Edges in workers. Rejects when one of them does not start. */
+  async workers(count: number, start: StartWorker): Promise<void> {
+    this.#startWorker = start;
+    for (let isolate = 1; isolate <= count; isolate++) this.#seat(isolate);
+    const { clock } = this.#parts;
+    void this.#seats[0].cells.bell.listen(() => {
+      for (const seat of this.#seats) this.#read(seat);
+      return !this.#closing;
+    }, () => sleep(clock, 0));
+    // The first alone: where the port is taken, one says so.
+    for (const seat of this.#seats) await this.#start(seat);
+    this.#keepWatch();
+  }
+
+  /** Asks every edge that is there; one that goes meanwhile is left out. */
+  async each<T>(ask: (door: EdgeDoor) => Promise<T>): Promise<T[]> {
+    const doors = this.#seats.flatMap(({ door }) => door ?? []);
+    const answers = await Promise.allSettled(doors.map(ask));
+    return answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
+  }
+
+  /** Any edge that is there. Throws when none is. */
+  any(): EdgeDoor {
+    const door = this.#seats.find(({ door }) => door !== undefined)?.door;
+    if (!door) throw new Error("No edge is running");
+    return door;
+  }
+
+  /** Every edge makes the configuration ready. Rejects when one cannot. */
+  async prepare(config: Config, epoch: number): Promise<void> {
+    await Promise.all(this.#seats.map(async (seat) => {
+      const { door } = seat;
+      try {
+        await door?.prepare(config, epoch);
+      } catch (error) {
+        // One that died is started anew with the configuration that is in force then.
+        if (seat.door === door) throw error;
+      }
+    }));
+  }
+
+  /** All edges take over the configuration they made ready for `epoch`, at one moment. */
+  commit(epoch: number): void {
+    Atomics.store(this.#seats[0].cells.epoch, 0, epoch);
+  }
+
+  /** What workers counted; the isolate this runs in renders its own. */
+  async dumps(): Promise<MetricsDump[]> {
+    const workers = this.#seats.filter(({ worker, door }) => worker && door);
+    await Promise.all(workers.map((seat) => this.#dump(seat)));
+    return this.#seats.filter(({ worker }) => worker).map(({ lastDump }) => lastDump);
+  }
+
+  /** Ends one worker as it stands, as its crash would. */
+  async kill(isolate: number): Promise<void> {
+    await this.#seats.find((seat) => seat.isolate === isolate)?.worker?.kill();
+  }
+
+  async drain(): Promise<void> {
+    await this.each((door) => door.drain());
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#watch?.cancel();
+    await this.each((door) => door.close());
+    this.#seats[0]?.cells.bell.ring();
+  }
+
+  #seat(isolate: number): Seat {
+    const { buffers, claims, table } = this.#parts;
+    const seat: Seat = {
+      isolate,
+      cells: new SharedCells(buffers, isolate),
+      inbox: new ClaimsInbox(claims, table.generation),
+      startedAtMs: 0,
+      deaths: 0,
+      lastDump: [],
+      beats: 0,
+      beatAtMs: 0,
+    };
+    this.#seats.push(seat);
+    return seat;
+  }
+
+  #read({ cells, inbox }: Seat): void {
+    const { pool, table: { generation } } = this.#parts;
+    cells.ring.drain((kind, numbers, hashes) => {
+      if (!inbox.take(kind, numbers, hashes)) takePoolRecord(pool, generation, kind, numbers);
+    });
+  }
+
+  async #start(seat: Seat): Promise<void> {
+    const { clock } = this.#parts;
+    seat.startedAtMs = seat.beatAtMs = clock.now();
+    let gone = false;
+    const { worker, ready } = this.#startWorker!(seat.isolate, {
+      onGone: (cause) => {
+        gone = true;
+        this.#gone(seat, cause);
+      },
+    });
+    seat.worker = worker;
+    try {
+      await ready;
+      if (!gone) seat.door = worker;
+    } catch (error) {
+      if (!gone) await worker.kill();
+      throw error;
+    }
+  }
+
+  /** What a worker held is given back, and another takes its seat. */
+  #gone(seat: Seat, cause: string): void {
+    const served = seat.door !== undefined;
+    seat.door = seat.worker = undefined;
+    this.#read(seat);
+    seat.inbox.abandon();
+    const { table, metrics, log, clock } = this.#parts;
+    const requests = table.releaseIsolate(seat.isolate);
+    Atomics.store(seat.cells.active, 0, 0);
+    metrics.inherit(seat.lastDump);
+    seat.lastDump = [];
+    // One that never served is reported by whoever started it.
+    if (this.#closing || !served) return;
+    seat.deaths = clock.now() - seat.startedAtMs < provenMs ? seat.deaths + 1 : 0;
+    const pauseMs = seat.deaths === 0 ? 0 : Math.min(restartMsMax, restartMs * 2 ** (seat.deaths - 1));
+    log.error("An edge ended and is replaced", { edge: seat.isolate, cause, requests, pauseMs });
+    metrics.edgeRestarted();
+    clock.after(pauseMs, () => this.#replace(seat), { background: true });
+  }
+
+  async #replace(seat: Seat): Promise<void> {
+    if (this.#closing) return;
+    try {
+      await this.#start(seat);
+      this.#parts.log.info("An edge was replaced", { edge: seat.isolate });
+    } catch (error) {
+      seat.deaths++;
+      const pauseMs = Math.min(restartMsMax, restartMs * 2 ** seat.deaths);
+      this.#parts.log.error("Cannot start an edge", { edge: seat.isolate, cause: String(error), pauseMs });
+      this.#parts.clock.after(pauseMs, () => this.#replace(seat), { background: true });
+    }
+  }
+
+  #keepWatch(): void {
+    const { clock, log } = this.#parts;
+    this.#watch = clock.after(watchMs, () => {
+      for (const seat of this.#seats) {
+        if (!seat.door) continue;
+        void this.#dump(seat);
+        const beats = Atomics.load(seat.cells.beats, 0), now = clock.now();
+        if (beats !== seat.beats) [seat.beats, seat.beatAtMs] = [beats, now];
+        else if (now - seat.beatAtMs > stallMs) {
+          log.error("An edge stands still and is ended", { edge: seat.isolate, stillMs: now - seat.beatAtMs });
+          seat.beatAtMs = now;
+          void seat.worker?.kill();
+        }
+      }
+      this.#keepWatch();
+    }, { background: true });
+  }
+
+  async #dump(seat: Seat): Promise<void> {
+    const { worker } = seat;
+    try {
+      const dump = await worker?.dump();
+      // Another one's counts, or those of one that is gone already, are accounted for.
+      if (dump && seat.worker === worker) seat.lastDump = dump;
+    } catch {
+      // It went meanwhile.
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/** From configuration to the pool's options. */
+import type { Config } from "../config/mod.ts";
+import type { PoolOptions } from "../pool/mod.ts";
+import { healthCheck } from "./discovery.ts";
+import type { SchedulingSetup } from "./scheduling.ts";
+
+export function poolOptions(config: Config, setup: SchedulingSetup, caCerts: string[] | undefined): PoolOptions {
+  const { health, load, ejection, modelsIntervalMs } = config.pool;
+  return {
+    engines: setup.pool.engines,
+    scrape: {
+      path: load.path,
+      busyIntervalMs: load.busyIntervalMs,
+      idleIntervalMs: load.idleIntervalMs,
+      deadlineMs: load.deadlineMs,
+      ...setup.pool.scrape,
+    },
+    health: {
+      check: healthCheck({ ...health, kind: "http" }),
+      intervalMs: health.intervalMs,
+      timeoutMs: health.timeoutMs,
+      upThreshold: health.successes,
+      downThreshold: health.failures,
+      ejectAfter: ejection.enabled ? ejection.failures : Infinity,
+      ejectBaseMs: ejection.timeMs,
+      ejectMaxMs: ejection.timeMaxMs,
+      ejectShareMax: ejection.shareMax,
+    },
+    models: { intervalMs: modelsIntervalMs },
+    http: { caCerts },
+  };
+}

@@ -1,0 +1,34 @@
+/**
+ * Wakes an isolate that has to look into rings others write to. Several may ring; one listens. Nobody rings in vain: what
+ * was written before a `ring` is seen by a look that begins after it.
+ */
+export class Doorbell {
+  /** Rings so far, and whether the listener sleeps. */
+  readonly #words: Int32Array;
+
+  static readonly bytes = 8;
+
+  constructor(buffer: ArrayBufferLike = new SharedArrayBuffer(Doorbell.bytes), byteOffset = 0) {
+    this.#words = new Int32Array(buffer, byteOffset, 2);
+  }
+
+  ring(): void {
+    Atomics.add(this.#words, 0, 1);
+    if (Atomics.load(this.#words, 1) !== 0) Atomics.notify(this.#words, 0);
+  }
+
+  /** Calls `look` now and after every ring, until it returns false; `pause` lets the event loop have a turn. */
+  async listen(look: () => boolean, pause: () => Promise<void>): Promise<void> {
+    const words = this.#words;
+    for (;;) {
+      const seen = Atomics.load(words, 0);
+      if (!look()) return;
+      Atomics.store(words, 1, 1);
+      const waiting = Atomics.waitAsync(words, 0, seen);
+      // It rang meanwhile: others of this isolate go first, as those who ring may never stop.
+      if (waiting.async) await waiting.value;
+      else await pause();
+      Atomics.store(words, 1, 0);
+    }
+  }
+}
