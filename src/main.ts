@@ -47,7 +47,7 @@ program.command("serve", { isDefault: true })
   .option("--port <port>", "port for clients, 8000 by default (WARMPATH_PORT)")
   .option("--admin-host <address>", "address of the admin port, 127.0.0.1 by default (WARMPATH_ADMIN_HOST)")
   .option("--admin-port <port>", "port for metrics, probes and debug pages, 9090 by default (WARMPATH_ADMIN_PORT)")
-  .option("--workers <count>", "edge isolates, 1 by default (WARMPATH_WORKERS)")
+  .option("--workers <count>", "edge isolates, 1 by default, auto for all cores but one (WARMPATH_WORKERS)")
   .action(async (flags) => void (exitCode = await serve(flags, host)));
 
 program.command("check")

@@ -1,6 +1,6 @@
 /** A router's knowledge of its endpoints, gathered as for another router, and how long that holds the event loop. */
 import { setImmediate } from "node:timers";
-import { endpointMeta, EndpointTable, KvTier, Prng, systemClock } from "../../src/core/mod.ts";
+import { endpointMeta, KvTier, Prng, systemClock } from "../../src/core/mod.ts";
 import { memoryDefaults } from "../../src/config/defaults.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type FeedSink, type FeedSource } from "../../src/kv/mod.ts";

@@ -5,12 +5,13 @@ import { IsolateRpc } from "./isolate_rpc.ts";
 Deno.test("both sides call each other; errors cross with their message; who is gone answers nothing more", async () => {
   const { port1, port2 } = new MessageChannel();
   const asked: unknown[] = [];
+  const calls: { two?: IsolateRpc } = {};
   const one = new IsolateRpc(port1, { double: (n: number) => n * 2 });
-  const two = new IsolateRpc(port2, {
+  calls.two = new IsolateRpc(port2, {
     fail: () => Promise.reject(new Error("no such thing")),
     keep: async (value: unknown) => {
       asked.push(value);
-      return await two.call("double", 21);
+      return await calls.two!.call("double", 21);
     },
     never: () => new Promise(() => {}),
   });

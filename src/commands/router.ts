@@ -1,6 +1,7 @@
 /** The router as one object: the control isolate and its edges joined, started, reloaded, drained and stopped. */
 import {
   type Clock,
+  ConfigError,
   type EndpointTable,
   feedStateNames,
   Prng,
@@ -69,7 +70,7 @@ export class Router {
     const setup = schedulingSetup(config);
     const caCerts = await readCa(config);
     const sizes = memorySizes(config, setup);
-    const hotpath = await Hotpath.load(sizes, hashSeedOf(setup.prefix.hashSeed));
+    const hotpath = await layOut(sizes, setup);
     const router = new Router(config, setup, hotpath, sizes, caCerts, host);
     try {
       await router.#openEdges();
@@ -351,6 +352,17 @@ export class Router {
 
   #warn(config: Config, setup: SchedulingSetup): void {
     for (const warning of [...config.warnings, ...setup.warnings]) this.log.warn(warning);
+  }
+}
+
+/** Throws ConfigError for more than the memory's 4 GiB. */
+async function layOut(sizes: MemorySizes, { prefix }: SchedulingSetup): Promise<Hotpath> {
+  try {
+    return await Hotpath.load(sizes, hashSeedOf(prefix.hashSeed));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const keys = "memory.prefixTree, server.bodyBytesMax, workers";
+    throw new ConfigError("configuration", keys, `must fit together: ${error.message}`);
   }
 }
 

@@ -19,7 +19,10 @@ export const adminDefaults = {
   port: 9090,
 } as const;
 
+// One core routes some thousands of requests a second, and an edge more costs 30 MB.
 export const workersDefault = 1;
+// Each maps a scratch as long as the longest body into 4 GiB of memory.
+export const workersMax = 64;
 
 export const endpointDefaults = {
   engine: "vllm",

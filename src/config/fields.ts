@@ -73,6 +73,18 @@ export function integer(min: number, max: number, doc: About<number>) {
   });
 }
 
+/** A count, or "auto": as many as the machine's cores allow. */
+export const countForm = (min: number, max: number) => `"auto" or an integer from ${min} to ${max}`;
+
+export function countOrAuto(min: number, max: number, doc: About<number>) {
+  const form = countForm(min, max);
+  const schema = parsed(form, (input): number | "auto" | undefined => {
+    if (input === "auto") return input;
+    return Number.isInteger(input) && input as number >= min && input as number <= max ? input as number : undefined;
+  });
+  return documented(schema, { form, about: doc.about, default: doc.default?.toString() });
+}
+
 export function requiredInteger(min: number, max: number, doc: About<never>) {
   return needed(integerSchema(min, max), { form: `an integer from ${min} to ${max}`, about: doc.about });
 }

@@ -30,7 +30,7 @@ const mistakes: readonly { name: string; text: string; messages: readonly string
   {
     name: "a fraction for an integer",
     text: "workers: 1.5",
-    messages: ["w.yaml:1: workers: must be an integer from 1 to 256: current value is 1.5"],
+    messages: ['w.yaml:1: workers: must be "auto" or an integer from 1 to 64: current value is 1.5'],
   },
   {
     name: "a number out of range",
@@ -150,7 +150,7 @@ discovery:
     name: "several mistakes at once, in the order of the lines",
     text: "workers: none\nserver:\n  host: 1\n  ports: 1\nendpoints: http://a:1\n",
     messages: [
-      'w.yaml:1: workers: must be an integer from 1 to 256: current value is "none"',
+      'w.yaml:1: workers: must be "auto" or an integer from 1 to 64: current value is "none"',
       "w.yaml:3: server.host: must be a non-empty string: current value is 1",
       'w.yaml:4: server.ports: must be a known key: did you mean "server.port"',
       `w.yaml:5: endpoints: must be a list; each item ${urlForm}, or a mapping: current value is "http://a:1"`,

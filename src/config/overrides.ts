@@ -1,6 +1,7 @@
 import { ConfigError } from "../core/mod.ts";
+import { workersMax } from "./defaults.ts";
 import { currentValue, throwProblems } from "./errors.ts";
-import { parseServerUrl, type ServerAddress, urlForm } from "./fields.ts";
+import { countForm, parseServerUrl, type ServerAddress, urlForm } from "./fields.ts";
 
 /** An endpoint that no file names; a flag gives its address alone. */
 export interface EndpointOverride extends ServerAddress {
@@ -16,7 +17,7 @@ export interface Overrides {
   readonly port?: number;
   readonly adminHost?: string;
   readonly adminPort?: number;
-  readonly workers?: number;
+  readonly workers?: number | "auto";
 }
 
 /** Values of the flags as typed; absent when not given. */
@@ -47,6 +48,11 @@ const integer = (min: number, max: number) => ({
     return value >= min && value <= max ? value : undefined;
   },
 });
+
+const workers = {
+  form: countForm(1, workersMax),
+  parse: (text: string) => text === "auto" ? text : integer(1, workersMax).parse(text),
+};
 
 const address = {
   form: "an address to listen on, such as 0.0.0.0 or 127.0.0.1",
@@ -80,7 +86,7 @@ const settings: readonly Setting[] = [
     sets: "adminPort",
     ...integer(0, 65_535),
   },
-  { flag: "--workers", option: "workers", variable: "WARMPATH_WORKERS", sets: "workers", ...integer(1, 256) },
+  { flag: "--workers", option: "workers", variable: "WARMPATH_WORKERS", sets: "workers", ...workers },
 ];
 
 function parseEndpoints(text: string): readonly ServerAddress[] | undefined {

@@ -16,6 +16,7 @@ import {
   tracingDefaults,
   upstreamDefaults,
   workersDefault,
+  workersMax,
 } from "./defaults.ts";
 import { throwProblems } from "./errors.ts";
 import { emptyRawConfig, type RawConfig } from "./load.ts";
@@ -66,7 +67,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       host: overrides.adminHost ?? values.admin?.host ?? adminDefaults.host,
       port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
     },
-    workers: overrides.workers ?? values.workers ?? workersDefault,
+    workers: countOf(overrides.workers ?? values.workers ?? workersDefault),
     endpoints: resolveEndpoints(
       overrides.endpoints?.map(({ feed, ...url }) => ({ url, feed })) ?? values.endpoints ?? [],
       pool,
@@ -254,4 +255,9 @@ function deepFreeze<T>(value: T): T {
     Object.values(value).forEach(deepFreeze);
   }
   return value;
+}
+
+/** Edges: one core is left to the control isolate and the system. */
+function countOf(workers: number | "auto"): number {
+  return workers === "auto" ? Math.min(workersMax, Math.max(1, navigator.hardwareConcurrency - 1)) : workers;
 }

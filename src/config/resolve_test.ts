@@ -130,18 +130,18 @@ Deno.test("resolveConfig() gives a model with a directory that source, and asks 
 Deno.test("resolveConfig() lets flags win over environment over file over default", () => {
   const raw = loadConfigText("server: {port: 1}\nadmin: {port: 2}\nworkers: 3\nendpoints: [http://file:1]", "w.yaml");
   const env = overridesFromEnv({ WARMPATH_ADMIN_PORT: "20", WARMPATH_WORKERS: "30", WARMPATH_PORT: "", OTHER: "x" });
-  const flags = overridesFromFlags({ workers: "200", endpoints: "http://a:1, http://b:2" });
+  const flags = overridesFromFlags({ workers: "50", endpoints: "http://a:1, http://b:2" });
   const config = resolveConfig(raw, mergeOverrides(flags, env));
   equal(config.server.port, 1);
   equal(config.admin.port, 20);
-  equal(config.workers, 200);
+  equal(config.workers, 50);
   deepStrictEqual(config.endpoints.map(({ url }) => url), ["http://a:1", "http://b:2"]);
 });
 
 Deno.test("overridesFromEnv() names every variable that is wrong", () => {
   throws(() => overridesFromEnv({ WARMPATH_PORT: "http", WARMPATH_WORKERS: "0" }), {
     message: 'WARMPATH_PORT: must be an integer from 0 to 65535: current value is "http"\n' +
-      'WARMPATH_WORKERS: must be an integer from 1 to 256: current value is "0"',
+      'WARMPATH_WORKERS: must be "auto" or an integer from 1 to 64: current value is "0"',
   });
 });
 
@@ -268,8 +268,8 @@ scheduling:
     { type: "max-score-picker", parameters: { maxNumOfEndpoints: 2 } },
   ]);
   equal(scheduling.seed, 7);
-  equal(scheduling.where(["plugins", 1, "parameters"]), "w.yaml:7");
-  equal(scheduling.where(["schedulingProfiles", 0, "plugins", 0, "pluginRef"]), "w.yaml:10");
+  equal(scheduling.where!(["plugins", 1, "parameters"]), "w.yaml:7");
+  equal(scheduling.where!(["schedulingProfiles", 0, "plugins", 0, "pluginRef"]), "w.yaml:10");
 });
 
 Deno.test("resolveConfig() warns of what works but is likely not meant", () => {

@@ -15,10 +15,12 @@ import {
   tracingDefaults,
   upstreamDefaults,
   workersDefault,
+  workersMax,
 } from "./defaults.ts";
 import {
   bytes,
   choice,
+  countOrAuto,
   duration,
   flag,
   integer,
@@ -302,7 +304,10 @@ const tracing = section("OpenTelemetry spans; exported when `OTEL_DENO=true`.", 
 export const configSchema = sectionSchema({
   server,
   admin,
-  workers: integer(1, 256, { about: "Edge isolates.", default: workersDefault }),
+  workers: countOrAuto(1, workersMax, {
+    about: "Edge isolates; 1 runs in the control isolate, more run beside it, `auto` takes the cores but one.",
+    default: workersDefault,
+  }),
   endpoints: list(endpoint, {
     about: "Model servers: URLs or mappings.",
     form: `a list; each item ${urlForm}, or a mapping`,

@@ -31,7 +31,12 @@ Deno.test("an edge sees an endpoint once it was told of it, and its state at onc
   const slot = owner.add(meta(1, "a"), EndpointState.Ready);
   deepStrictEqual(candidates(), []);
   deepStrictEqual(tell(), [slot]);
-  deepStrictEqual([candidates("a"), candidates("b"), pool.hasModel("a"), pool.hasModel("b")], [[slot], [], true, false]);
+  deepStrictEqual([candidates("a"), candidates("b"), pool.hasModel("a"), pool.hasModel("b")], [
+    [slot],
+    [],
+    true,
+    false,
+  ]);
   owner.setState(slot, EndpointState.Draining);
   deepStrictEqual(candidates("a"), []);
   deepStrictEqual(tell(), [], "a state is in shared memory");
@@ -58,11 +63,14 @@ Deno.test("changes() tells what changed and nothing twice: endpoints, models, ad
   owner.meta(1).adapters = { running: new Set(["x"]), waiting: new Set(), max: 2 };
   owner.meta(2).attributes.set("depth", 4);
   deepStrictEqual(tell(), [0, 1, 2]);
-  deepStrictEqual([mirror.meta(0).models, [...mirror.meta(1).adapters.running], mirror.meta(2).attributes.get("depth")], [
-    [{ id: "a" }],
-    ["x"],
-    4,
-  ]);
+  deepStrictEqual(
+    [mirror.meta(0).models, [...mirror.meta(1).adapters.running], mirror.meta(2).attributes.get("depth")],
+    [
+      [{ id: "a" }],
+      ["x"],
+      4,
+    ],
+  );
   owner.remove(2);
   deepStrictEqual([tell(), mirror.peek(2), mirror.high], [[2], undefined, 2]);
   deepStrictEqual(new MirrorSource(owner).all().map(({ slot }) => slot), [0, 1]);
