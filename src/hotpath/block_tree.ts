@@ -166,8 +166,7 @@ export class BlockTree implements BlockTreeApi {
     this.#kernels.blocksDropDoubted(this.#base, slot);
   }
 
-  claim(slot: number, hashes: BigUint64Array): void {
-    let depth = 0;
+  claim(slot: number, hashes: BigUint64Array, depth = 0): void {
     this.#inParts(hashes, (at, count) => {
       this.#kernels.blocksClaim(this.#base, slot, at, count, depth);
       return depth += count;

@@ -115,7 +115,7 @@ export interface BlockTreeApi {
   dropDoubted(slot: number): void;
 
   /** Routed evidence: a request with these blocks is on its way to the slot. */
-  claim(slot: number, hashes: BigUint64Array): void;
+  claim(slot: number, hashes: BigUint64Array, depth?: number): void;
   /** Ends one claim; `keep` leaves the blocks as the slot's most recently used, else they go unless otherwise held. */
   settle(slot: number, hashes: BigUint64Array, keep: boolean): void;
   /** Drops the slot's kept routed evidence; open claims stay. */

@@ -121,9 +121,10 @@ export class Caches {
     if (this.feeds.kind(slot) && this.index.blockTokens(slot) === 0) this.index.setBlockTokens(slot, cacheBlockTokens);
   }
 
-  /** A request with these blocks goes to `slot`. */
-  claim(slot: number, blocks: PromptBlocks, predictedMs: number | undefined): Ticket {
-    return this.index.speculate(slot, blocks, this.#parts.clock.now(), { predictedMs, exact: blocks.exact === true });
+  /** A request with these blocks, after `depth` others, goes to `slot`. */
+  claim(slot: number, blocks: PromptBlocks, depth: number, predictedMs: number | undefined): Ticket {
+    const exact = blocks.exact === true;
+    return this.index.speculate(slot, blocks, this.#parts.clock.now(), { predictedMs, exact, depth });
   }
 
   /** The engine reported how many prompt tokens it had in cache; see `Calibration.compare`. */

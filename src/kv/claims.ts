@@ -64,7 +64,10 @@ export class PrefixClaims {
     const generation = this.#columns.generation[slot];
     const live = exact && this.#columns.feedState[slot] === FeedState.Live;
     const prediction = predictionOf(match, slot);
-    let open = this.#push(kinds.claim, [id, slot, generation, blockTokens, Number(exact), predictedMs], hashes);
+    // Blocks that a LIVE feed tells of need no claim: the tree would find each of them and do nothing.
+    const depth = live && prediction.toldTokens === prediction.tokens ? match.blocks[slot] : 0;
+    const numbers = [id, slot, generation, blockTokens, Number(exact), depth, predictedMs];
+    let open = this.#push(kinds.claim, numbers, depth === 0 ? hashes : hashes.subarray(depth));
     const resolve = (kind: number) => {
       if (open) this.#push(kind, [id]);
       open = false;
@@ -88,7 +91,8 @@ export class PrefixClaims {
 
 /** What the inbox writes to; `Caches` is such. */
 export interface ClaimsTarget {
-  claim(slot: number, blocks: PromptBlocks, predictedMs: number | undefined): Ticket;
+  /** `depth` blocks of the prompt come before these. */
+  claim(slot: number, blocks: PromptBlocks, depth: number, predictedMs: number | undefined): Ticket;
   reported(slot: number, prediction: CachePrediction, cachedTokens: number, live: boolean): void;
 }
 
@@ -139,10 +143,11 @@ export class ClaimsInbox {
     this.#open.clear();
   }
 
-  #claim([id, slot, generation, blockTokens, exact, predictedMs]: Float64Array, hashes: BigUint64Array): void {
+  #claim([id, slot, generation, blockTokens, exact, depth, predictedMs]: Float64Array, hashes: BigUint64Array): void {
     if (this.#generation[slot] !== generation) return;
     const blocks = { hashes, blockTokens, exact: exact === 1 };
-    this.#open.set(id, this.#target.claim(slot, blocks, Number.isNaN(predictedMs) ? undefined : predictedMs));
+    const expectedMs = Number.isNaN(predictedMs) ? undefined : predictedMs;
+    this.#open.set(id, this.#target.claim(slot, blocks, depth, expectedMs));
     if (this.#open.size <= this.#ticketsMax) return;
     const [oldest, ticket] = this.#open.entries().next().value!;
     this.#open.delete(oldest);

@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
-import { endpointMeta, EndpointTable, FeedState, RecordRing } from "../core/mod.ts";
+import { endpointMeta, EndpointTable, FeedState, KvTier, RecordRing } from "../core/mod.ts";
 import { ClaimsInbox, type ClaimsTarget, PrefixClaims } from "./claims.ts";
 import { emptyTree } from "./tree_testing.ts";
 
@@ -8,8 +8,8 @@ const hashes = BigUint64Array.of(1n, 2n, 3n);
 function rig(ticketsMax?: number) {
   const said: string[] = [];
   const target: ClaimsTarget = {
-    claim: (slot, blocks, predictedMs) => {
-      said.push(`claim ${slot} [${blocks.hashes}] ${blocks.blockTokens} ${blocks.exact} ${predictedMs}`);
+    claim: (slot, blocks, depth, predictedMs) => {
+      said.push(`claim ${slot} ${depth}+[${blocks.hashes}] ${blocks.blockTokens} ${blocks.exact} ${predictedMs}`);
       return { confirm: () => said.push(`confirm ${slot}`), withdraw: () => said.push(`withdraw ${slot}`) };
     },
     reported: (slot, prediction, cached, live) => said.push(`reported ${slot} ${prediction.tokens} ${cached} ${live}`),
@@ -26,7 +26,7 @@ function rig(ticketsMax?: number) {
     return claims.speculate(slot, blocks, claims.match(blocks), 0, { predictedMs });
   };
   const drain = () => ring.drain((kind, numbers, found) => void inbox.take(kind, numbers, found));
-  return { said, table, inbox, speculate, drain, rung: () => rung };
+  return { said, table, tree, inbox, speculate, drain, rung: () => rung };
 }
 
 Deno.test("claims arrive with all that was known, and their ends once", () => {
@@ -40,14 +40,31 @@ Deno.test("claims arrive with all that was known, and their ends once", () => {
   first.reported(32);
   equal(drain(), 5);
   deepStrictEqual(said, [
-    "claim 1 [1,2,3] 16 true 250",
-    "claim 2 [1,2,3] 16 true undefined",
+    "claim 1 0+[1,2,3] 16 true 250",
+    "claim 2 0+[1,2,3] 16 true undefined",
     "confirm 1",
     "withdraw 2",
     "reported 1 0 32 true",
   ]);
   equal(inbox.open, 0);
   equal(rung(), 5);
+});
+
+Deno.test("blocks that a LIVE feed tells of are not claimed; where anything else is known of them, all are", () => {
+  const { said, table, tree, speculate, drain } = rig();
+  tree.hold(1, KvTier.Gpu, hashes.subarray(0, 2));
+  tree.hold(2, KvTier.Gpu, hashes.subarray(0, 2));
+  table.feedState[1] = FeedState.Live;
+  table.feedState[2] = FeedState.Suspect;
+  for (const slot of [1, 2]) speculate(slot);
+  tree.claim(1, hashes.subarray(2));
+  speculate(1);
+  drain();
+  deepStrictEqual(said, [
+    "claim 1 2+[3] 16 true undefined",
+    "claim 2 0+[1,2,3] 16 true undefined",
+    "claim 1 0+[1,2,3] 16 true undefined",
+  ]);
 });
 
 Deno.test("what was said of an endpoint that is gone does not touch the next one at its slot", () => {

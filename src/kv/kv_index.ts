@@ -38,6 +38,8 @@ export interface SpeculateOptions {
   readonly predictedMs?: number;
   /** The hashes are of the very tokens the engine will see, so that its feed will tell of them. @default {true} */
   readonly exact?: boolean;
+  /** Blocks of the prompt before the first of the hashes, which need no claim. @default {0} */
+  readonly depth?: number;
 }
 
 /** A request's claim on its prompt's blocks at one slot. */
@@ -66,6 +68,7 @@ interface Claim {
   readonly epoch: number;
   readonly hashes: BigUint64Array;
   readonly exact: boolean;
+  readonly depth: number;
   state: "open" | "confirmed" | "expired" | "ended";
 }
 
@@ -105,11 +108,11 @@ export class KvIndex {
 
   /** Holds the prompt's blocks at `slot` until the ticket is resolved. `blocks.hashes` must not change meanwhile. */
   speculate(slot: number, blocks: PromptBlocks, nowMs: number, options: SpeculateOptions = {}): Ticket {
-    const { predictedMs, exact = true } = options;
+    const { predictedMs, exact = true, depth = 0 } = options;
     const { hashes, blockTokens } = blocks;
     if (blockTokens !== this.#sizedFor[slot]) this.#size(slot, blockTokens);
-    const claim: Claim = { slot, epoch: this.#epochs[slot], hashes, exact, state: "open" };
-    this.#tree.claim(slot, hashes);
+    const claim: Claim = { slot, epoch: this.#epochs[slot], hashes, exact, depth, state: "open" };
+    this.#tree.claim(slot, hashes, depth);
     this.#claims.add(claim);
     this.#claimsAt[slot].add(claim);
     const lifeMs = predictedMs === undefined
@@ -203,7 +206,7 @@ export class KvIndex {
   }
 
   #confirm(claim: Claim): void {
-    const { slot, hashes, state } = claim;
+    const { slot, hashes, depth, state } = claim;
     if ((state !== "open" && state !== "expired") || claim.epoch !== this.#epochs[slot]) return;
     if (this.#feedTells(claim)) {
       if (state === "expired") return;
@@ -211,7 +214,7 @@ export class KvIndex {
       this.#due.set(claim, this.#clock.now() + this.#options.confirmGraceMs);
       return;
     }
-    if (state === "expired") this.#tree.claim(slot, hashes);
+    if (state === "expired") this.#tree.claim(slot, hashes, depth);
     this.#end(claim, "ended");
     this.#tree.settle(slot, hashes, true);
   }
