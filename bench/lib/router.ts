@@ -59,34 +59,49 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     blockTokens: prefixDefaults.blockTokens,
   });
   for (let i = 0; i < endpoints; i++) {
-    const models = [{ id: "bench" }];
-    const slot = table.add(endpointMeta({ host: "127.0.0.1", port: firstPort + i, models }), EndpointState.Ready);
+    const slot = table.add(benchMeta(i), EndpointState.Ready);
     table.cacheBlocks[slot] = options.cacheBlocks;
     table.cacheBlockTokens[slot] = options.cacheBlockTokens;
     caches.slotAdded(slot);
     caches.geometry(slot, options.cacheBlocks, options.cacheBlockTokens);
   }
   const claims = localClaims(caches, hotpath.blockTree, table, prefixDefaults.blockTokens);
-  const scheduler = new Scheduler(plan, { table, seed });
+  const parts = benchParts({ clock, hotpath, index: claims, plan, seed, endpoints, onPoke: options.onPoke });
+  return { parts, table, hotpath, caches, claims, dispatch: new DirectDispatch(parts) };
+}
+
+/** What a pipeline is joined from in any isolate that maps the memory. */
+export interface BenchPartsOptions {
+  readonly clock: Clock;
+  readonly hotpath: Hotpath;
+  readonly index: PrefixClaims;
+  readonly plan: SchedulingPlan;
+  readonly seed: number;
+  /** Slots 0 to this are the candidates of every request. */
+  readonly endpoints: number;
+  readonly onPoke?: (slot: number) => void;
+}
+
+export function benchParts({ clock, hotpath, index, plan, seed, endpoints, onPoke }: BenchPartsOptions): PipelineParts {
   const candidates = { slots: Uint16Array.from({ length: endpoints }, (_, slot) => slot), count: endpoints };
-  const parts: PipelineParts = {
+  return {
     clock,
-    table,
+    table: hotpath.table,
     hotpath,
-    index: claims,
+    index,
     pool: {
       candidates: () => candidates,
       hasModel: () => true,
       refreshModels: () => Promise.resolve(),
       baseOf: () => undefined,
       report: nothing,
-      poke: options.onPoke ?? nothing,
+      poke: onPoke ?? nothing,
     },
     upstream: new UpstreamClient({ clock }),
     metrics: new Metrics({ version: "bench" }),
     tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
     ended: nothing,
-    scheduler,
+    scheduler: new Scheduler(plan, { table: hotpath.table, seed }),
     models: { rewrite: (model) => ({ model }) },
     options: {
       attemptsMax: 1,
@@ -97,7 +112,11 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
       outputTokensAssumed,
     },
   };
-  return { parts, table, hotpath, caches, claims, dispatch: new DirectDispatch(parts) };
+}
+
+/** An endpoint of the fixed list, by number. */
+export function benchMeta(endpoint: number): EndpointMeta {
+  return endpointMeta({ host: "127.0.0.1", port: firstPort + endpoint, models: [{ id: "bench" }] });
 }
 
 /** Prepares a request whose prompt is matched by its text, which takes no pause. */

@@ -10,6 +10,8 @@ import type { WorkerEdge, WorkerEdgeEvents } from "./worker_edge.ts";
 
 /** Between looks at what the workers counted and whether they still turn. */
 const watchMs = 1_000;
+/** A scrape waits no longer for a busy worker: what it counted a second ago at most stands in. */
+const dumpMs = 500;
 /** A worker whose event loop stood still for so long serves nobody: its connections are better ended. */
 const stallMs = 10_000;
 /** Pause before a worker that died soon after its start is started again; doubles up to the last. */
@@ -130,7 +132,8 @@ export class Edges {
   /** What workers counted; the isolate this runs in renders its own. */
   async dumps(): Promise<MetricsDump[]> {
     const workers = this.#seats.filter(({ worker, door }) => worker && door);
-    await Promise.all(workers.map((seat) => this.#dump(seat)));
+    const late = sleep(this.#parts.clock, dumpMs);
+    await Promise.race([Promise.all(workers.map((seat) => this.#dump(seat))), late]);
     return this.#seats.filter(({ worker }) => worker).map(({ lastDump }) => lastDump);
   }
 
