@@ -132,8 +132,10 @@ export class Edges {
   /** What workers counted; the isolate this runs in renders its own. */
   async dumps(): Promise<MetricsDump[]> {
     const workers = this.#seats.filter(({ worker, door }) => worker && door);
-    const late = sleep(this.#parts.clock, dumpMs);
-    await Promise.race([Promise.all(workers.map((seat) => this.#dump(seat))), late]);
+    const late = Promise.withResolvers<void>();
+    const timer = this.#parts.clock.after(dumpMs, () => late.resolve());
+    await Promise.race([Promise.all(workers.map((seat) => this.#dump(seat))), late.promise]);
+    timer.cancel();
     return this.#seats.filter(({ worker }) => worker).map(({ lastDump }) => lastDump);
   }
 

@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, rejects } from "node:assert/strict";
 import fc from "fast-check";
-import { sleep, systemClock, VirtualClock } from "./clock.ts";
+import { alignedClock, type Clock, sleep, systemClock, VirtualClock } from "./clock.ts";
 
 Deno.test("VirtualClock fires timers by due time, then by the order they were set", () => {
   fc.assert(fc.property(fc.array(fc.nat(50), { maxLength: 60 }), (delays) => {
@@ -47,4 +47,19 @@ Deno.test("systemClock goes forward and cancels timers", async () => {
   await sleep(systemClock, 2);
   equal(systemClock.now() > start, true);
   equal(systemClock.wallMs() > 1_700_000_000_000, true);
+});
+
+Deno.test("alignedClock() reads as another isolate's clock does, whenever each began to count", () => {
+  const wall = new VirtualClock();
+  const begun = (atMs: number): Clock => ({
+    now: () => wall.now() - atMs,
+    wallMs: () => wall.wallMs(),
+    after: (ms, fn) => wall.after(ms, fn),
+  });
+  wall.advance(1000);
+  const control = begun(100), edge = alignedClock(begun(700), control.wallMs() - control.now());
+  equal(edge.now(), control.now());
+  wall.advance(250.5);
+  equal(edge.now(), control.now());
+  equal(edge.wallMs(), wall.wallMs());
 });

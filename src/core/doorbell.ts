@@ -17,7 +17,10 @@ export class Doorbell {
     if (Atomics.load(this.#words, 1) !== 0) Atomics.notify(this.#words, 0);
   }
 
-  /** Calls `look` now and after every ring, until it returns false; `pause` lets the event loop have a turn. */
+  /**
+   * Calls `look` now and after every ring, until it returns false; `pause` lets the event loop have a turn. The sleep in
+   * between does not keep the event loop going.
+   */
   async listen(look: () => boolean, pause: () => Promise<void>): Promise<void> {
     const words = this.#words;
     for (;;) {
