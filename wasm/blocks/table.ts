@@ -82,6 +82,18 @@ export function warmNodesOfRecords(t: Tree, hashes: usize, n: u32, slot: u32): u
   return sum;
 }
 
+/** Loads the routed entries of a slot's pairs with these nodes, whose buckets are near. */
+export function warmSides(t: Tree, keys: usize, n: u32, slot: u32): u32 {
+  let sum: u32 = 0;
+  for (const end = keys + (<usize>n << 3); keys < end; keys += 8) {
+    const node = findNode(t, load<u64>(keys));
+    if (node == none) continue;
+    const bucket = sideHome(t, pairKey(node, slot), 0);
+    sum += load<u32>(entryAt(t, bucket << 2)) + <u32>load<u8>(<usize>t.overflowAt + bucket);
+  }
+  return sum;
+}
+
 @inline
 function isNode(entry: usize, key: u64): bool {
   return load<u64>(entry) == key && (load<u32>(entry, 8) & 3) == kindNode;
