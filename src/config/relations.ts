@@ -54,6 +54,13 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
     const { tokensMax, blockTokens } = config.prefix;
     complain("prefix.tokensMax", `must be at least prefix.blockTokens (${blockTokens}): current value is ${tokensMax}`);
   }
+  const { authorization, forwardAuthorization } = config.upstream;
+  if (authorization !== undefined && forwardAuthorization) {
+    complain(
+      "upstream.forwardAuthorization",
+      "must not be set together with upstream.authorization, which replaces it",
+    );
+  }
   problems.push(...knowledgeProblems(config, raw));
   for (const alias of Object.keys(config.models.aliases)) {
     const rule = raw.values.models?.rewrites?.find(({ match }) => match?.includes(alias));

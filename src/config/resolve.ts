@@ -1,6 +1,5 @@
 import { ConfigError } from "../core/mod.ts";
 import {
-  adminDefaults,
   dnsDefaults,
   endpointDefaults,
   feedDefaults,
@@ -21,6 +20,7 @@ import { throwProblems } from "./errors.ts";
 import { emptyRawConfig, type RawConfig } from "./load.ts";
 import type { Overrides } from "./overrides.ts";
 import { relationProblems, relationWarnings } from "./relations.ts";
+import { resolveAdmin, resolveKeys } from "./resolve_keys.ts";
 import { resolveScheduling } from "./resolve_scheduling.ts";
 import type { RawValues } from "./schema.ts";
 import type {
@@ -62,10 +62,8 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
     },
-    admin: {
-      host: overrides.adminHost ?? values.admin?.host ?? adminDefaults.host,
-      port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
-    },
+    admin: resolveAdmin(raw, overrides),
+    keys: resolveKeys(raw, overrides, problems),
     workers: overrides.workers ?? values.workers ?? workersDefault,
     endpoints: resolveEndpoints(
       overrides.endpoints?.map(({ feed, ...url }) => ({ url, feed })) ?? values.endpoints ?? [],
@@ -74,7 +72,10 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     ),
     discovery: resolveDiscovery(values.discovery),
     pool,
-    upstream: resolveUpstream(values.upstream),
+    upstream: resolveUpstream(
+      values.upstream,
+      overrides.upstreamAuthorization ?? raw.secrets?.upstreamAuthorization,
+    ),
     scheduling,
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
     feed: {
@@ -89,6 +90,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     objectives: values.objectives ?? [],
     observe: { ...observeDefaults, ...defined(values.observe) },
     tracing: { ...tracingDefaults, ...defined(values.tracing) },
+    files: raw.files ?? [],
     warnings: [],
   };
   problems.push(...relationProblems(config, raw));
@@ -210,7 +212,7 @@ function resolveDiscovery(raw: RawValues["discovery"]): Config["discovery"] {
   };
 }
 
-function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
+function resolveUpstream(raw: RawValues["upstream"], authorization: string | undefined): Config["upstream"] {
   return {
     connectTimeoutMs: raw?.connectTimeout ?? upstreamDefaults.connectTimeoutMs,
     firstByteTimeoutMs: raw?.firstByteTimeout ?? upstreamDefaults.firstByteTimeoutMs,
@@ -218,6 +220,8 @@ function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
     idleConnectionsMax: raw?.idleConnectionsMax ?? upstreamDefaults.idleConnectionsMax,
     idleConnectionTimeoutMs: raw?.idleConnectionTimeout ?? upstreamDefaults.idleConnectionTimeoutMs,
     attemptsMax: raw?.attemptsMax ?? upstreamDefaults.attemptsMax,
+    forwardAuthorization: raw?.forwardAuthorization ?? upstreamDefaults.forwardAuthorization,
+    authorization: authorization ?? raw?.authorization,
     tls: { caFile: raw?.tls?.caFile },
   };
 }

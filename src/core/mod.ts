@@ -10,4 +10,5 @@ export * from "./prng.ts";
 export * from "./request.ts";
 export * from "./tier.ts";
 export * from "./reservation.ts";
+export * from "./secret.ts";
 export * from "./bounded.ts";
