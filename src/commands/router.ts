@@ -1,9 +1,10 @@
 /** The router as one object: every room joined, started, reloaded, drained and stopped. */
 import { type Clock, EndpointTable, feedStateNames, Prng, randomSeed, RouterError, systemClock } from "../core/mod.ts";
-import { type Config, ModelRewriter } from "../config/mod.ts";
+import { type Config, keysAndTenantsMax, ModelRewriter, publicConfig } from "../config/mod.ts";
 import { Hotpath } from "../hotpath/mod.ts";
 import { AccessLog, Logger, Metrics, Tracing, watchLoopLag } from "../telemetry/mod.ts";
 import { UpstreamClient } from "../upstream/mod.ts";
+import { KeyGuard, type KeyPlan, keyReport, KeyRows, QuotaTable } from "../keys/mod.ts";
 import { Scheduler } from "../scheduling/mod.ts";
 import { Pool } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
@@ -39,6 +40,10 @@ export class Router {
   readonly #seed: number;
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
   readonly #stopLag: () => void;
+  readonly #quotas = new QuotaTable(2 * keysAndTenantsMax);
+  readonly #keyRows = new KeyRows(this.#quotas);
+  readonly #keyGuard: KeyGuard;
+  #keyPlan: KeyPlan;
   #config: Config;
   #setup: SchedulingSetup;
   #rewriter: ModelRewriter;
@@ -95,13 +100,17 @@ export class Router {
     this.table = new EndpointTable(capacity, buffer, byteOffset);
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
     this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
+    this.#keyGuard = new KeyGuard({ table: this.#quotas, isolate: 0, clock, metrics: this.metrics });
+    this.#keyPlan = this.#keyRows.plan(config.keys);
+    this.#keyGuard.use(this.#keyPlan);
     this.caches = this.#buildCaches(hotpath, setup, caCerts);
-    this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock);
+    this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     const { tokens, close } = openTokens(setup.knowledge.tokens, {
       clock,
       caCerts,
       endpoint: (model) => this.#anyEndpoint(model),
       onState: (status) => this.#tokenizerChanged(status),
+      authorization: () => this.#config.upstream.authorization,
     });
     this.tokens = tokens;
     this.#closeTokens = close;
@@ -162,6 +171,8 @@ export class Router {
     if (JSON.stringify(this.#setup.pool) !== JSON.stringify(setup.pool)) kept.push("metrics-data-source");
     if (kept.length > 0) this.log.warn("Some changes take effect at the next start only", { keys: kept });
     this.#warn(config, setup);
+    this.#keyPlan = this.#keyRows.plan(config.keys);
+    this.#keyGuard.use(this.#keyPlan);
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
     this.#parts.scheduler = scheduler;
     this.#parts.models = this.#rewriter;
@@ -209,7 +220,13 @@ export class Router {
   async #listen(): Promise<void> {
     const { server, admin } = this.#config;
     const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
-    const edge = edgeApp({ pipeline: this.pipeline, clock: this.#clock, models: () => this.#models(), bodyBytesMax });
+    const edge = edgeApp({
+      pipeline: this.pipeline,
+      clock: this.#clock,
+      models: () => this.#models(),
+      bodyBytesMax,
+      identify: (headers) => this.#keyGuard.identify(headers),
+    });
     const pages = adminApp({
       pipeline: this.pipeline,
       clock: this.#clock,
@@ -217,7 +234,9 @@ export class Router {
       readiness: () => this.#readiness(),
       endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.#held(row.slot) })),
       tokens: () => this.tokens.status(),
-      config: () => this.#config,
+      config: () => publicConfig(this.#config),
+      keys: () => keyReport(this.#keyPlan, this.#quotas, this.#clock.now()),
+      access: () => this.#config.admin,
       saveSnapshot: () => this.#snapshots.save(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
       bodyBytesMax,
@@ -347,7 +366,7 @@ export class Router {
           ejectShareMax: ejection.shareMax,
         },
         models: { intervalMs: modelsIntervalMs },
-        http: { caCerts },
+        http: { caCerts, authorization: () => this.#config.upstream.authorization },
       },
       events: {
         onSlotAdded: (slot) => this.caches.slotAdded(slot),

@@ -61,6 +61,13 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
       "must not be set together with upstream.authorization, which replaces it",
     );
   }
+  for (const [key, other] of [["admin.token", "tokenFile"], ["upstream.authorization", "authorizationFile"]] as const) {
+    const [section, field] = key.split(".") as ["admin" | "upstream", string];
+    const values: Readonly<Record<string, unknown>> = raw.values[section] ?? {};
+    if (values[field] !== undefined && values[other] !== undefined) {
+      complain(`${section}.${other}`, `must not be set together with ${key}`);
+    }
+  }
   problems.push(...knowledgeProblems(config, raw));
   for (const alias of Object.keys(config.models.aliases)) {
     const rule = raw.values.models?.rewrites?.find(({ match }) => match?.includes(alias));

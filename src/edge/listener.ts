@@ -28,6 +28,8 @@ const stallMs = 120_000;
 
 /** What the apps are told of a request beside the `Request` itself, as Hono's bindings. */
 export interface Bindings {
+  /** Address of the other side of the connection. */
+  readonly peer: string;
   /** The body as it arrives; rejects when the client leaves before its end. */
   readonly incoming: AsyncIterable<Uint8Array>;
 }
@@ -136,7 +138,9 @@ async function answer(
     if (socket.destroyed) return;
     socket.once("close", leave);
     const request = requestOf(incoming, gone.signal);
-    const response = request instanceof Request ? await handler(request, { incoming: bodyOf(incoming) }) : request;
+    const response = request instanceof Request
+      ? await handler(request, { peer: socket.remoteAddress ?? "", incoming: bodyOf(incoming) })
+      : request;
     // What was not read of a refused body is let go, so that a client still sending gets to read its answer.
     if (!incoming.readableEnded) incoming.resume();
     turns.begun.add(socket);
