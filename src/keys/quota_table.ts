@@ -12,9 +12,7 @@ export interface Rate {
 const unitsPerMs = 4_000_000;
 const minuteUnits = 60_000 * unitsPerMs;
 
-export const perMinuteMax = 1e9;
-
-/** A bucket of `perMinute` pieces, from 1 to `perMinuteMax`. */
+/** A bucket of `perMinute` pieces, from 1 to 10^9. */
 export function rateOf(perMinute: number): Rate {
   const cost = BigInt(Math.round(minuteUnits / perMinute));
   return { cost, span: cost * BigInt(perMinute), perMinute };

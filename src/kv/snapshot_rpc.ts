@@ -27,7 +27,6 @@ export function snapshotService(seedCheck: bigint, messages: () => AsyncIterable
       if (running >= fetchesMax) throw new ConnectError("too many snapshots at once", Code.ResourceExhausted);
       running++;
       try {
-        const headers = token === undefined ? undefined : { authorization: `Bearer ${token}` };
         for await (const message of messages()) {
           if (signal.aborted) return;
           yield message;
@@ -64,6 +63,7 @@ export async function fetchSnapshot(
     acceptCompression: [],
   });
   const client = createClient(warmpathSnapshot.SnapshotService, transport);
+  const headers = token === undefined ? undefined : { authorization: `Bearer ${token}` };
   for await (const message of client.fetch({ seedCheck }, { signal, headers })) reader.read(message);
   reader.end();
 }

@@ -34,8 +34,8 @@ export function bearerToken(value: string | null): string | undefined {
 }
 
 /**
- * The API key a client sent: of its credential headers the first that is there, whether or not it can be one. Undefined: it
- * sent none.
+ * The API key a client sent: that of the first of its credential headers that is there, "" when none can stand in it.
+ * Undefined: there is no such header.
  */
 export function presentedKey(headers: Headers): string | undefined {
   for (const name of credentials) {
