@@ -155,6 +155,9 @@ Deno.test("the token and the servers' key come from file or environment, not fro
   const config = resolveConfig(loadConfigText(text, "w.yaml"), env);
   deepStrictEqual([config.admin.tokenHash, config.admin.token], [secretHash("the-token"), "the-token"]);
   equal(config.upstream.authorization, "Bearer ours");
+  const peers = `${text}\nsnapshot: {peers: ["http://a:9090"]}`;
+  ok(resolveConfig(loadConfigText(peers, "w.yaml")).warnings.some((text) => text.startsWith("snapshot.peers")));
+  deepStrictEqual(resolveConfig(loadConfigText(peers, "w.yaml"), env).warnings, []);
   throws(
     () => resolveConfig(loadConfigText(`admin:\n  token: "${a}"\n  tokenFile: x\n`, "w.yaml")),
     /w\.yaml:3: admin\.tokenFile: must not be set together with admin\.token/,

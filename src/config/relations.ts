@@ -103,6 +103,9 @@ export function relationWarnings(config: Config): string[] {
       else warnings.push(`models.rewrites: rule "${name}" never sees ${what}: rule "${first}" comes first`);
     }
   }
+  if (config.snapshot.peers.length > 0 && config.admin.tokenHash !== undefined && config.admin.token === undefined) {
+    warnings.push("snapshot.peers are asked without a token, as only its hash is known: set admin.tokenFile");
+  }
   warnings.push(...knowledgeWarnings(config));
   for (const { name, engine } of config.endpoints) {
     if (builtInEngines.includes(engine)) continue;
