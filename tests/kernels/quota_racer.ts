@@ -41,9 +41,10 @@ parentPort!.once("message", (job: QuotaRacerJob) => {
     }
     entered++;
     most = Math.max(most, Atomics.add(inside, 0, 1) + 1);
-    const pieces = 1 + prng.below(100);
+    // More than is kept of it: a debt would pass the limit by right.
+    const pieces = 3 + prng.below(100);
     if (table.draw(1, "tokens", pieces, rate, 0) === 0) {
-      const kept = prng.below(3);
+      const kept = prng.below(4);
       table.settle(1, "tokens", kept - pieces, rate, 0);
       used += kept;
     } else short++;
