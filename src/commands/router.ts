@@ -225,7 +225,7 @@ export class Router {
       clock: this.#clock,
       models: () => this.#models(),
       bodyBytesMax,
-      identify: (headers) => this.#keyGuard.identify(headers),
+      keys: this.#keyGuard,
     });
     const pages = adminApp({
       pipeline: this.pipeline,

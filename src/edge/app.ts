@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import { type Api, type Clock, RouterError } from "../core/mod.ts";
-import type { Caller } from "../keys/mod.ts";
+import type { Caller, KeyGuard } from "../keys/mod.ts";
 import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
 import { modelNotFound, type Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
@@ -16,8 +16,7 @@ export interface EdgeParts {
   /** Every model a client may ask for: the pool's, adapters, and aliases. */
   readonly models: () => readonly ListedModel[];
   readonly bodyBytesMax: () => number;
-  /** The key a request came with; undefined where none is asked for. Throws the refusal. */
-  readonly identify: (headers: Headers) => Caller | undefined;
+  readonly keys: Pick<KeyGuard, "enforced" | "identify">;
 }
 
 // What probes of load balancers ask for, and browsers before they send a key.
@@ -34,7 +33,7 @@ const requestId = /^[\x21-\x7e]{1,128}$/;
 export function edgeApp(parts: EdgeParts): Hono<Env> {
   const app = new Hono<Env>({ strict: false });
   const modelsFor = ({ headers }: Request) => {
-    const caller = parts.identify(headers);
+    const caller = parts.keys.identify(headers);
     return parts.models().filter(({ id }) => caller?.lists(id) ?? true);
   };
   app.get("/v1/models", (c) => c.json(modelList(modelsFor(c.req.raw))));
@@ -93,7 +92,7 @@ function decoded(text: string): string {
 async function route(
   { req: { raw: request }, env }: Context<Env>,
   api: Api,
-  { pipeline, clock, bodyBytesMax, identify }: EdgeParts,
+  { pipeline, clock, bodyBytesMax, keys }: EdgeParts,
 ): Promise<Response> {
   const path = pathOf(request.url);
   const inbound = {
@@ -110,8 +109,9 @@ async function route(
   let body: Uint8Array | undefined;
   try {
     // Before the body: who may not send one is told so at once.
-    if (!isOpen(request, bare(path))) caller = identify(request.headers);
-    body = await readBody(request.headers, env.incoming, bodyBytesMax());
+    const stranger = keys.enforced && isOpen(request, bare(path));
+    if (!stranger) caller = keys.identify(request.headers);
+    body = await readBody(request.headers, env.incoming, stranger ? 0 : bodyBytesMax());
   } catch (error) {
     return pipeline.refuse({ ...inbound, caller }, error);
   }

@@ -30,6 +30,11 @@ export class KeyGuard {
     this.#plan = plan;
   }
 
+  /** Whether a request needs a key. */
+  get enforced(): boolean {
+    return this.#plan.enforced;
+  }
+
   /** The key that the headers hold; undefined where none is asked for. Throws the 401 that its client gets. */
   identify(headers: Headers): Caller | undefined {
     if (!this.#plan.enforced) return undefined;

@@ -125,6 +125,9 @@ fact(
           equal(await status("/health", "POST"), 401);
           equal(await status("/health", "GET"), 200);
           equal(await status("/v1/anything", "OPTIONS"), 200);
+          const body = await fetch(`${url}/v1/anything`, { method: "OPTIONS", body: "x" });
+          await body.body?.cancel();
+          equal(body.status, 413);
         }),
     ),
 );
@@ -333,6 +336,12 @@ fact(
         match(await answerToHead(router.port, ["authorization: Bearer sk-wrong"]), /^HTTP\/1\.1 401 /);
         return performance.now() - startMs;
       });
+      const asking = await answerToHead(router.port, ["authorization: Bearer sk-wrong", "expect: 100-continue"]);
+      match(asking, /^HTTP\/1\.1 401 .*^connection: close\r$/ims);
+      match(
+        await answerToHead(router.port, ["expect: 100-continue", `x-api-key: ${secretOf("a")}`]),
+        /^HTTP\/1\.1 100 /,
+      );
       const body = new Uint8Array(50 << 20);
       const response = await fetch(`${url}/v1/completions`, {
         method: "POST",
