@@ -12,7 +12,6 @@ export class CacheSnapshots {
   readonly #config: SnapshotConfig;
   readonly #log: Logger;
   readonly #clock: Clock;
-
   readonly #token: string | undefined;
 
   /** `token` is what the admin ports of peers ask for. */
