@@ -102,7 +102,7 @@ export class Router {
     this.metrics = new Metrics({ version, pinnedModels: this.#rewriter.names });
     this.#keyGuard = new KeyGuard({ table: this.#quotas, isolate: 0, clock, metrics: this.metrics });
     this.#keyPlan = this.#keyRows.plan(config.keys);
-    this.#keyGuard.use(this.#keyPlan);
+    this.#useKeys(this.#keyPlan);
     this.caches = this.#buildCaches(hotpath, setup, caCerts);
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     const { tokens, close } = openTokens(setup.knowledge.tokens, {
@@ -161,6 +161,7 @@ export class Router {
    */
   async reload(config: Config): Promise<void> {
     const setup = schedulingSetup(config);
+    const keyPlan = this.#keyRows.plan(config.keys);
     // Sessions and other state of the plugins live in the scheduler: an equal plan goes on with it.
     const samePlan = JSON.stringify(setup.plan) === JSON.stringify(this.#setup.plan);
     const scheduler = samePlan ? this.#parts.scheduler : this.#buildScheduler(setup);
@@ -171,8 +172,7 @@ export class Router {
     if (JSON.stringify(this.#setup.pool) !== JSON.stringify(setup.pool)) kept.push("metrics-data-source");
     if (kept.length > 0) this.log.warn("Some changes take effect at the next start only", { keys: kept });
     this.#warn(config, setup);
-    this.#keyPlan = this.#keyRows.plan(config.keys);
-    this.#keyGuard.use(this.#keyPlan);
+    this.#useKeys(keyPlan);
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#seed));
     this.#parts.scheduler = scheduler;
     this.#parts.models = this.#rewriter;
@@ -333,6 +333,12 @@ export class Router {
         cause: failure,
       });
     }
+  }
+
+  #useKeys(plan: KeyPlan): void {
+    this.#keyGuard.use(plan);
+    this.#keyRows.commit(plan);
+    this.#keyPlan = plan;
   }
 
   #buildScheduler(setup: SchedulingSetup): Scheduler {

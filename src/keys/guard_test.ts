@@ -26,6 +26,7 @@ function guarded(fields: Fields, tenants: readonly Fields[] = []) {
     const text = JSON.stringify({ keys: { list, tenants } });
     plan = rows.plan(resolveConfig(loadConfigText(text, "k.yaml")).keys);
     guard.use(plan);
+    rows.commit(plan);
   };
   configure([{ id: "a", hash: `sha256:${secretHash("sk-a")}`, ...fields }]);
   const identify = (secret: string) => guard.identify(new Headers({ "x-api-key": secret }));

@@ -21,26 +21,21 @@ export class KeyRows {
   readonly #table: QuotaTable;
   #seats = new Map<string, Seat>();
   /** Left by keys that are gone, whose requests may not all have ended. */
-  #retired: number[] = [];
+  #retired = new Set<number>();
+  /** Rows from here on were never given out. */
   #next = 0;
 
   constructor(table: QuotaTable) {
     this.#table = table;
   }
 
+  /** Changes nothing for those who are seated: it counts from `commit` on, and may be left. */
   plan({ enforced, list, tenants }: KeysConfig): KeyPlan {
-    const before = this.#seats;
-    const names = [...list.map(keyName), ...tenants.map(tenantName)];
-    const stays = new Set(names);
-    this.#checkRoom(names.filter((name) => !before.has(name)).length);
-    for (const [name, { row }] of before) {
-      if (stays.has(name)) continue;
-      before.delete(name);
-      this.#table.retire(row);
-      this.#retired.push(row);
-    }
-    const seats = new Map(names.map((name) => [name, before.get(name) ?? this.#take()]));
-    this.#seats = seats;
+    const newcomers = [...list.map(keyName), ...tenants.map(tenantName)].filter((name) => !this.#seats.has(name));
+    const free = this.#free(newcomers.length);
+    const seats = new Map(this.#seats);
+    newcomers.forEach((name, i) => seats.set(name, { row: free[i], generation: this.#table.generation(free[i]) }));
+    for (const row of free) this.#table.clear(row);
     return {
       enforced,
       keys: list.map((key) => ({ ...key, seat: seats.get(keyName(key))! })),
@@ -48,26 +43,38 @@ export class KeyRows {
     };
   }
 
-  /** Looked at before anything changes. */
-  #checkRoom(wanted: number): void {
-    const { capacity } = this.#table;
-    const free = capacity - this.#next + this.#retired.filter((row) => this.#table.inFlight(row) === 0).length;
-    if (wanted <= free) return;
-    throw new RangeError(`Cannot seat ${wanted} more keys and tenants: ${free} of ${capacity} rows are free`);
+  /** The last plan is in force: who is not in it has lost its row. */
+  commit({ keys, tenants }: KeyPlan): void {
+    const before = this.#seats;
+    this.#seats = new Map([
+      ...keys.map((key) => [keyName(key), key.seat] as const),
+      ...tenants.map((tenant) => [tenantName(tenant), tenant.seat] as const),
+    ]);
+    for (const { row } of this.#seats.values()) {
+      this.#retired.delete(row);
+      this.#next = Math.max(this.#next, row + 1);
+    }
+    for (const [name, { row }] of before) {
+      if (this.#seats.has(name)) continue;
+      this.#table.retire(row);
+      this.#retired.add(row);
+    }
   }
 
-  #take(): Seat {
-    const free = this.#retired.findIndex((row) => this.#table.inFlight(row) === 0);
-    const row = free >= 0 ? this.#retired.splice(free, 1)[0] : this.#next++;
-    this.#table.clear(row);
-    return { row, generation: this.#table.generation(row) };
+  /** So many rows that nobody uses, those used before first. */
+  #free(count: number): number[] {
+    const { capacity } = this.#table;
+    const rows = [...this.#retired].filter((row) => this.#table.inFlight(row) === 0).slice(0, count);
+    for (let row = this.#next; rows.length < count && row < capacity; row++) rows.push(row);
+    if (rows.length === count) return rows;
+    throw new RangeError(`Cannot seat ${count} more keys and tenants: ${rows.length} of ${capacity} rows are free`);
   }
 }
 
-function keyName({ id }: KeyConfig): string {
+function keyName({ id }: { readonly id: string }): string {
   return `key ${id}`;
 }
 
-function tenantName({ name }: TenantConfig): string {
+function tenantName({ name }: { readonly name: string }): string {
   return `tenant ${name}`;
 }

@@ -11,10 +11,16 @@ function keys(ids: readonly string[], tenants: readonly string[] = []) {
   return resolveConfig(loadConfigText(text, "k.yaml")).keys;
 }
 
+function commit(subject: KeyRows, config: ReturnType<typeof keys>): KeyPlan {
+  const plan = subject.plan(config);
+  subject.commit(plan);
+  return plan;
+}
+
 const rows = (plan: KeyPlan) => Object.fromEntries(plan.keys.map(({ id, seat }) => [id, seat.row]));
 
 Deno.test("rows are given in the order of the configuration, keys before tenants", () => {
-  const plan = new KeyRows(new QuotaTable(8)).plan(keys(["b", "a"], ["t"]));
+  const plan = commit(new KeyRows(new QuotaTable(8)), keys(["b", "a"], ["t"]));
   deepStrictEqual(rows(plan), { b: 0, a: 1 });
   deepStrictEqual(plan.tenants[0].seat, { row: 2, generation: 0 });
   equal(plan.enforced, true);
@@ -28,7 +34,7 @@ Deno.test("who stays keeps row and balance, whatever comes, goes or moves around
       let before: KeyPlan | undefined;
       const left = new Map<string, number>();
       for (const config of configs) {
-        const plan = subject.plan(keys(config));
+        const plan = commit(subject, keys(config));
         const taken = Object.values(rows(plan));
         equal(new Set(taken).size, taken.length);
         for (const { id, seat } of plan.keys) {
@@ -48,14 +54,21 @@ Deno.test("who stays keeps row and balance, whatever comes, goes or moves around
 
 Deno.test("the row of a key that is gone is not given out while a request of it runs", () => {
   const table = new QuotaTable(2), subject = new KeyRows(table);
-  const [first] = subject.plan(keys(["a"])).keys;
+  const [first] = commit(subject, keys(["a"])).keys;
   equal(table.enter(first.seat, 0), "entered");
-  deepStrictEqual(rows(subject.plan(keys(["b"]))), { b: 1 });
+  deepStrictEqual(rows(commit(subject, keys(["b"]))), { b: 1 });
   equal(table.enter(first.seat, 0), "gone");
   throws(() => subject.plan(keys(["b", "c"])), /0 of 2 rows are free/);
-  // Nothing was changed by what could not be done.
-  deepStrictEqual(rows(subject.plan(keys(["b"]))), { b: 1 });
   table.leave(0, 0);
-  const plan = subject.plan(keys(["b", "c"]));
-  deepStrictEqual(plan.keys[1].seat, { row: 0, generation: 1 });
+  deepStrictEqual(commit(subject, keys(["b", "c"])).keys[1].seat, { row: 0, generation: 1 });
+});
+
+Deno.test("a plan that is left changes nothing", () => {
+  const table = new QuotaTable(4), subject = new KeyRows(table), rate = rateOf(100);
+  const [a, b] = commit(subject, keys(["a", "b"])).keys;
+  table.draw(a.seat.row, "tokens", 60, rate, 0);
+  deepStrictEqual(rows(subject.plan(keys(["c", "a"]))), { c: 2, a: 0 });
+  for (const { seat } of [a, b]) equal(table.enter(seat, 0), "entered");
+  deepStrictEqual(rows(commit(subject, keys(["d", "b", "a"]))), { d: 2, b: 1, a: 0 });
+  equal(table.state(0, "tokens", rate, 0).remaining, 40);
 });
