@@ -5,6 +5,7 @@ import {
   agentFlags,
   checkConfig,
   exitMisconfigured,
+  makeKey,
   type ProcessHost,
   serve,
   simFlags,
@@ -54,6 +55,10 @@ program.command("check")
   .description("Check a configuration file and say what is wrong with it.")
   .argument("<file>")
   .action(async (file) => void (exitCode = await checkConfig(file, host)));
+
+program.command("key")
+  .description("Make an API key: print it once, with the hash to configure.")
+  .action(() => void (exitCode = makeKey(host)));
 
 const agentCommand = program.command("agent")
   .description("Run beside a model server: mirror its KV cache and its load, and serve both to routers.")

@@ -12,10 +12,13 @@ export class CacheSnapshots {
   readonly #config: SnapshotConfig;
   readonly #log: Logger;
   readonly #clock: Clock;
+  readonly #token: string | undefined;
 
-  constructor(caches: Caches, config: SnapshotConfig, log: Logger, clock: Clock) {
+  /** `token` is what the admin ports of peers ask for. */
+  constructor(caches: Caches, config: SnapshotConfig, log: Logger, clock: Clock, token?: string) {
     this.#caches = caches;
     this.#config = config;
+    this.#token = token;
     this.#log = log;
     this.#clock = clock;
   }
@@ -54,7 +57,7 @@ export class CacheSnapshots {
     const late = new AbortController();
     const timer = this.#clock.after(peerTimeoutMs, () => late.abort(new Error(`no end within ${peerTimeoutMs} ms`)));
     try {
-      await fetchSnapshot(peer, this.#caches.seedCheck, this.#caches.reader(), late.signal);
+      await fetchSnapshot(peer, this.#caches.seedCheck, this.#caches.reader(), late.signal, this.#token);
       this.#log.info("Snapshot fetched", { peer, endpoints: this.#caches.unclaimed });
       // One that has just started, this one itself included, knows nothing yet.
       return this.#caches.unclaimed > 0;

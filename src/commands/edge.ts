@@ -6,6 +6,7 @@ import { AccessLog, type Logger, type Metrics, type MetricsDump, Tracing, watchL
 import { UpstreamClient } from "../upstream/mod.ts";
 import { Scheduler } from "../scheduling/mod.ts";
 import { EdgePool, type MirrorUpdate } from "../pool/mod.ts";
+import { KeyGuard, type KeyPlan } from "../keys/mod.ts";
 import { PrefixClaims } from "../kv/mod.ts";
 import type { ModelStatus, Tokens, TokensStatus } from "../tokens/mod.ts";
 import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
@@ -32,6 +33,8 @@ export interface EdgeParts {
   readonly cells: SharedCells;
   /** A record was written to the ring. */
   readonly rung: () => void;
+  /** Of the configuration it starts with. */
+  readonly keyPlan: KeyPlan;
   /** Of decisions: every edge has the same, so that all decide alike. */
   readonly seed: number;
   /** Of opaque session tokens: one edge accepts what another gave out. */
@@ -60,7 +63,7 @@ export interface EdgeStatus {
 export interface EdgeDoor {
   listen(address: EdgeAddress): Promise<number>;
   mirror(updates: readonly MirrorUpdate[]): Promise<void>;
-  prepare(config: Config, epoch: number): Promise<void>;
+  prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void>;
   explain(request: ExplainRequest): Promise<Explained>;
   dump(): Promise<MetricsDump>;
   status(): Promise<EdgeStatus>;
@@ -74,6 +77,7 @@ interface Next {
   readonly epoch: number;
   readonly config: Config;
   readonly setup: SchedulingSetup;
+  readonly keyPlan: KeyPlan;
   readonly scheduler: Scheduler | undefined;
 }
 
@@ -84,6 +88,7 @@ export class Edge implements EdgeDoor {
   readonly #pool: EdgePool;
   readonly #pipelineParts: PipelineParts;
   readonly #upstream: UpstreamClient;
+  readonly #keys: KeyGuard;
   readonly #tokens: Tokens;
   readonly #closeTokens: () => void;
   readonly #stopLag: () => void;
@@ -105,15 +110,18 @@ export class Edge implements EdgeDoor {
     this.#parts = parts;
     this.#config = config;
     this.#setup = setup;
-    const { clock, hotpath: { table }, cells: { ring }, rung, refreshModels } = parts;
+    const { clock, hotpath: { table }, cells: { ring, quotas, isolate }, rung, refreshModels } = parts;
     this.#table = table;
     this.#pool = new EdgePool({ table, ring, rung, refreshModels });
+    this.#keys = new KeyGuard({ table: quotas, isolate, clock, metrics: parts.metrics });
+    this.#keys.use(parts.keyPlan);
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(parts.seed));
     const { tokens, close } = openTokens(setup.knowledge.tokens, {
       clock,
       caCerts,
       endpoint: (model) => this.#anyEndpoint(model),
       onState: (status) => this.#tokenizerChanged(status),
+      authorization: () => this.#config.upstream.authorization,
     });
     this.#tokens = tokens;
     this.#closeTokens = close;
@@ -127,7 +135,13 @@ export class Edge implements EdgeDoor {
     const { server } = this.#config;
     const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
     const { clock } = this.#parts;
-    const app = edgeApp({ pipeline: this.pipeline, clock, models: () => this.#models(), bodyBytesMax });
+    const app = edgeApp({
+      pipeline: this.pipeline,
+      clock,
+      models: () => this.#models(),
+      bodyBytesMax,
+      keys: this.#keys,
+    });
     this.#listener = await Listener.open((request, bindings) => {
       this.#adopt();
       return app.fetch(request, bindings);
@@ -146,11 +160,11 @@ export class Edge implements EdgeDoor {
   }
 
   /** Makes a configuration ready; it counts from the moment the shared epoch has this number. Throws ConfigError. */
-  prepare(config: Config, epoch: number): Promise<void> {
+  prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void> {
     const setup = schedulingSetup(config);
     // Sessions and other state of the plugins live in the scheduler: an equal plan goes on with it.
     const samePlan = JSON.stringify(setup.plan) === JSON.stringify(this.#setup.plan);
-    this.#next = { epoch, config, setup, scheduler: samePlan ? undefined : this.#buildScheduler(setup) };
+    this.#next = { epoch, config, setup, keyPlan, scheduler: samePlan ? undefined : this.#buildScheduler(setup) };
     return Promise.resolve();
   }
 
@@ -188,6 +202,7 @@ export class Edge implements EdgeDoor {
     const next = this.#next;
     if (epoch === this.#epoch || next?.epoch !== epoch) return;
     const { config, setup } = next;
+    this.#keys.use(next.keyPlan);
     this.#epoch = epoch;
     this.#next = undefined;
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#parts.seed));

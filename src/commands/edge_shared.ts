@@ -1,5 +1,7 @@
 /** What all isolates of a router share besides the kernels' memory. */
 import { Doorbell, RecordRing } from "../core/mod.ts";
+import { keysAndTenantsMax } from "../config/mod.ts";
+import { QuotaTable } from "../keys/mod.ts";
 import { claimRingWords } from "../kv/mod.ts";
 
 /** Buffers that are mapped by every isolate; they can be sent to one. */
@@ -7,14 +9,19 @@ export interface SharedBuffers {
   readonly bell: SharedArrayBuffer;
   /** Epoch of the configuration, then for each isolate its running requests and its heartbeats. */
   readonly words: SharedArrayBuffer;
+  readonly quotas: SharedArrayBuffer;
   /** By isolate. */
   readonly rings: readonly SharedArrayBuffer[];
 }
 
+/** Rows of keys that go stay until what they owe is paid back. */
+const quotaRows = 2 * keysAndTenantsMax;
+
 export function makeBuffers(isolates: number): SharedBuffers {
   const rings = Array.from({ length: isolates }, () => new SharedArrayBuffer(RecordRing.bytes(claimRingWords)));
   const words = new SharedArrayBuffer(4 * (1 + 2 * isolates));
-  return { bell: new SharedArrayBuffer(Doorbell.bytes), words, rings };
+  const quotas = new SharedArrayBuffer(QuotaTable.bytes(quotaRows, isolates));
+  return { bell: new SharedArrayBuffer(Doorbell.bytes), words, quotas, rings };
 }
 
 /** One isolate's cells in the shared buffers. */
@@ -27,9 +34,12 @@ export class SharedCells {
   /** Grows while the isolate's event loop turns. */
   readonly beats: Int32Array;
 
-  constructor({ bell, words, rings }: SharedBuffers, isolate: number) {
+  readonly quotas: QuotaTable;
+
+  constructor({ bell, words, quotas, rings }: SharedBuffers, readonly isolate: number) {
     this.bell = new Doorbell(bell);
     this.ring = new RecordRing(claimRingWords, rings[isolate]);
+    this.quotas = new QuotaTable(quotaRows, rings.length, quotas);
     this.epoch = new Int32Array(words, 0, 1);
     this.active = new Int32Array(words, 4 * (1 + 2 * isolate), 1);
     this.beats = new Int32Array(words, 4 * (2 + 2 * isolate), 1);

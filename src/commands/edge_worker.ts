@@ -3,6 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { alignedClock, type Clock, systemClock } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import { Hotpath, type MemorySizes, type SharedHotpath } from "../hotpath/mod.ts";
+import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
 import { Logger, Metrics } from "../telemetry/mod.ts";
 import { Edge, type EdgeAddress } from "./edge.ts";
@@ -21,6 +22,7 @@ export interface EdgeInit {
   readonly hashSeed: bigint;
   readonly buffers: SharedBuffers;
   readonly config: Config;
+  readonly keyPlan: KeyPlan;
   readonly endpoints: readonly MirrorUpdate[];
   readonly seed: number;
   readonly sessionKey: Uint8Array;
@@ -58,6 +60,7 @@ async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promis
     hotpath: await Hotpath.attach(shared, sizes, hashSeed, isolate),
     cells,
     rung: () => cells.bell.ring(),
+    keyPlan: init.keyPlan,
     seed: init.seed,
     sessionKey: init.sessionKey,
     metrics: new Metrics({ version, pinnedModels: init.pinnedModels }),
@@ -87,7 +90,8 @@ const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
   },
   listen: async (address: EdgeAddress) => await (await started.promise).listen(address),
   mirror: async (updates: readonly MirrorUpdate[]) => await (await started.promise).mirror(updates),
-  prepare: async (config: Config, epoch: number) => await (await started.promise).prepare(config, epoch),
+  prepare: async (config: Config, epoch: number, keyPlan: KeyPlan) =>
+    await (await started.promise).prepare(config, epoch, keyPlan),
   explain: async (request: Parameters<Edge["explain"]>[0]) => await (await started.promise).explain(request),
   dump: async () => await (await started.promise).dump(),
   status: async () => await (await started.promise).status(),

@@ -1,6 +1,7 @@
 /** The edges of a router: one in the control isolate, or several in workers that are watched and replaced. */
 import { type Clock, type EndpointTable, sleep, type Timer } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
+import type { KeyPlan } from "../keys/mod.ts";
 import { ClaimsInbox, type ClaimsTarget } from "../kv/mod.ts";
 import { type PoolRecordsTarget, takePoolRecord } from "../pool/mod.ts";
 import type { Logger, Metrics, MetricsDump } from "../telemetry/mod.ts";
@@ -112,11 +113,11 @@ export class Edges {
   }
 
   /** Every edge makes the configuration ready. Rejects when one cannot. */
-  async prepare(config: Config, epoch: number): Promise<void> {
+  async prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void> {
     await Promise.all(this.#seats.map(async (seat) => {
       const { door } = seat;
       try {
-        await door?.prepare(config, epoch);
+        await door?.prepare(config, epoch, keyPlan);
       } catch (error) {
         // One that died is started anew with the configuration that is in force then.
         if (seat.door === door) throw error;
@@ -206,6 +207,7 @@ export class Edges {
     seat.inbox.abandon();
     const { table, metrics, log, clock } = this.#parts;
     const requests = table.releaseIsolate(seat.isolate);
+    seat.cells.quotas.releaseAll(seat.isolate);
     Atomics.store(seat.cells.active, 0, 0);
     metrics.inherit(seat.lastDump);
     seat.lastDump = [];

@@ -85,6 +85,8 @@ export interface TokensParts {
   /** PEM certificates trusted besides the system's. */
   readonly caCerts?: readonly string[];
   readonly onState: TokensDeps["onState"];
+  /** What endpoints are sent as `authorization` at the time. */
+  readonly authorization: () => string | undefined;
 }
 
 type GrpcKind = "vllm-grpc" | "sglang-grpc";
@@ -94,13 +96,18 @@ function isGrpc({ kind }: FeedConfig): boolean {
 }
 
 /** Token ids of prompts; the endpoints themselves are asked where the configuration names no other server. */
-export function openTokens(config: TokensConfig, { clock, endpoint, caCerts, onState }: TokensParts) {
+export function openTokens(config: TokensConfig, { clock, endpoint, caCerts, onState, authorization }: TokensParts) {
   const client = caCerts && Deno.createHttpClient({ caCerts: [...caCerts] });
   const closed = new AbortController();
   const tokens = new Tokens(config, {
     clock,
     onState,
-    fetcher: (url, init) => fetch(url, { ...init, client }),
+    fetcher: (url, init) => {
+      const headers = new Headers(init.headers);
+      const credentials = authorization();
+      if (credentials !== undefined) headers.set("authorization", credentials);
+      return fetch(url, { ...init, headers, client });
+    },
     endpointUrl(model) {
       const meta = endpoint(model)?.meta;
       return meta && `${meta.scheme}://${meta.host}:${meta.port}`;

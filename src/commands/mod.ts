@@ -1,6 +1,7 @@
 /** Composition roots: they join the rooms, start, drain and stop. */
 export { agent } from "./agent.ts";
 export { agentFlags } from "./agent_flags.ts";
+export { makeKey } from "./key.ts";
 export { checkConfig } from "./check.ts";
 export { exitMisconfigured, type ProcessHost, version } from "./process.ts";
 export { Router } from "./router.ts";

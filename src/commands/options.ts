@@ -38,5 +38,7 @@ export function pipelineOptions(config: Config, { prefix }: SchedulingSetup): Pi
     prefixEnabled: prefix.enabled,
     objectives: new Map(config.objectives.map(({ name, priority }) => [name, priority])),
     outputTokensAssumed,
+    forwardAuthorization: config.upstream.forwardAuthorization,
+    authorization: config.upstream.authorization,
   };
 }

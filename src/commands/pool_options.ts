@@ -4,7 +4,12 @@ import type { PoolOptions } from "../pool/mod.ts";
 import { healthCheck } from "./discovery.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
 
-export function poolOptions(config: Config, setup: SchedulingSetup, caCerts: string[] | undefined): PoolOptions {
+export function poolOptions(
+  config: Config,
+  setup: SchedulingSetup,
+  caCerts: string[] | undefined,
+  authorization: () => string | undefined,
+): PoolOptions {
   const { health, load, ejection, modelsIntervalMs } = config.pool;
   return {
     engines: setup.pool.engines,
@@ -27,6 +32,6 @@ export function poolOptions(config: Config, setup: SchedulingSetup, caCerts: str
       ejectShareMax: ejection.shareMax,
     },
     models: { intervalMs: modelsIntervalMs },
-    http: { caCerts },
+    http: { caCerts, authorization },
   };
 }

@@ -1,5 +1,12 @@
 import { type Clock, ConfigError } from "../core/mod.ts";
-import { type Config, emptyRawConfig, type Overrides, readConfigFile, resolveConfig } from "../config/mod.ts";
+import {
+  type Config,
+  emptyRawConfig,
+  type Overrides,
+  readConfigFile,
+  resolveConfig,
+  withKeysFile,
+} from "../config/mod.ts";
 import type { Router } from "./router.ts";
 
 /** Between looks at the configuration file. */
@@ -8,7 +15,8 @@ const checkMs = 1_000;
 /** Reads the configuration the overrides name, with the overrides applied. Throws ConfigError. */
 export async function readConfig(overrides: Overrides): Promise<Config> {
   const raw = overrides.configPath === undefined ? emptyRawConfig : await readConfigFile(overrides.configPath);
-  return resolveConfig(raw, overrides);
+  const { keysFile } = overrides;
+  return resolveConfig(keysFile === undefined ? raw : await withKeysFile(raw, keysFile), overrides);
 }
 
 /** Keeps a router in step with its configuration file: at each change and whenever asked. A bad file changes nothing. */
@@ -26,7 +34,7 @@ export class Reloader {
     this.#overrides = overrides;
     this.#clock = clock;
     this.#seen = seen;
-    if (overrides.configPath !== undefined) this.#later();
+    if (overrides.configPath !== undefined || overrides.keysFile !== undefined) this.#later();
   }
 
   stop(): void {
@@ -57,7 +65,7 @@ export class Reloader {
     try {
       await this.#router.reload(await readConfig(this.#overrides));
       metrics.configReloaded(true);
-      log.info("Configuration reloaded", { file: this.#overrides.configPath });
+      log.info("Configuration reloaded", { file: this.#overrides.configPath ?? this.#overrides.keysFile });
     } catch (error) {
       metrics.configReloaded(false);
       const problem = error instanceof ConfigError ? error.message : String(error);
@@ -66,11 +74,10 @@ export class Reloader {
   }
 }
 
-/** What tells one version of the configuration from the next: of the file itself and of the one it names. */
-export async function configStamp({ configPath }: Overrides, { scheduling }: Config): Promise<string> {
-  const named = scheduling.from === "endpoint-picker-config" ? scheduling.source.fileName : undefined;
-  const files = [configPath, named].filter((path) => path !== undefined);
-  return (await Promise.all(files.map(fileStamp))).join();
+/** What tells one version of the configuration from the next: of the file itself and of those it names. */
+export async function configStamp({ configPath }: Overrides, { files }: Config): Promise<string> {
+  const paths = configPath === undefined ? files : [configPath, ...files];
+  return (await Promise.all(paths.map(fileStamp))).join();
 }
 
 /** Follows links: a mounted ConfigMap is swapped by its link. */

@@ -10,7 +10,8 @@ function feedsOf(config: Config, others: Config): unknown {
 const fixed: readonly { readonly key: string; readonly of: (config: Config) => unknown }[] = [
   { key: "server.host", of: (config) => config.server.host },
   { key: "server.port", of: (config) => config.server.port },
-  { key: "admin", of: (config) => config.admin },
+  { key: "admin.host", of: (config) => config.admin.host },
+  { key: "admin.port", of: (config) => config.admin.port },
   { key: "workers", of: (config) => config.workers },
   { key: "memory", of: (config) => config.memory },
   { key: "pool.capacity", of: (config) => config.pool.capacity },

@@ -9,8 +9,9 @@ import {
   systemClock,
   type Timer,
 } from "../core/mod.ts";
-import { type Config, ModelRewriter } from "../config/mod.ts";
+import { type Config, ModelRewriter, publicConfig } from "../config/mod.ts";
 import { Hotpath, type MemorySizes } from "../hotpath/mod.ts";
+import { type KeyPlan, keyReport, KeyRows, type QuotaTable } from "../keys/mod.ts";
 import { Logger, Metrics } from "../telemetry/mod.ts";
 import { MirrorSource, Pool } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
@@ -19,7 +20,7 @@ import { CacheSnapshots } from "./cache_snapshots.ts";
 import { collect } from "./collect.ts";
 import { discoveries } from "./discovery.ts";
 import { Edge } from "./edge.ts";
-import { makeBuffers, type SharedBuffers } from "./edge_shared.ts";
+import { makeBuffers, type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import { Edges } from "./edges.ts";
 import { feedOf, feedSources } from "./knowledge.ts";
 import { readCa } from "./options.ts";
@@ -47,6 +48,8 @@ export class Router {
   readonly #hotpath: Hotpath;
   readonly #sizes: MemorySizes;
   readonly #buffers: SharedBuffers;
+  readonly #quotas: QuotaTable;
+  readonly #keyRows: KeyRows;
   readonly #mirror: MirrorSource;
   readonly #snapshots: CacheSnapshots;
   readonly #clock: Clock = systemClock;
@@ -56,6 +59,7 @@ export class Router {
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
   #config: Config;
   #setup: SchedulingSetup;
+  #keyPlan: KeyPlan;
   #epoch = 0;
   #port = 0;
   #admin: Listener | undefined;
@@ -111,9 +115,13 @@ export class Router {
     this.table = hotpath.table;
     this.#mirror = new MirrorSource(this.table);
     this.#buffers = makeBuffers(sizes.isolates!);
+    this.#quotas = new SharedCells(this.#buffers, 0).quotas;
+    this.#keyRows = new KeyRows(this.#quotas);
+    this.#keyPlan = this.#keyRows.plan(config.keys);
+    this.#keyRows.commit(this.#keyPlan);
     this.metrics = new Metrics({ version, pinnedModels: this.#pinnedModels(config) });
     this.caches = this.#buildCaches(caCerts);
-    this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock);
+    this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     this.pool = this.#buildPool(setup, caCerts);
     const { table, metrics, log } = this;
     this.edges = new Edges({
@@ -149,7 +157,8 @@ export class Router {
   async reload(config: Config): Promise<void> {
     const setup = schedulingSetup(config);
     const epoch = this.#epoch + 1;
-    await this.edges.prepare(portableConfig(config), epoch);
+    const keyPlan = this.#keyRows.plan(config.keys);
+    await this.edges.prepare(portableConfig(config), epoch, keyPlan);
     await this.pool.setDiscovery([...discoveries(config, this.#clock), ...setup.discovery]);
     await this.#tellEdges();
     // What an EndpointPickerConfig says of prefixes, feeds, token ids and metrics counts, not what stands beside it.
@@ -161,7 +170,9 @@ export class Router {
     this.#config = config;
     this.#setup = setup;
     this.#epoch = epoch;
+    this.#keyPlan = keyPlan;
     this.edges.commit(epoch);
+    this.#keyRows.commit(keyPlan);
     this.log.setLevel(config.observe.logLevel);
   }
 
@@ -206,6 +217,7 @@ export class Router {
       hashSeed: hashSeedOf(this.#setup.prefix.hashSeed),
       buffers: this.#buffers,
       config: this.#started,
+      keyPlan: this.#keyPlan,
       endpoints: this.#mirror.all(),
       seed: this.#seed,
       sessionKey: this.#sessionKey,
@@ -216,7 +228,7 @@ export class Router {
     // What was reloaded since, and while that is told.
     for (let told = 0; told !== this.#epoch;) {
       told = this.#epoch;
-      await worker.prepare(portableConfig(this.#config), told);
+      await worker.prepare(portableConfig(this.#config), told, this.#keyPlan);
     }
     await worker.listen({ port: this.#port, shared: true });
   }
@@ -228,6 +240,7 @@ export class Router {
       hotpath: this.#hotpath,
       cells,
       rung,
+      keyPlan: this.#keyPlan,
       seed: this.#seed,
       sessionKey: this.#sessionKey,
       metrics: this.metrics,
@@ -247,7 +260,9 @@ export class Router {
       readiness: () => this.#readiness(),
       endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.#held(row.slot) })),
       tokens: async () => (await this.edges.any().status()).tokens,
-      config: () => this.#config,
+      config: () => publicConfig(this.#config),
+      keys: () => keyReport(this.#keyPlan, this.#quotas, this.#clock.now()),
+      access: () => this.#config.admin,
       saveSnapshot: () => this.#snapshots.save(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
       bodyBytesMax: () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax),
@@ -335,7 +350,7 @@ export class Router {
       table: this.table,
       clock: this.#clock,
       discovery: [...discoveries(this.#config, this.#clock), ...setup.discovery],
-      options: poolOptions(this.#config, setup, caCerts),
+      options: poolOptions(this.#config, setup, caCerts, () => this.#config.upstream.authorization),
       events: {
         onSlotAdded: (slot) => this.caches.slotAdded(slot),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),

@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import type { Config } from "../config/mod.ts";
 import type { Explained, ExplainRequest } from "../edge/mod.ts";
+import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
 import type { MetricsDump } from "../telemetry/mod.ts";
 import type { EdgeAddress, EdgeDoor, EdgeStatus } from "./edge.ts";
@@ -44,8 +45,8 @@ export class WorkerEdge implements EdgeDoor {
     return this.#rpc.call("mirror", updates) as Promise<void>;
   }
 
-  prepare(config: Config, epoch: number): Promise<void> {
-    return this.#rpc.call("prepare", config, epoch) as Promise<void>;
+  prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void> {
+    return this.#rpc.call("prepare", config, epoch, keyPlan) as Promise<void>;
   }
 
   explain(request: ExplainRequest): Promise<Explained> {

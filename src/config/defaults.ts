@@ -17,6 +17,10 @@ export const adminDefaults = {
   host: "127.0.0.1",
   // The port of llm-d's metrics, so that scrape settings carry over.
   port: 9090,
+  // Prometheus reaches it from other machines; what it tells names models and endpoints, no prompts.
+  openMetrics: true,
+  // Debug pages take prompts, snapshots tell what was asked: seen from outside only when asked for.
+  allowOpen: false,
 } as const;
 
 // One core routes some thousands of requests a second, and an edge more costs 30 MB.
@@ -91,6 +95,8 @@ export const upstreamDefaults = {
   idleConnectionTimeoutMs: 4_000,
   // The chosen endpoint and two fallbacks: three dead servers in a row is an outage, not bad luck.
   attemptsMax: 3,
+  // The key a client has for the router is not the model server's business.
+  forwardAuthorization: false,
 } as const;
 
 export const schedulingDefaults = {

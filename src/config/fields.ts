@@ -60,6 +60,40 @@ export function requiredText(doc: About<never> & { readonly form?: string; reado
   return needed(textSchema(form, doc.pattern ?? anyText), { form, about: doc.about });
 }
 
+/** A text that no message may show. */
+function hiddenText({ form, pattern }: { readonly form: string; readonly pattern: RegExp }) {
+  const error = `must be ${form}`;
+  return z.string({ error }).regex(pattern, { error });
+}
+
+type Hidden = About<never> & { readonly form: string; readonly pattern: RegExp };
+
+export function secret(doc: Hidden) {
+  return documented(hiddenText(doc), { form: doc.form, about: doc.about });
+}
+
+export function requiredSecret(doc: Hidden) {
+  return needed(hiddenText(doc), { form: doc.form, about: doc.about });
+}
+
+/** A key that must not be there, whatever its value; not in the reference. */
+export function refused(expected: string) {
+  return z.undefined({ error: expected }).optional();
+}
+
+/** A moment, read to milliseconds since the epoch: a date alone is its first moment in UTC. */
+export function instant(doc: About<never>) {
+  const form = 'a date such as "2027-01-31" or "2027-01-31T12:00:00Z"';
+  const schema = parsed(form, (input) => {
+    if (typeof input !== "string" || !/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?$/.test(input)) {
+      return undefined;
+    }
+    const ms = Date.parse(input);
+    return Number.isNaN(ms) ? undefined : ms;
+  });
+  return documented(schema, { form, about: doc.about });
+}
+
 export function integerSchema(min: number, max: number) {
   const error = mustBe(`an integer from ${min} to ${max}`);
   return z.int({ error }).min(min, { error }).max(max, { error });
@@ -183,6 +217,15 @@ export function nonEmptyList<Item extends z.ZodType>(
 ) {
   const error = mustBe(doc.form);
   return needed(z.array(item, { error }).min(1, { error }), doc);
+}
+
+/** A list with at least one item, or nothing. */
+export function optionalNonEmptyList<Item extends z.ZodType>(
+  item: Item,
+  doc: { readonly about: string; readonly form: string },
+) {
+  const error = mustBe(doc.form);
+  return documented(z.array(item, { error }).min(1, { error }), doc);
 }
 
 /** A mapping from names of the writer's choice to strings. */

@@ -1,5 +1,6 @@
 import { dirname, isAbsolute, join } from "node:path";
 import { ConfigError } from "../core/mod.ts";
+import { type KeysSource, loadKeysText } from "./keys_file.ts";
 import { loadConfigText, type RawConfig } from "./load.ts";
 
 /**
@@ -10,7 +11,7 @@ import { loadConfigText, type RawConfig } from "./load.ts";
  */
 export async function readConfigFile(path: string): Promise<RawConfig> {
   const raw = loadConfigText(await readText(path, path, ""), path);
-  const { discovery, upstream, scheduling, tokens, snapshot } = raw.values;
+  const { admin, discovery, keys, upstream, scheduling, tokens, snapshot } = raw.values;
   const beside = (name: string) => isAbsolute(name) ? name : join(dirname(path), name);
   const read = async (name: string | undefined, ...keyPath: string[]): Promise<Named | undefined> => {
     if (name === undefined) return undefined;
@@ -20,8 +21,14 @@ export async function readConfigFile(path: string): Promise<RawConfig> {
   const list = await read(discovery?.file, "discovery", "file");
   const authorities = await read(upstream?.tls?.caFile, "upstream", "tls", "caFile");
   const picker = await read(scheduling?.endpointPickerConfig, "scheduling", "endpointPickerConfig");
+  const keysFile = await read(keys?.file, "keys", "file");
+  const adminToken = await read(admin?.tokenFile, "admin", "tokenFile");
+  const authorization = await read(upstream?.authorizationFile, "upstream", "authorizationFile");
   return {
     ...raw,
+    ...(keysFile && { keysFile: loadKeysText(keysFile.text, keysFile.path) }),
+    secrets: { adminToken: secretIn(adminToken), upstreamAuthorization: secretIn(authorization) },
+    files: [picker, keysFile, adminToken, authorization].flatMap((named) => named?.path ?? []),
     values: {
       ...raw.values,
       ...(list && { discovery: { ...discovery, file: list.path } }),
@@ -40,6 +47,20 @@ export async function readConfigFile(path: string): Promise<RawConfig> {
     },
     ...(picker && { endpointPickerConfig: { text: picker.text, fileName: picker.path } }),
   };
+}
+
+/** Puts the keys file at `path` in place of the one that the configuration names. Throws a ConfigError. */
+export async function withKeysFile(raw: RawConfig, path: string): Promise<RawConfig> {
+  const keysFile: KeysSource = loadKeysText(await readText(path, path, ""), path);
+  return { ...raw, keysFile, files: [...raw.files ?? [], path] };
+}
+
+/** The one line of a file that holds a secret. */
+function secretIn(named: Named | undefined): string | undefined {
+  if (named === undefined) return undefined;
+  const secret = named.text.trim();
+  if (/^[\x21-\x7e][\x20-\x7e]{0,4095}$/.test(secret)) return secret;
+  throw new ConfigError(named.path, "", "must hold one line of printable ASCII");
 }
 
 interface Named {

@@ -1,7 +1,7 @@
 import { deepStrictEqual, equal, rejects } from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigError } from "../core/mod.ts";
-import { readConfigFile, resolveConfig } from "./mod.ts";
+import { readConfigFile, resolveConfig, withKeysFile } from "./mod.ts";
 
 async function withFolder(
   files: Readonly<Record<string, string>>,
@@ -59,6 +59,38 @@ Deno.test("readConfigFile() finds other files relative to the file that names th
       message: `${join(folder, "w.yaml")}:1: discovery.file: must be a readable file: no such file: ${
         join(folder, "list.yaml")
       }`,
+    });
+  });
+});
+
+Deno.test("readConfigFile() reads keys and secrets from the files named, and says where one is wrong", async () => {
+  const hash = `sha256:${"0".repeat(64)}`;
+  const files = {
+    "w.yaml": "keys: {file: keys.yaml}\nadmin: {tokenFile: token}\nupstream: {authorizationFile: engines}\n",
+    "keys.yaml": `list: [{id: a, hash: "${hash}"}]\n`,
+    "token": "the-token\n",
+    "engines": "Bearer theirs\n",
+  };
+  await withFolder(files, async (folder) => {
+    const path = join(folder, "w.yaml"), keys = join(folder, "keys.yaml");
+    const config = resolveConfig(await readConfigFile(path));
+    deepStrictEqual(config.keys.list.map(({ id }) => id), ["a"]);
+    deepStrictEqual([config.admin.token, config.upstream.authorization], ["the-token", "Bearer theirs"]);
+    deepStrictEqual(config.files, [keys, join(folder, "token"), join(folder, "engines")]);
+    await Deno.writeTextFile(keys, "list: [{id: a}]\n");
+    await rejects(readConfigFile(path), {
+      message: `${keys}:1: list[0].hash: must be "sha256:" and 64 hex digits, as \`warmpath key\` prints`,
+    });
+    const other = join(folder, "other.yaml");
+    await Deno.writeTextFile(other, `list: [{id: b, hash: "${hash}"}]\n`);
+    await Deno.writeTextFile(keys, "list: []\n");
+    const replaced = resolveConfig(await withKeysFile(await readConfigFile(path), other));
+    deepStrictEqual(replaced.keys.list.map(({ id }) => id), ["b"]);
+    await Deno.writeTextFile(join(folder, "token"), "two\nlines\n");
+    await rejects(readConfigFile(path), { message: `${join(folder, "token")}: must hold one line of printable ASCII` });
+    await Deno.remove(keys);
+    await rejects(readConfigFile(path), {
+      message: `${path}:1: keys.file: must be a readable file: no such file: ${keys}`,
     });
   });
 });

@@ -1,6 +1,8 @@
+import type * as z from "zod";
 import { ConfigError } from "../core/mod.ts";
 import { currentValue, nearestName, throwProblems } from "./errors.ts";
 import { parseServerUrl } from "./fields.ts";
+import type { KeysSource } from "./keys_file.ts";
 import { knownKeys, referenceRows } from "./reference.ts";
 import { configSchema, type RawValues } from "./schema.ts";
 import { documentKind, type Path, pathText, SourceDocument } from "./source.ts";
@@ -16,6 +18,12 @@ export interface RawConfig {
   readonly values: RawValues;
   /** The EndpointPickerConfig to schedule by, when the file is one or names one. */
   readonly endpointPickerConfig?: EndpointPickerSource;
+  /** The keys file, when the file or the environment names one. */
+  readonly keysFile?: KeysSource;
+  /** Secrets read from files that the file names. */
+  readonly secrets?: { readonly adminToken?: string; readonly upstreamAuthorization?: string };
+  /** Files that were read for it, besides itself. */
+  readonly files?: readonly string[];
   /** `file:line` of a key, for mistakes found later. */
   where(path: Path): string;
 }
@@ -41,19 +49,24 @@ export function loadConfigText(text: string, fileName: string): RawConfig {
     const expected = `must be ${endpointPickerConfigKind} or absent: ${currentValue(kind)}`;
     throw new ConfigError(where(["kind"]), "kind", expected);
   }
+  return { values: loadDocument(configSchema, source), where };
+}
+
+/** The document as `schema` reads it. Throws a ConfigError for every mistake of its shape. */
+export function loadDocument<Schema extends z.ZodType>(schema: Schema, source: SourceDocument): z.output<Schema> {
   const value = source.value ?? {};
-  const result = configSchema.safeParse(value);
+  const result = schema.safeParse(value);
   const problems = [
-    ...(result.success ? [] : shapeProblems(result.error.issues, source)),
+    ...(result.success ? [] : shapeProblems(schema, result.error.issues, source)),
     ...repetitions(value, source),
   ];
   throwProblems(inLineOrder(problems));
-  return { values: result.data!, where };
+  return result.data!;
 }
 
-type Issues = NonNullable<ReturnType<typeof configSchema.safeParse>["error"]>["issues"];
+type Issues = NonNullable<ReturnType<z.ZodType["safeParse"]>["error"]>["issues"];
 
-function shapeProblems(issues: Issues, source: SourceDocument): ConfigError[] {
+function shapeProblems(schema: z.ZodType, issues: Issues, source: SourceDocument): ConfigError[] {
   const problems = new Map<string, ConfigError>();
   const add = (path: Path, expected: string) => {
     const problem = new ConfigError(source.where(path), pathText(path), expected);
@@ -62,15 +75,15 @@ function shapeProblems(issues: Issues, source: SourceDocument): ConfigError[] {
   };
   for (const issue of issues) {
     if (issue.code === "unrecognized_keys") {
-      for (const key of issue.keys) add([...issue.path, key], unknownKey(key, issue.path));
+      for (const key of issue.keys) add([...issue.path, key], unknownKey(schema, key, issue.path));
     } else add(issue.path, issue.message);
   }
   return [...problems.values()];
 }
 
 /** Names the key that was likely meant: a near one here, or the same one elsewhere. */
-function unknownKey(key: string, path: Path): string {
-  const siblings = knownKeys(path) ?? [];
+function unknownKey(schema: z.ZodType, key: string, path: Path): string {
+  const siblings = knownKeys(schema, path) ?? [];
   const near = nearestName(key, siblings);
   const meant = near ? pathText([...path, near]) : sameKeyElsewhere(key);
   const hint = meant ? `did you mean "${meant}"` : `known keys are ${siblings.join(", ")}`;

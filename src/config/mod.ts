@@ -3,7 +3,8 @@
  * and frozen out. Mistakes are ConfigErrors with file, line, key, what was expected and what stands there.
  */
 export { ConfigErrors } from "./errors.ts";
-export { readConfigFile } from "./file.ts";
+export { readConfigFile, withKeysFile } from "./file.ts";
+export { type KeysSource, loadKeysText } from "./keys_file.ts";
 export { emptyRawConfig, endpointPickerConfigKind, loadConfigText } from "./load.ts";
 export type { EndpointPickerSource, RawConfig } from "./load.ts";
 export { type ModelRewrite, ModelRewriter } from "./model_rewrite.ts";
@@ -11,6 +12,8 @@ export { mergeOverrides, overridesFromEnv, overridesFromFlags } from "./override
 export type { EndpointOverride, Flags, Overrides } from "./overrides.ts";
 export { parseServerUrl, type ServerAddress } from "./fields.ts";
 export { configReference, type ReferenceRow, referenceRows } from "./reference.ts";
+export { keysAndTenantsMax } from "./resolve_keys.ts";
+export { publicConfig } from "./public_config.ts";
 export { aliasRuleName, resolveConfig } from "./resolve.ts";
 export { policyNames, type RawValues } from "./schema.ts";
 export { documentKind, type Path, pathText, SourceDocument } from "./source.ts";

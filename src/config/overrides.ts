@@ -18,6 +18,12 @@ export interface Overrides {
   readonly adminHost?: string;
   readonly adminPort?: number;
   readonly workers?: number | "auto";
+  /** Replaces the file's `keys.file`. */
+  readonly keysFile?: string;
+  /** A key beside the configured ones. */
+  readonly apiKey?: string;
+  readonly adminToken?: string;
+  readonly upstreamAuthorization?: string;
 }
 
 /** Values of the flags as typed; absent when not given. */
@@ -32,13 +38,16 @@ export interface Flags {
 }
 
 interface Setting {
-  readonly flag: string;
-  readonly option: keyof Flags;
+  /** Absent for what has no flag: secrets, which every user of the machine would see in the list of processes. */
+  readonly flag?: string;
+  readonly option?: keyof Flags;
   readonly variable: string;
   readonly sets: keyof Overrides;
   /** Answers undefined for a value that is not of `form`. */
   readonly parse: (text: string) => string | number | readonly ServerAddress[] | undefined;
   readonly form: string;
+  /** No message shows the value. */
+  readonly hidden?: boolean;
 }
 
 const integer = (min: number, max: number) => ({
@@ -57,6 +66,12 @@ const workers = {
 const address = {
   form: "an address to listen on, such as 0.0.0.0 or 127.0.0.1",
   parse: (text: string) => /^[\w.:-]{1,253}$/.test(text) ? text : undefined,
+};
+
+const secret = {
+  form: "8 to 4096 characters of printable ASCII",
+  parse: (text: string) => /^[\x21-\x7e][\x20-\x7e]{7,4095}$/.test(text) ? text : undefined,
+  hidden: true,
 };
 
 const settings: readonly Setting[] = [
@@ -87,6 +102,15 @@ const settings: readonly Setting[] = [
     ...integer(0, 65_535),
   },
   { flag: "--workers", option: "workers", variable: "WARMPATH_WORKERS", sets: "workers", ...workers },
+  {
+    variable: "WARMPATH_KEYS_FILE",
+    sets: "keysFile",
+    form: "a path",
+    parse: (text) => text || undefined,
+  },
+  { variable: "WARMPATH_API_KEY", sets: "apiKey", ...secret },
+  { variable: "WARMPATH_ADMIN_TOKEN", sets: "adminToken", ...secret },
+  { variable: "WARMPATH_UPSTREAM_AUTHORIZATION", sets: "upstreamAuthorization", ...secret },
 ];
 
 function parseEndpoints(text: string): readonly ServerAddress[] | undefined {
@@ -104,7 +128,10 @@ function collect(where: (setting: Setting) => string, value: (setting: Setting) 
     if (text === undefined) continue;
     const parsed = setting.parse(text);
     if (parsed !== undefined) overrides[setting.sets] = parsed;
-    else problems.push(new ConfigError(where(setting), "", `must be ${setting.form}: ${currentValue(text)}`));
+    else {
+      const shown = setting.hidden ? "" : `: ${currentValue(text)}`;
+      problems.push(new ConfigError(where(setting), "", `must be ${setting.form}${shown}`));
+    }
   }
   throwProblems(problems);
   return overrides;
@@ -117,7 +144,7 @@ export function overridesFromEnv(env: Readonly<Record<string, string | undefined
 
 /** Reads the flags. Throws a ConfigError that names the flag. */
 export function overridesFromFlags(flags: Flags): Overrides {
-  return collect(({ flag }) => flag, ({ option }) => flags[option]);
+  return collect(({ flag }) => flag!, ({ option }) => option && flags[option]);
 }
 
 /** Flags win over environment variables. */

@@ -21,8 +21,8 @@ function core(schema: z.core.$ZodType): z.core.$ZodType {
 }
 
 /** Keys a mapping at this point of the file may have; undefined where there is no fixed set. */
-export function knownKeys(path: readonly PropertyKey[]): string[] | undefined {
-  let schema = core(configSchema);
+export function knownKeys(root: z.ZodType, path: readonly PropertyKey[]): string[] | undefined {
+  let schema = core(root);
   for (const part of path) {
     if (schema instanceof z.ZodObject) schema = core(schema.shape[String(part)]);
     else if (schema instanceof z.ZodArray) schema = core(schema.element);

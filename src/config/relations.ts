@@ -54,6 +54,20 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
     const { tokensMax, blockTokens } = config.prefix;
     complain("prefix.tokensMax", `must be at least prefix.blockTokens (${blockTokens}): current value is ${tokensMax}`);
   }
+  const { authorization, forwardAuthorization } = config.upstream;
+  if (authorization !== undefined && forwardAuthorization) {
+    complain(
+      "upstream.forwardAuthorization",
+      "must not be set together with upstream.authorization, which replaces it",
+    );
+  }
+  for (const [key, other] of [["admin.token", "tokenFile"], ["upstream.authorization", "authorizationFile"]] as const) {
+    const [section, field] = key.split(".") as ["admin" | "upstream", string];
+    const values: Readonly<Record<string, unknown>> = raw.values[section] ?? {};
+    if (values[field] !== undefined && values[other] !== undefined) {
+      complain(`${section}.${other}`, `must not be set together with ${key}`);
+    }
+  }
   problems.push(...knowledgeProblems(config, raw));
   for (const alias of Object.keys(config.models.aliases)) {
     const rule = raw.values.models?.rewrites?.find(({ match }) => match?.includes(alias));
@@ -88,6 +102,9 @@ export function relationWarnings(config: Config): string[] {
       if (first === undefined) firstRule.set(model, name);
       else warnings.push(`models.rewrites: rule "${name}" never sees ${what}: rule "${first}" comes first`);
     }
+  }
+  if (config.snapshot.peers.length > 0 && config.admin.tokenHash !== undefined && config.admin.token === undefined) {
+    warnings.push("snapshot.peers are asked without a token, as only its hash is known: set admin.tokenFile");
   }
   warnings.push(...knowledgeWarnings(config));
   for (const { name, engine } of config.endpoints) {

@@ -1,6 +1,5 @@
 import { ConfigError } from "../core/mod.ts";
 import {
-  adminDefaults,
   dnsDefaults,
   endpointDefaults,
   feedDefaults,
@@ -22,6 +21,7 @@ import { throwProblems } from "./errors.ts";
 import { emptyRawConfig, type RawConfig } from "./load.ts";
 import type { Overrides } from "./overrides.ts";
 import { relationProblems, relationWarnings } from "./relations.ts";
+import { resolveAdmin, resolveKeys } from "./resolve_keys.ts";
 import { resolveScheduling } from "./resolve_scheduling.ts";
 import type { RawValues } from "./schema.ts";
 import type {
@@ -63,10 +63,8 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
     },
-    admin: {
-      host: overrides.adminHost ?? values.admin?.host ?? adminDefaults.host,
-      port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
-    },
+    admin: resolveAdmin(raw, overrides),
+    keys: resolveKeys(raw, overrides, problems),
     workers: countOf(overrides.workers ?? values.workers ?? workersDefault),
     endpoints: resolveEndpoints(
       overrides.endpoints?.map(({ feed, ...url }) => ({ url, feed })) ?? values.endpoints ?? [],
@@ -75,7 +73,10 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     ),
     discovery: resolveDiscovery(values.discovery),
     pool,
-    upstream: resolveUpstream(values.upstream),
+    upstream: resolveUpstream(
+      values.upstream,
+      overrides.upstreamAuthorization ?? raw.secrets?.upstreamAuthorization,
+    ),
     scheduling,
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
     feed: {
@@ -90,6 +91,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     objectives: values.objectives ?? [],
     observe: { ...observeDefaults, ...defined(values.observe) },
     tracing: { ...tracingDefaults, ...defined(values.tracing) },
+    files: raw.files ?? [],
     warnings: [],
   };
   problems.push(...relationProblems(config, raw));
@@ -211,7 +213,7 @@ function resolveDiscovery(raw: RawValues["discovery"]): Config["discovery"] {
   };
 }
 
-function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
+function resolveUpstream(raw: RawValues["upstream"], authorization: string | undefined): Config["upstream"] {
   return {
     connectTimeoutMs: raw?.connectTimeout ?? upstreamDefaults.connectTimeoutMs,
     firstByteTimeoutMs: raw?.firstByteTimeout ?? upstreamDefaults.firstByteTimeoutMs,
@@ -219,6 +221,8 @@ function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
     idleConnectionsMax: raw?.idleConnectionsMax ?? upstreamDefaults.idleConnectionsMax,
     idleConnectionTimeoutMs: raw?.idleConnectionTimeout ?? upstreamDefaults.idleConnectionTimeoutMs,
     attemptsMax: raw?.attemptsMax ?? upstreamDefaults.attemptsMax,
+    forwardAuthorization: raw?.forwardAuthorization ?? upstreamDefaults.forwardAuthorization,
+    authorization: authorization ?? raw?.authorization,
     tls: { caFile: raw?.tls?.caFile },
   };
 }

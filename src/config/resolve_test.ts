@@ -39,6 +39,7 @@ Deno.test("resolveConfig() gives the defaults that the reference names", () => {
     ["endpoints[].", endpoint],
     ["discovery.dns[].", dns],
     ["models.rewrites[].", rule],
+    ["keys.list[].", load(`keys: {list: [{id: a, hash: "sha256:${"0".repeat(64)}"}]}`).keys.list[0]],
     ["", resolved],
   ];
   let checked = 0;

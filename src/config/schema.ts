@@ -38,6 +38,7 @@ import {
   textSchema,
   urlForm,
 } from "./fields.ts";
+import { adminToken, authorization, keys } from "./schema_keys.ts";
 import { feed, feedKeys, feedKinds, host, hostForm, snapshot, tokens } from "./schema_knowledge.ts";
 import { GiB, hourMs, MiB, portMax, secondMs } from "./units.ts";
 
@@ -64,6 +65,19 @@ const server = section("The port that clients call.", {
 const admin = section("The port of metrics, probes and debug pages.", {
   host: text({ about: "Address to listen on.", default: adminDefaults.host }),
   port: integer(0, portMax, { about: "Port to listen on; 0 takes a free one.", default: adminDefaults.port }),
+  token: adminToken(
+    "SHA-256 of the token that pages other than probes ask for, as `Authorization: Bearer TOKEN`. Without one they answer " +
+      "to this machine alone.",
+  ),
+  tokenFile: text({
+    about: "Path of a file that holds the token itself, relative to this file; re-read when it changes. Peers of " +
+      "`snapshot` are asked with it.",
+  }),
+  openMetrics: flag({ about: "Whether `/metrics` needs no token.", default: adminDefaults.openMetrics }),
+  allowOpen: flag({
+    about: "Whether, without a token, all pages answer to other machines too.",
+    default: adminDefaults.allowOpen,
+  }),
 });
 
 const healthKinds = ["http", "grpc"] as const;
@@ -204,6 +218,16 @@ const upstream = section("Connections to model servers.", {
     about: "Endpoints tried before the first byte of an answer.",
     default: upstreamDefaults.attemptsMax,
   }),
+  forwardAuthorization: flag({
+    about: "Whether the client's `authorization`, `x-api-key` and `api-key` go on to model servers.",
+    default: upstreamDefaults.forwardAuthorization,
+  }),
+  authorization: authorization(
+    "The `authorization` that model servers are sent, such as `Bearer KEY` (WARMPATH_UPSTREAM_AUTHORIZATION).",
+  ),
+  authorizationFile: text({
+    about: "Path of a file that holds `authorization`, relative to this file; re-read when it changes.",
+  }),
   tls: section("Trust in `https` endpoints.", {
     caFile: text({ about: "PEM file of certificate authorities trusted besides the system's, relative to this file." }),
   }),
@@ -304,6 +328,7 @@ const tracing = section("OpenTelemetry spans; exported when `OTEL_DENO=true`.", 
 export const configSchema = sectionSchema({
   server,
   admin,
+  keys,
   workers: countOrAuto(1, workersMax, {
     about: "Edge isolates; 1 runs in the control isolate, more run beside it, `auto` takes the cores but one.",
     default: workersDefault,

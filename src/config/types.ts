@@ -120,7 +120,56 @@ export interface UpstreamConfig {
   readonly idleConnectionTimeoutMs: number;
   /** The first choice included. */
   readonly attemptsMax: number;
+  /** Whether the client's credentials go on. */
+  readonly forwardAuthorization: boolean;
+  /** Sent to model servers as it is. */
+  readonly authorization?: string;
   readonly tls: { readonly caFile?: string };
+}
+
+/** What a key or the keys of a tenant may use; absent means without limit. */
+export interface KeyLimits {
+  readonly requestsPerMinute?: number;
+  readonly tokensPerMinute?: number;
+  readonly maxConcurrent?: number;
+}
+
+/** An API key. */
+export interface KeyConfig extends KeyLimits {
+  readonly id: string;
+  /** SHA-256 in hex. */
+  readonly hash: string;
+  readonly tenant: string;
+  /** Names or globs; empty: any. */
+  readonly models: readonly string[];
+  readonly priorityMax?: number;
+  readonly trustFairnessHeader: boolean;
+  readonly shadow: boolean;
+  readonly disabled: boolean;
+  /** Wall-clock. */
+  readonly expiresMs?: number;
+}
+
+export interface TenantConfig extends KeyLimits {
+  readonly name: string;
+}
+
+export interface KeysConfig {
+  /** A request needs a key: keys were spoken of, even if none is left. */
+  readonly enforced: boolean;
+  readonly list: readonly KeyConfig[];
+  readonly tenants: readonly TenantConfig[];
+}
+
+export interface AdminConfig {
+  readonly host: string;
+  readonly port: number;
+  /** SHA-256 of the token in hex. */
+  readonly tokenHash?: string;
+  /** The token itself where it is known: for the admin ports of peers. */
+  readonly token?: string;
+  readonly openMetrics: boolean;
+  readonly allowOpen: boolean;
 }
 
 export type PolicyName = (typeof policyNames)[number];
@@ -169,7 +218,8 @@ export interface ModelsConfig {
 /** Everything the router is told at start: complete, checked and frozen. */
 export interface Config {
   readonly server: ServerConfig;
-  readonly admin: { readonly host: string; readonly port: number };
+  readonly admin: AdminConfig;
+  readonly keys: KeysConfig;
   /** Edge isolates. */
   readonly workers: number;
   readonly endpoints: readonly EndpointConfig[];
@@ -192,6 +242,8 @@ export interface Config {
     readonly logLevel: "debug" | "info" | "warn" | "error";
   };
   readonly tracing: { readonly enabled: boolean; readonly sampleRatio: number };
+  /** Files beside the first one that a change of means a new configuration. */
+  readonly files: readonly string[];
   /** What works but is likely not meant, for the log. */
   readonly warnings: readonly string[];
 }

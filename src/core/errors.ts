@@ -9,17 +9,26 @@ export class RouterError extends Error {
   /** Machine-readable OpenAI error code, such as `model_not_found`. */
   readonly code?: string;
   readonly retryAfterS?: number;
+  /** Further headers of the answer. */
+  readonly headers?: Readonly<Record<string, string>>;
 
   constructor(
     outcome: Outcome,
     message: string,
-    details: { param?: string; code?: string; retryAfterS?: number; cause?: unknown } = {},
+    details: {
+      param?: string;
+      code?: string;
+      retryAfterS?: number;
+      headers?: Readonly<Record<string, string>>;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, { cause: details.cause });
     this.outcome = outcome;
     this.param = details.param;
     this.code = details.code;
     this.retryAfterS = details.retryAfterS;
+    this.headers = details.headers;
   }
 
   /** What a request ends with when its client is gone; nobody reads it. */

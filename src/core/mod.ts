@@ -11,6 +11,7 @@ export * from "./prng.ts";
 export * from "./request.ts";
 export * from "./tier.ts";
 export * from "./reservation.ts";
+export * from "./secret.ts";
 export * from "./bounded.ts";
 export * from "./doorbell.ts";
 export * from "./ring.ts";

@@ -5,6 +5,8 @@ export const outcomes = [
   "upstream-error",
   "upstream-aborted",
   "upstream-timeout",
+  "unauthorized",
+  "rate-limited",
   "bad-request",
   "body-too-large",
   "model-not-found",

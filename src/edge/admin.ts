@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
 import { RouterError } from "../core/mod.ts";
 import { errorResponse } from "../protocol/mod.ts";
+import { type AdminAccess, checkAccess } from "./admin_access.ts";
 import { readBody } from "./body.ts";
 import type { Explained, ExplainRequest } from "./explain.ts";
 import type { Bindings } from "./listener.ts";
@@ -20,6 +21,9 @@ export interface AdminParts {
   readonly endpoints: () => unknown;
   readonly tokens: () => Promise<unknown>;
   readonly config: () => unknown;
+  /** Keys and what they have left. */
+  readonly keys: () => unknown;
+  readonly access: () => AdminAccess;
   /** Writes the snapshot file and says what was written; undefined when none is configured. */
   readonly saveSnapshot: () => Promise<object> | undefined;
   /** Procedures other routers call; undefined for a path that is none. */
@@ -30,6 +34,10 @@ export interface AdminParts {
 /** The app operators and probes talk to, on its own port. */
 export function adminApp(parts: AdminParts): Hono<Env> {
   const app = new Hono<Env>({ strict: false });
+  app.use(async ({ req: { raw: request, path }, env }, next) => {
+    checkAccess(parts.access(), path, request.headers, env.peer);
+    await next();
+  });
   app.get("/livez", (c) => c.text("ok\n"));
   app.get("/readyz", (c) => {
     const state = parts.readiness();
@@ -42,6 +50,7 @@ export function adminApp(parts: AdminParts): Hono<Env> {
   );
   app.get("/debug/endpoints", (c) => c.json(parts.endpoints() as object));
   app.get("/debug/tokens", async (c) => c.json(await parts.tokens() as object));
+  app.get("/debug/keys", (c) => c.json(parts.keys() as object));
   app.get("/debug/config", (c) => c.json(parts.config() as object));
   app.post("/debug/decide", (c) => decide(c, parts));
   app.post("/debug/snapshot", async (c) => {

@@ -1,5 +1,6 @@
 import { type Context, Hono } from "hono";
 import { type Api, type Clock, RouterError } from "../core/mod.ts";
+import type { Caller, KeyGuard } from "../keys/mod.ts";
 import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
 import { modelNotFound, type Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
@@ -15,6 +16,14 @@ export interface EdgeParts {
   /** Every model a client may ask for: the pool's, adapters, and aliases. */
   readonly models: () => readonly ListedModel[];
   readonly bodyBytesMax: () => number;
+  readonly keys: Pick<KeyGuard, "enforced" | "identify">;
+}
+
+// What probes of load balancers ask for, and browsers before they send a key.
+const openPaths = new Set(["/health", "/ping"]);
+
+function isOpen({ method }: Request, path: string): boolean {
+  return method === "OPTIONS" || (method === "GET" || method === "HEAD") && openPaths.has(path);
 }
 
 /** Client ids longer than this, or with bytes that cannot stand in a header or a log line, are replaced. */
@@ -23,11 +32,15 @@ const requestId = /^[\x21-\x7e]{1,128}$/;
 /** The app clients talk to: the known APIs, the list of models, and everything else passed to a scheduled endpoint. */
 export function edgeApp(parts: EdgeParts): Hono<Env> {
   const app = new Hono<Env>({ strict: false });
-  app.get("/v1/models", (c) => c.json(modelList(parts.models())));
+  const modelsFor = ({ headers }: Request) => {
+    const caller = parts.keys.identify(headers);
+    return parts.models().filter(({ id }) => caller?.lists(id) ?? true);
+  };
+  app.get("/v1/models", (c) => c.json(modelList(modelsFor(c.req.raw))));
   // Model names contain slashes, so the name is whatever follows.
   app.get("/v1/models/*", (c) => {
     const id = decoded(bare(pathOf(c.req.raw.url)).slice("/v1/models/".length));
-    const model = parts.models().find((model) => model.id === id);
+    const model = modelsFor(c.req.raw).find((model) => model.id === id);
     if (model) return c.json(modelObject(model));
     return errorResponse(modelNotFound(id), "openai", idOf(c.req.raw));
   });
@@ -79,7 +92,7 @@ function decoded(text: string): string {
 async function route(
   { req: { raw: request }, env }: Context<Env>,
   api: Api,
-  { pipeline, clock, bodyBytesMax }: EdgeParts,
+  { pipeline, clock, bodyBytesMax, keys }: EdgeParts,
 ): Promise<Response> {
   const path = pathOf(request.url);
   const inbound = {
@@ -92,11 +105,15 @@ async function route(
     signal: request.signal,
     receivedAtMs: clock.now(),
   };
+  let caller: Caller | undefined;
   let body: Uint8Array | undefined;
   try {
-    body = await readBody(request.headers, env.incoming, bodyBytesMax());
+    // Before the body: who may not send one is told so at once.
+    const stranger = keys.enforced && isOpen(request, bare(path));
+    if (!stranger) caller = keys.identify(request.headers);
+    body = await readBody(request.headers, env.incoming, stranger ? 0 : bodyBytesMax());
   } catch (error) {
-    return pipeline.refuse(inbound, error);
+    return pipeline.refuse({ ...inbound, caller }, error);
   }
-  return await pipeline.handle({ ...inbound, body });
+  return await pipeline.handle({ ...inbound, caller, body });
 }

@@ -30,6 +30,8 @@ const stallMs = 120_000;
 
 /** What the apps are told of a request beside the `Request` itself, as Hono's bindings. */
 export interface Bindings {
+  /** Address of the other side of the connection. */
+  readonly peer: string;
   /** The body as it arrives; rejects when the client leaves before its end. */
   readonly incoming: AsyncIterable<Uint8Array>;
 }
@@ -76,6 +78,7 @@ export class Listener {
       });
     };
     server.on("request", take);
+    server.on("checkContinue", take);
     // An expectation other than 100-continue asks for nothing the router knows: the request is judged by the rest of it.
     server.on("checkExpectation", take);
     const refuse = (socket: Socket, status: keyof typeof refusals, reason: string) => {
@@ -138,7 +141,12 @@ async function answer(
     if (socket.destroyed) return;
     socket.once("close", leave);
     const request = requestOf(incoming, gone.signal);
-    const response = request instanceof Request ? await handler(request, { incoming: bodyOf(incoming) }) : request;
+    const body = new IncomingBody(incoming, outgoing);
+    const response = request instanceof Request
+      ? await handler(request, { peer: socket.remoteAddress ?? "", incoming: body })
+      : request;
+    // It may send its body yet or leave it: only the end of the connection says which.
+    if (body.withheld) outgoing.setHeader("connection", "close");
     // What was not read of a refused body is let go, so that a client still sending gets to read its answer.
     if (!incoming.readableEnded) incoming.resume();
     turns.begun.add(socket);
@@ -155,8 +163,23 @@ async function answer(
 }
 
 /** The body; leaving it half read does not end the connection, which still has to carry the answer. */
-function bodyOf(incoming: IncomingMessage): AsyncIterable<Uint8Array> {
-  return { [Symbol.asyncIterator]: () => incoming.iterator({ destroyOnReturn: false }) };
+class IncomingBody implements AsyncIterable<Uint8Array> {
+  /** The client asked whether to send it, and was not told to yet. */
+  withheld: boolean;
+  readonly #incoming: IncomingMessage;
+  readonly #outgoing: ServerResponse;
+
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+    this.withheld = incoming.httpVersion === "1.1" && /^100-continue$/i.test(incoming.headers.expect ?? "");
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    if (this.withheld) this.#outgoing.writeContinue();
+    this.withheld = false;
+    return this.#incoming.iterator({ destroyOnReturn: false });
+  }
 }
 
 // Methods that the platform's `Request` refuses, with reason: they speak to the hop, not to the model server.

@@ -44,12 +44,16 @@ export function snapshotService(seedCheck: bigint, messages: () => AsyncIterable
   };
 }
 
-/** Fetches a router's snapshot into `reader`. Rejects when the router cannot be reached or its snapshot not be used. */
+/**
+ * Fetches a router's snapshot into `reader`; `token` is what its admin port asks for. Rejects when the router cannot be
+ * reached or its snapshot not be used.
+ */
 export async function fetchSnapshot(
   baseUrl: string,
   seedCheck: bigint,
   reader: SnapshotReader,
   signal: AbortSignal,
+  token?: string,
 ): Promise<void> {
   const transport = createConnectTransport({
     baseUrl,
@@ -59,6 +63,7 @@ export async function fetchSnapshot(
     acceptCompression: [],
   });
   const client = createClient(warmpathSnapshot.SnapshotService, transport);
-  for await (const message of client.fetch({ seedCheck }, { signal })) reader.read(message);
+  const headers = token === undefined ? undefined : { authorization: `Bearer ${token}` };
+  for await (const message of client.fetch({ seedCheck }, { signal, headers })) reader.read(message);
   reader.end();
 }

@@ -78,7 +78,7 @@ export class DirectDispatch implements Dispatch {
 }
 
 /** Output tokens to reserve: the client's limit where it is below what is assumed. */
-function expectedOutput({ api, maxOutputTokens }: RequestView, assumed: number): number {
+export function expectedOutput({ api, maxOutputTokens }: RequestView, assumed: number): number {
   return generates(api) ? Math.min(maxOutputTokens ?? assumed, assumed) : 0;
 }
 

@@ -97,6 +97,8 @@ function responseHeaders(
 ): Headers {
   const headers = returnedHeaders(head.headers);
   headers.set("x-request-id", life.inbound.id);
+  const limits = life.bill?.headers();
+  for (const name in limits) headers.set(name, limits[name]);
   for (const [name, value] of parts.scheduler.responseHeaders(view, placement, placement.slot)) {
     headers.set(name, value);
   }
@@ -107,9 +109,10 @@ function upstreamRequest(
   life: RequestLife,
   prepared: Prepared,
   { placement }: Placed,
-  { scheduler, table }: PipelineParts,
+  { scheduler, table, options }: PipelineParts,
 ): UpstreamRequest {
   const { inbound } = life;
+  const { authorization } = options;
   const { rank } = table.meta(placement.slot);
   return {
     method: inbound.method,
@@ -120,7 +123,8 @@ function upstreamRequest(
       // vLLM's front end sends the request to this engine instead of choosing one itself.
       ...(rank !== undefined && { "x-data-parallel-rank": String(rank) }),
       ...Object.fromEntries(scheduler.requestHeaders(prepared.view, placement, placement.slot)),
-    }),
+      ...(authorization !== undefined && { authorization }),
+    }, options.forwardAuthorization),
     body: prepared.body,
   };
 }

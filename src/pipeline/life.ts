@@ -2,6 +2,7 @@ import type { EndpointMeta, Outcome, RequestView, RouterError } from "../core/mo
 import type { DisconnectPhase, RequestRecord, RequestSeries, RequestTrace } from "../telemetry/mod.ts";
 import type { Exchange } from "../upstream/mod.ts";
 import type { BodyObserver, Usage } from "../protocol/mod.ts";
+import type { Bill } from "./bill.ts";
 import type { Placed } from "./dispatch.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
@@ -22,6 +23,8 @@ export class RequestLife {
   observer: BodyObserver | undefined;
   /** Usage read from an event that was taken out of the stream. */
   removedUsage: (() => Uint8Array | undefined) | undefined;
+  /** What it has reserved of its key's quota; absent before, and where no key is asked for. */
+  bill: Bill | undefined;
   /** Absent until the request is known to be one the pool can serve. */
   series: RequestSeries | undefined;
   rewriteRule: string | undefined;
@@ -130,6 +133,7 @@ export class RequestLife {
   #report(outcome: Outcome, endpoint: EndpointMeta | undefined, error: RouterError | undefined): void {
     const { inbound, view, observer, placed } = this;
     const usage: Usage = observer?.usage(this.removedUsage?.()) ?? {};
+    this.bill?.settle(outcome, { status: this.status, attempts: this.attempts, usage, observer });
     if (usage.cachedTokens !== undefined) placed?.ticket?.reported(usage.cachedTokens);
     const record: RequestRecord = {
       id: inbound.id,
@@ -138,8 +142,10 @@ export class RequestLife {
       path: inbound.path.split("?", 1)[0],
       model: view?.requestedModel ?? "",
       targetModel: view?.model ?? "",
-      fairnessId: view?.fairnessId ?? "default-flow",
+      fairnessId: view?.fairnessId ?? inbound.caller?.tenant ?? "default-flow",
       priority: view?.priority ?? 0,
+      key: inbound.caller?.key,
+      tenant: inbound.caller?.tenant,
       stream: view?.stream ?? false,
       outcome,
       status: this.status,

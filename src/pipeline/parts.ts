@@ -112,6 +112,10 @@ export interface PipelineOptions {
   readonly objectives: ReadonlyMap<string, number>;
   /** Output tokens reserved for a request that names no limit. */
   readonly outputTokensAssumed: number;
+  /** The clients' credentials go on to the endpoints. */
+  readonly forwardAuthorization?: boolean;
+  /** What the endpoints are sent as `authorization`. */
+  readonly authorization?: string;
 }
 
 /** What one pipeline is joined from. What is not readonly is replaced as a whole when configuration is read again. */

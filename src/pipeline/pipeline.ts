@@ -8,6 +8,7 @@ import {
 } from "../core/mod.ts";
 import { errorResponse, outcomeTable } from "../protocol/mod.ts";
 import { spanNames } from "../telemetry/mod.ts";
+import { Bill } from "./bill.ts";
 import { DirectDispatch, type Dispatch, noEndpoints } from "./dispatch.ts";
 import { attempt, AttemptFailed } from "./forward.ts";
 import { RequestLife } from "./life.ts";
@@ -64,6 +65,8 @@ export class Pipeline {
       life.view = prepared.view;
       life.rewriteRule = prepared.rule;
       await this.#knowModel(prepared.view);
+      const { caller } = inbound;
+      if (caller) life.bill = new Bill(caller, prepared.view, this.parts.options.outputTokensAssumed);
       this.#started(life, prepared);
       return await this.#forward(life, prepared);
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Api } from "../core/mod.ts";
+import type { Caller } from "../keys/mod.ts";
 import type { ErrorShape } from "../protocol/mod.ts";
 
 /** One request as the edge hands it over: the body read and bounded, nothing else done. */
@@ -12,6 +13,8 @@ export interface Inbound {
   /** Absent when the request has none. */
   readonly body?: Uint8Array;
   readonly errorShape: ErrorShape;
+  /** Whose key it came with; absent where none is asked for. */
+  readonly caller?: Caller;
   /** Aborts when the client goes. */
   readonly signal: AbortSignal;
   readonly receivedAtMs: number;

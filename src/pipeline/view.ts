@@ -46,6 +46,9 @@ function readRequest(inbound: Inbound, parts: PipelineParts): ReadRequest {
   const header = controlHeader(inbound.headers, controlHeaders.modelRewrite);
   const session = inbound.headers.get("x-session-id") ?? inbound.headers.get("x-session-token") ?? scan?.user;
   const { model, rule } = models.rewrite(requestedModel, { header, sessionKey: session ?? undefined });
+  inbound.caller?.allow(requestedModel || model);
+  // Chosen by the client's header and not by a rule of ours.
+  if (rule === undefined && model !== requestedModel) inbound.caller?.allow(model);
 
   const edits: BodyEditSpan[] = [];
   if (scan && model !== requestedModel) edits.push(modelEdit(scan, model));
@@ -64,6 +67,9 @@ function withPrompt(
   { options }: PipelineParts,
 ): Prepared {
   const objective = controlHeader(inbound.headers, controlHeaders.objective) ?? "";
+  const { caller } = inbound;
+  const named = controlHeader(inbound.headers, controlHeaders.fairnessId);
+  const priority = options.objectives.get(objective) ?? 0;
   const view: RequestView = {
     id: inbound.id,
     api: inbound.api,
@@ -75,9 +81,9 @@ function withPrompt(
     promptTokens: prompt.tokens ?? scan?.promptTokens ?? 0,
     bodyBytes: inbound.body?.length ?? 0,
     blocks: prompt.blocks,
-    fairnessId: controlHeader(inbound.headers, controlHeaders.fairnessId) ?? "default-flow",
+    fairnessId: caller ? caller.fairnessId(named) : named ?? "default-flow",
     objective,
-    priority: options.objectives.get(objective) ?? 0,
+    priority: caller ? caller.priority(priority) : priority,
     slo: readSlo(inbound.headers),
     mediaParts: scan?.mediaParts ?? 0,
     headers: inbound.headers,

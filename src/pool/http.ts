@@ -28,6 +28,8 @@ export interface HttpOptions {
   /** PEM certificates trusted beside the system's. */
   readonly caCerts?: readonly string[];
   readonly clock?: Clock;
+  /** What endpoints are sent as `authorization` at the time. */
+  readonly authorization?: () => string | undefined;
 }
 
 // Compressing a page costs the engine more than the loopback or rack bytes it saves.
@@ -37,14 +39,19 @@ const headerLines = "accept: */*\r\naccept-encoding: identity\r\n";
 export class HttpFetcher {
   readonly #client: UpstreamClient;
 
-  constructor({ caCerts, clock }: HttpOptions = {}) {
+  readonly #authorization: () => string | undefined;
+
+  constructor({ caCerts, clock, authorization = () => undefined }: HttpOptions = {}) {
+    this.#authorization = authorization;
     // Scrape, health and models may overlap at one endpoint: two idle connections a host cover nearly all requests.
     this.#client = new UpstreamClient({ caCerts, clock, idleConnectionsMax: 2 });
   }
 
   readonly fetch: FetchText = async (target, path, { signal, bytesMax }) => {
     if (signal.aborted) throw signal.reason;
-    const exchange = this.#client.send(target, { method: "GET", path, headerLines });
+    const authorization = this.#authorization();
+    const credentials = authorization === undefined ? "" : `authorization: ${authorization}\r\n`;
+    const exchange = this.#client.send(target, { method: "GET", path, headerLines: headerLines + credentials });
     const stop = () => exchange.cancel();
     signal.addEventListener("abort", stop, { once: true });
     try {

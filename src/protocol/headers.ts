@@ -25,6 +25,26 @@ export function controlHeader(
   return undefined;
 }
 
+// OpenAI's and everyone's, Anthropic's, Azure's.
+const credentials = ["authorization", "x-api-key", "api-key"];
+
+/** The token of an `authorization` value of the scheme Bearer; undefined for any other. */
+export function bearerToken(value: string | null): string | undefined {
+  return /^Bearer +([^\s,]{1,4096}) *$/i.exec(value ?? "")?.[1];
+}
+
+/**
+ * The API key a client sent: that of the first of its credential headers that is there, "" when none can stand in it.
+ * Undefined: there is no such header.
+ */
+export function presentedKey(headers: Headers): string | undefined {
+  for (const name of credentials) {
+    const value = headers.get(name);
+    if (value) return name === "authorization" ? bearerToken(value) ?? "" : value;
+  }
+  return undefined;
+}
+
 // RFC 9110 section 7.6.1, with the older names that still occur.
 const hopByHop = [
   "connection",
@@ -56,7 +76,7 @@ const routerOwned = [
   "test-epp-endpoint-selection",
 ];
 
-// Framing and routing of the new hop are the connection's business; a router's own credentials stay with it.
+// Framing and routing of the new hop are the connection's business.
 const notForwarded = new Set([...hopByHop, ...routerOwned, "host", "content-length", "expect", "accept-encoding"]);
 const notReturned = new Set([
   ...hopByHop,
@@ -72,13 +92,19 @@ function connectionListed(headers: Headers): Set<string> | undefined {
 
 /**
  * Client headers that go on to the model server, as `name: value` lines, and `own` in place of the client's of the same
- * name. `accept-encoding` is dropped so that the answer comes uncompressed and its usage can be read.
+ * name. `accept-encoding` is dropped so that the answer comes uncompressed and its usage can be read. A client's credentials
+ * are for the router: they go on only where `withCredentials` says so.
  */
-export function forwardedHeaders(headers: Headers, own: Readonly<Record<string, string>> = {}): string {
+export function forwardedHeaders(
+  headers: Headers,
+  own: Readonly<Record<string, string>> = {},
+  withCredentials = false,
+): string {
   const listed = connectionListed(headers);
   let lines = "";
   headers.forEach((value, name) => {
     if (notForwarded.has(name) || Object.hasOwn(own, name) || listed?.has(name)) return;
+    if (!withCredentials && credentials.includes(name)) return;
     lines += `${name}: ${value}\r\n`;
   });
   for (const name in own) lines += `${name}: ${own[name]}\r\n`;

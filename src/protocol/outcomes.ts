@@ -24,6 +24,8 @@ export const outcomeTable: Readonly<Record<Outcome, OutcomeRow>> = {
   "upstream-error": row(502, "server_error", "api_error", "upstream_error"),
   "upstream-aborted": row(502, "server_error", "api_error", "upstream_aborted"),
   "upstream-timeout": row(504, "server_error", "timeout_error", "upstream_timeout"),
+  "unauthorized": row(401, "invalid_request_error", "authentication_error", "invalid_api_key"),
+  "rate-limited": row(429, "rate_limit_error", "rate_limit_error", "rate_limit_exceeded"),
   "bad-request": row(400, "invalid_request_error", "invalid_request_error", null),
   "body-too-large": row(413, "invalid_request_error", "request_too_large", "request_too_large"),
   "model-not-found": row(404, "invalid_request_error", "not_found_error", "model_not_found"),
@@ -56,6 +58,9 @@ export function errorResponse(error: RouterError, shape: ErrorShape, requestId: 
   if (row.reason) headers.set(droppedReasonHeader, row.reason);
   const wait = error.retryAfterS ?? row.retryAfterS;
   if (wait !== undefined) headers.set("retry-after", String(Math.ceil(wait)));
+  // RFC 9110 section 15.5.2 asks for the scheme.
+  if (row.status === 401) headers.set("www-authenticate", "Bearer");
+  for (const name in error.headers) headers.set(name, error.headers[name]);
   const bytes = new TextEncoder().encode(errorBody(error, shape, requestId));
   headers.set("content-length", String(bytes.length));
   return new Response(bytes, { status: row.status, headers });

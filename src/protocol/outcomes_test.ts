@@ -1,7 +1,7 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import { outcomes, RouterError } from "../core/mod.ts";
 import { errorShape } from "./apis.ts";
-import { controlHeader, controlHeaders, forwardedHeaders, returnedHeaders } from "./headers.ts";
+import { controlHeader, controlHeaders, forwardedHeaders, presentedKey, returnedHeaders } from "./headers.ts";
 import { errorResponse, outcomeTable } from "./outcomes.ts";
 
 Deno.test("outcomeTable has a row for every outcome and errors only above 399", () => {
@@ -58,7 +58,30 @@ Deno.test("forwardedHeaders() keeps what is the client's and drops hop-by-hop, c
       "x-custom": "yes",
     }),
   );
-  equal(lines, "authorization: Bearer k\r\ncontent-type: application/json\r\nx-custom: yes\r\n");
+  equal(lines, "content-type: application/json\r\nx-custom: yes\r\n");
+});
+
+Deno.test("forwardedHeaders() lets credentials go on only when told to, and the router's own always", () => {
+  const headers = new Headers({ "authorization": "Bearer k", "x-api-key": "k", "api-key": "k", "x-custom": "yes" });
+  equal(forwardedHeaders(headers), "x-custom: yes\r\n");
+  equal(
+    forwardedHeaders(headers, {}, true),
+    "api-key: k\r\nauthorization: Bearer k\r\nx-api-key: k\r\nx-custom: yes\r\n",
+  );
+  equal(forwardedHeaders(headers, { authorization: "Bearer ours" }), "x-custom: yes\r\nauthorization: Bearer ours\r\n");
+});
+
+Deno.test("presentedKey() takes the first credential header that is there, whatever stands in it", () => {
+  const key = (headers: Record<string, string>) => presentedKey(new Headers(headers));
+  equal(key({}), undefined);
+  equal(key({ authorization: "Bearer a" }), "a");
+  equal(key({ authorization: "bearer   a  " }), "a");
+  equal(key({ "x-api-key": "a b" }), "a b");
+  equal(key({ "api-key": "a" }), "a");
+  equal(key({ authorization: "Bearer a", "x-api-key": "b" }), "a");
+  for (const value of ["Basic a", "Bearer", "Bearer a b", "Bearer a, Bearer b", "a", `Bearer ${"a".repeat(4097)}`]) {
+    equal(key({ authorization: value, "x-api-key": "b" }), "", value);
+  }
 });
 
 Deno.test("forwardedHeaders() puts the router's own headers in place of the client's", () => {

@@ -36,6 +36,16 @@ export class BodyObserver {
     return usage;
   }
 
+  /**
+   * Events of a stream that have passed, about one a token: counted in what was kept of it, and as many to the byte in what
+   * was let go.
+   */
+  events(): number {
+    const tail = this.tail();
+    const events = asciiText(tail).match(/(?:^|\n)data:/g)?.length ?? 0;
+    return tail.length === 0 ? 0 : Math.round(events * this.bytes / tail.length);
+  }
+
   finishReason(): string | undefined {
     return readFinishReason(asciiText(this.tail()));
   }

@@ -14,3 +14,16 @@ Deno.test("BodyObserver keeps the end of a long body and the usage in its first 
   equal(observer.finishReason(), "end_turn");
   equal(observer.tail().length < 20_000, true);
 });
+
+Deno.test("events() counts those of a short stream, and those of a long one by the length of its last", () => {
+  const short = new BodyObserver();
+  equal(short.events(), 0);
+  for (const part of ["data: {}\n\nda", "ta: {}\n\n", "event: x\ndata: {}\n\n", ": a comment\n\n"]) {
+    short.chunk(encoder.encode(part));
+  }
+  equal(short.events(), 3);
+  const long = new BodyObserver();
+  for (let i = 0; i < 5000; i++) long.chunk(encoder.encode(`data: {"text":"${"x".repeat(20 + i % 7)}"}\r\n\r\n`));
+  const ratio = long.events() / 5000;
+  equal(ratio > 0.98 && ratio < 1.02, true, `${ratio}`);
+});

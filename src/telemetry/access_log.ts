@@ -43,6 +43,8 @@ export class AccessLog {
       model: cut(record.model),
       target_model: record.targetModel === record.model ? undefined : cut(record.targetModel),
       rewrite: record.rewriteRule,
+      key: record.key,
+      tenant: record.tenant,
       fairness_id: cut(record.fairnessId),
       priority: record.priority,
       stream: record.stream,

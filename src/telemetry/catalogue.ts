@@ -13,6 +13,7 @@ import {
   ttftBuckets,
 } from "./buckets.ts";
 import { cacheCatalogue } from "./catalogue_caches.ts";
+import { keyCatalogue } from "./catalogue_keys.ts";
 import { endpointLabels, type MetricDefinition } from "./definition.ts";
 
 export type { MetricDefinition } from "./definition.ts";
@@ -213,6 +214,7 @@ export const catalogue = {
     alias: prefixLabels,
   },
   ...cacheCatalogue,
+  ...keyCatalogue,
   average_kv_cache_utilization: {
     type: "gauge",
     unit: "ratio",

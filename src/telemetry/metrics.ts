@@ -3,6 +3,7 @@ import { BoundedLabels, type Clock, sleep } from "../core/mod.ts";
 import { catalogue, type MetricName } from "./catalogue.ts";
 import { exposedNames, exposeStore } from "./exposition.ts";
 import { type CollectedSample, fillGauges } from "./gauges.ts";
+import { type KeyName, type KeyRefusal, KeySeries } from "./key_series.ts";
 import type { RequestLabels, RequestRecord } from "./record.ts";
 import { RequestSeries } from "./request_series.ts";
 import { type MetricsDump, MetricStore } from "./store.ts";
@@ -59,6 +60,7 @@ export class Metrics {
   readonly #decision;
   readonly #processing;
   readonly #lag;
+  readonly #keys = new KeySeries(this.#store);
   readonly #hitRatio;
   readonly #hitBytes;
 
@@ -179,6 +181,16 @@ export class Metrics {
   polled(source: PollSource, durationMs: number, ok: boolean): void {
     this.#store.series("datalayer_poll_duration_seconds", source).observe(durationMs / 1000);
     if (!ok) this.#store.series("datalayer_poll_errors_total", source).add(1);
+  }
+
+  /** A request was refused for its key; in shadow it would have been. */
+  keyRefused(refusal: KeyName & { readonly reason: KeyRefusal; readonly shadow: boolean }): void {
+    this.#keys.refused(refusal);
+  }
+
+  /** A request was charged to its key. */
+  tokensCharged(charge: KeyName & { readonly prompt: number; readonly completion: number }): void {
+    this.#keys.charged(charge);
   }
 
   configReloaded(ok: boolean): void {

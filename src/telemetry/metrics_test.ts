@@ -70,6 +70,9 @@ function recordEverything(subject: Metrics): void {
   subject.polled("metrics", 3, false);
   subject.configReloaded(true);
   subject.eventLoopLag(2);
+  subject.keyRefused({ key: "a", tenant: "t", reason: "tokens", shadow: false });
+  subject.keyRefused({ key: "a", tenant: "t", reason: "tokens", shadow: true });
+  subject.tokensCharged({ key: "a", tenant: "t", prompt: 3, completion: 4 });
   subject.onCollect(() => ({ pool: { name: "pool", endpoints: [endpoint()] } }));
   subject.onCollect(() => ({
     prefix: { blocks: 12, evicted: 3 },
@@ -91,6 +94,23 @@ Deno.test("render() documents and fills every metric of the catalogue, under eac
   }
   equal(help.size, type.size);
   ok(samples.every(({ name }) => /^(warmpath|llm_d_epp)_/.test(name)));
+});
+
+Deno.test("keys beyond the first 200 share one label, and what they did is not lost", async () => {
+  const subject = metrics();
+  for (let i = 0; i < 300; i++) {
+    subject.tokensCharged({ key: `k${i}`, tenant: `t${i}`, prompt: 2, completion: 1 });
+    subject.keyRefused({ key: `k${i}`, tenant: `t${i}`, reason: "requests", shadow: i % 2 === 0 });
+  }
+  const { samples } = await scrape(subject);
+  const of = (name: string) => samples.filter((sample) => sample.name === name);
+  const tokens = of("warmpath_key_tokens_total");
+  equal(tokens.reduce((sum, { value }) => sum + value, 0), 900);
+  ok(tokens.length <= 404, `${tokens.length} series`);
+  const other = tokens.find(({ labels }) => labels.key === "other" && labels.kind === "prompt")!;
+  deepStrictEqual([other.labels.tenant, other.value], ["other", 202]);
+  equal(of("warmpath_key_refusals_total").reduce((sum, { value }) => sum + value, 0), 150);
+  equal(of("warmpath_key_shadow_refusals_total").reduce((sum, { value }) => sum + value, 0), 150);
 });
 
 Deno.test("render() shows llm-d's names with the same values as ours, in buckets that add up", async () => {

@@ -12,6 +12,7 @@ export {
   namePrefix,
 } from "./catalogue.ts";
 export type { CacheSample, CollectedSample, EndpointSample } from "./gauges.ts";
+export type { KeyName, KeyRefusal } from "./key_series.ts";
 export { type LogFields, Logger, type LoggerOptions, type LogLevel, logLevels } from "./logger.ts";
 export { watchLoopLag } from "./loop_lag.ts";
 export { type DisconnectPhase, type EndpointName, Metrics, type MetricsOptions } from "./metrics.ts";

@@ -17,6 +17,9 @@ export interface RequestRecord extends RequestLabels {
   readonly method: string;
   /** Without query. */
   readonly path: string;
+  /** Id of the API key, and its tenant. */
+  readonly key?: string;
+  readonly tenant?: string;
   readonly stream: boolean;
   readonly outcome: Outcome;
   /** As sent to the client; 0 when it left before. */
@@ -54,6 +57,8 @@ export const errorCodes: Readonly<Record<Outcome, string | undefined>> = {
   "upstream-error": "ModelServerError",
   "upstream-aborted": "ModelServerError",
   "upstream-timeout": "ModelServerError",
+  "unauthorized": "Unauthorized",
+  "rate-limited": "ResourceExhausted",
   "bad-request": "BadRequest",
   "body-too-large": "BadRequest",
   "model-not-found": "NotFound",

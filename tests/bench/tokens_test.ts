@@ -15,7 +15,8 @@ Deno.test("bench tokens measures cold, cached and short prompts, in one isolate 
     for (const name of ["ms_100k_cold", "ms_100k_95pct_cached"]) ok(figures[prefix + name] > 0, prefix + name);
   }
   ok(figures.short_ms_p50 <= figures.short_ms_p99);
-  ok(figures.cached_share > 0.7 && figures.cached_share < 1, `${figures.cached_share}`);
+  // Of the few messages of a smoke run, cut from whatever the documents say, the last is new.
+  ok(figures.cached_share > 0.5 && figures.cached_share < 1, `${figures.cached_share}`);
   for (const name of ["max_block_ms", "load_block_ms"]) equal(figures[name] > 0, clock !== undefined, name);
 });
 

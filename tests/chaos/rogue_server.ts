@@ -93,7 +93,7 @@ export class RogueServer {
     const { mode } = this;
     if (mode === "hang-up") return;
     if (mode !== "silent") await connection.write(encoder.encode(answers[mode]));
-    if (mode === "silent") while (await connection.read(new Uint8Array(1024)) !== null);
+    if (mode === "silent") { while (await connection.read(new Uint8Array(1024)) !== null); }
   }
 
   #close(connection: Deno.TcpConn): void {

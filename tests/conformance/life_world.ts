@@ -1,10 +1,11 @@
 /** A whole pipeline over scripted servers, on a virtual clock: everything real but the sockets. */
 import { ok } from "node:assert/strict";
 import { setImmediate } from "node:timers";
-import { EndpointTable, Prng, VirtualClock } from "../../src/core/mod.ts";
-import { ModelRewriter } from "../../src/config/mod.ts";
+import { EndpointTable, Prng, secretHash, VirtualClock } from "../../src/core/mod.ts";
+import { loadConfigText, ModelRewriter, resolveConfig } from "../../src/config/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type CacheTicket, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
+import { type Caller, KeyGuard, type KeyPlan, KeyRows, QuotaTable } from "../../src/keys/mod.ts";
 import { Pipeline } from "../../src/pipeline/mod.ts";
 import { type DiscoveredEndpoint, type Discovery, HttpStatusError, Pool } from "../../src/pool/mod.ts";
 import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
@@ -13,6 +14,8 @@ import { UpstreamClient } from "../../src/upstream/mod.ts";
 import { ScriptedServers } from "./scripted_server.ts";
 
 const slots = 16;
+/** Of a bucket that nobody empties. */
+export const tokensMax = 1e9;
 const blockTokens = 64;
 const encoder = new TextEncoder();
 
@@ -52,6 +55,25 @@ const metricsPage = encoder.encode(
 );
 const modelsPage = encoder.encode(JSON.stringify({ data: ["base", "adapter", "other"].map((id) => ({ id })) }));
 
+const keyIds = ["roomy", "narrow", "shadow"];
+/** No limit of tokens is ever reached; of requests in flight two are. */
+const keysConfig = resolveConfig(loadConfigText(
+  JSON.stringify({
+    keys: {
+      list: keyIds.map((id) => ({
+        id,
+        hash: `sha256:${secretHash(id)}`,
+        tenant: "shared",
+        tokensPerMinute: tokensMax,
+        ...(id !== "roomy" && { maxConcurrent: 55 }),
+        shadow: id === "shadow",
+      })),
+      tenants: [{ name: "shared", tokensPerMinute: tokensMax }],
+    },
+  }),
+  "keys.json",
+)).keys;
+
 /** Everything a random life runs in. */
 export class LifeWorld {
   readonly clock = new VirtualClock();
@@ -66,6 +88,12 @@ export class LifeWorld {
   readonly discovery = new ScriptedDiscovery(["a", "b", "c", "d", "e", "f", "g", "h"]);
   /** Access records by the number the request's id ends in. */
   readonly records = new Map<number, RequestRecord[]>();
+  readonly quotas = new QuotaTable(8);
+  readonly keys: KeyPlan;
+  /** Tokens charged, by key. */
+  readonly charged = new Map<string, number>();
+  /** What clients send requests with: keys, or none. */
+  readonly callers: readonly (Caller | undefined)[];
   /** Claims on prefixes that were made and neither confirmed nor withdrawn. */
   unresolvedTickets = 0;
   /** Endpoints that came and went. */
@@ -105,6 +133,20 @@ export class LifeWorld {
       idleConnectionsMax: 8,
     });
     this.metrics = new Metrics({ version: "test" });
+    this.keys = new KeyRows(this.quotas).plan(keysConfig);
+    const guard = new KeyGuard({
+      table: this.quotas,
+      isolate: 0,
+      // Stands still: buckets do not refill, so that what is left tells all that was ever drawn.
+      clock: new VirtualClock(),
+      metrics: {
+        keyRefused() {},
+        tokensCharged: ({ key, prompt, completion }) =>
+          void this.charged.set(key, (this.charged.get(key) ?? 0) + prompt + completion),
+      },
+    });
+    guard.use(this.keys);
+    this.callers = [undefined, ...keyIds.map((id) => guard.identify(new Headers({ "x-api-key": id })))];
     const rules = [
       { name: "alias", match: ["alias"], targets: [{ model: "base" }], sticky: "none" as const },
       { name: "split", match: ["split"], targets: [{ model: "base" }, { model: "other" }], sticky: "session" as const },

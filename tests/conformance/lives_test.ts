@@ -4,11 +4,12 @@
  */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { type Outcome, Prng, sleep } from "../../src/core/mod.ts";
+import { type Caller, rateOf, type Seat } from "../../src/keys/mod.ts";
 import { SourcedResponse } from "../../src/pipeline/mod.ts";
 import { outcomeTable } from "../../src/protocol/mod.ts";
 import type { RequestRecord } from "../../src/telemetry/mod.ts";
 import { type LifeRequest, lifeRequests } from "./life_requests.ts";
-import { LifeWorld } from "./life_world.ts";
+import { LifeWorld, tokensMax } from "./life_world.ts";
 import { answerText } from "./scripted_server.ts";
 
 const lives = 100_000;
@@ -25,12 +26,14 @@ class Life {
   readonly #request: LifeRequest;
   readonly #prng: Prng;
   readonly #abort = new AbortController();
+  readonly #caller: Caller | undefined;
 
   constructor(world: LifeWorld, number: number, request: LifeRequest, seed: number) {
     this.#world = world;
     this.#number = number;
     this.#request = request;
     this.#prng = new Prng(seed);
+    this.#caller = world.callers[number % world.callers.length];
   }
 
   async run(): Promise<Outcome> {
@@ -49,6 +52,7 @@ class Life {
       headers,
       body: this.#request.body,
       errorShape: this.#request.api === "messages" ? "anthropic" : "openai",
+      caller: this.#caller,
       signal: this.#abort.signal,
       receivedAtMs: clock.now(),
     });
@@ -111,7 +115,11 @@ class Life {
     equal(status, response.status, where);
     if (kind === "invalid") equal(outcome, "bad-request", where);
     // While no endpoint has told its models yet, nobody can say that one does not exist.
-    if (kind === "unknown-model") ok(["model-not-found", "rejected-no-endpoints"].includes(outcome), where);
+    if (kind === "unknown-model") {
+      ok(["model-not-found", "rejected-no-endpoints", "rate-limited"].includes(outcome), where);
+    }
+    if (outcome === "rate-limited") equal(this.#caller?.key, "narrow", where);
+    equal(record.key, this.#caller?.key, where);
     if (record.attempts === 0) {
       equal(status, outcomeTable[outcome].status, where);
       ok(JSON.parse(text ?? "{}"));
@@ -148,7 +156,7 @@ Deno.test({
     equal([...outcomes.values()].reduce((sum, count) => sum + count, 0), lives);
     deepStrictEqual(
       ["completed", "client-disconnect", "bad-request", "model-not-found", "upstream-error", "upstream-aborted"]
-        .filter((outcome) => !((report[outcome] ?? 0) > lives / 1000)),
+        .concat("rate-limited").filter((outcome) => !((report[outcome] ?? 0) > lives / 1000)),
       [],
       `every way to end is taken: ${JSON.stringify(report)}`,
     );
@@ -166,6 +174,15 @@ async function nothingLeft(world: LifeWorld): Promise<void> {
   deepStrictEqual([...table.prefillTokens], none);
   deepStrictEqual([...table.decodeTokens], none);
   equal(pipeline.active, 0);
+  const { keys, quotas, charged } = world;
+  const rate = rateOf(tokensMax);
+  const used = ({ seat: { row } }: { readonly seat: Seat }) =>
+    tokensMax - quotas.state(row, "tokens", rate, 0).remaining;
+  // A key in shadow has drawn nothing for what would have been refused.
+  for (const key of keys.keys.filter(({ shadow }) => !shadow)) equal(used(key), charged.get(key.id), key.id);
+  equal(used(keys.tenants[0]), keys.keys.reduce((sum, key) => sum + used(key), 0));
+  ok(used(keys.tenants[0]) > lives, `${used(keys.tenants[0])} tokens`);
+  deepStrictEqual([...keys.keys, ...keys.tenants].map(({ seat }) => quotas.inFlight(seat.row)), [0, 0, 0, 0]);
   await pipeline.drain();
   equal(upstream.active, 0);
   equal(caches.stats().openTickets, 0);

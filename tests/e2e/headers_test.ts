@@ -113,6 +113,8 @@ fact(
         "x-data-parallel-host-port": "evil:1",
         "x-session-token": "abc",
         "authorization": "Bearer secret",
+        "x-api-key": "secret",
+        "api-key": "secret",
         "x-custom": "kept",
         "cookie": "a=1; b=2",
       });
@@ -132,13 +134,46 @@ fact(
           "x-prefiller-host-port",
           "x-data-parallel-host-port",
           "x-session-token",
+          "authorization",
+          "x-api-key",
+          "api-key",
         ]
       ) equal(headers.get(name), null, name);
-      equal(headers.get("authorization"), "Bearer secret");
       equal(headers.get("x-custom"), "kept");
       equal(headers.get("cookie"), "a=1; b=2");
       equal(headers.get("host"), new URL(recorder.url).host);
     }),
+);
+
+fact(
+  "upstream.forwardAuthorization lets the client's credentials go on",
+  () =>
+    withPair(undefined, async ({ url }, recorder) => {
+      const headers = { authorization: "Bearer theirs", "x-api-key": "theirs" };
+      await (await post(`${url}/v1/completions`, body, { headers })).body?.cancel();
+      equal(recorder.last.headers.get("authorization"), "Bearer theirs");
+      equal(recorder.last.headers.get("x-api-key"), "theirs");
+    }, { upstream: { forwardAuthorization: true } }),
+);
+
+fact(
+  "upstream.authorization is what servers are sent, whatever the client sends",
+  () =>
+    withPair(undefined, async ({ url, adminUrl }, recorder) => {
+      const sent: Record<string, string>[] = [{}, { authorization: "Bearer theirs", "x-api-key": "theirs" }];
+      for (const headers of sent) {
+        await (await post(`${url}/v1/completions`, body, { headers })).body?.cancel();
+        equal(recorder.last.headers.get("authorization"), "Bearer ours");
+        equal(recorder.last.headers.get("x-api-key"), null);
+      }
+      deepStrictEqual(
+        recorder.probed.map((headers) => headers.get("authorization")),
+        recorder.probed.map(() => "Bearer ours"),
+      );
+      ok(recorder.probed.length > 0);
+      const page = await (await fetch(`${adminUrl}/debug/config`)).text();
+      ok(!page.includes("Bearer ours"));
+    }, { upstream: { authorization: "Bearer ours" } }),
 );
 
 fact("internal headers of the server do not reach the client; its others do", () =>

@@ -35,6 +35,8 @@ function probe(request: Request, models: readonly string[]): Response | undefine
 
 export class Recorder {
   readonly received: Received[] = [];
+  /** Headers of the router's own questions. */
+  readonly probed: Headers[] = [];
   readonly url: string;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #abort = new AbortController();
@@ -45,7 +47,10 @@ export class Recorder {
     const options = { hostname: "127.0.0.1", port: 0, signal: this.#abort.signal, onListen() {}, onError };
     this.#server = Deno.serve(options, async (request) => {
       const probed = probe(request, models);
-      if (probed) return probed;
+      if (probed) {
+        this.probed.push(request.headers);
+        return probed;
+      }
       const body = new Uint8Array(await request.arrayBuffer());
       const { pathname, search } = new URL(request.url);
       const received = {

@@ -1,6 +1,7 @@
 /** Several edges in workers over one memory: what clients and operators see of that, and of an edge that dies. */
 import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
 import { loadConfigText, resolveConfig } from "../../src/config/mod.ts";
+import { secretHash } from "../../src/core/mod.ts";
 import { parsePrometheus } from "../../src/telemetry/testing.ts";
 import { eventData, fact, model, nothingReserved, post, reserved, type Stage, until, withRouter } from "./harness.ts";
 
@@ -141,3 +142,32 @@ fact(
       );
     }),
 );
+
+fact("a key's limit holds over all edges, and what a dead edge had in flight comes back", () => {
+  const secret = "sk-of-both-edges";
+  const keys = { list: [{ id: "shared", hash: `sha256:${secretHash(secret)}`, maxConcurrent: 6 }] };
+  return withRouter({ sims: [{ speed: 1 }], config: { ...config, keys } }, async (stage) => {
+    const start = async (i: number) => {
+      const response = await post(`${stage.url}/v1/completions`, {
+        model,
+        prompt: `${i}`,
+        max_tokens: 2000,
+        stream: true,
+      }, { headers: { connection: "close", authorization: `Bearer ${secret}` } });
+      if (response.status !== 200) await response.body?.cancel();
+      return response;
+    };
+    const statuses = (responses: Response[]) => responses.map(({ status }) => status).filter((code) => code === 200);
+    const first = await Promise.all(Array.from({ length: 24 }, (_, i) => start(i)));
+    equal(statuses(first).length, 6);
+    await until("those that were refused have ended", () => stage.router.edges.active === 6);
+    const before = stage.router.edges.active;
+    await stage.router.edges.kill(1);
+    const freed = before - stage.router.edges.active;
+    await until("the edge is replaced", () => stage.router.edges.listening === 2);
+    const second = await Promise.all(Array.from({ length: 24 }, (_, i) => start(i)));
+    equal(statuses(second).length, freed);
+    for (const { body } of [...first, ...second]) await body?.cancel().catch(() => {});
+    await until("every request has ended", () => stage.router.edges.active === 0);
+  });
+});
