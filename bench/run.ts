@@ -14,11 +14,12 @@ import { commit, machine } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
 import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
+import { requests } from "./requests.ts";
 import { restart } from "./restart.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
 
-const benches: readonly Bench[] = [decide, idle, index, replay, restart, stream, tokens];
+const benches: readonly Bench[] = [decide, idle, index, replay, requests, restart, stream, tokens];
 
 interface RunnerFlags {
   readonly json?: boolean;

@@ -100,11 +100,14 @@ export interface OpenLoop {
   readonly perS: number;
   readonly seconds: number;
   readonly prng: Prng;
-  /** A request that finds all in use waits for one; its time counts from when it was due. */
+  /** A request that finds all in use waits for one, and its time counts. */
   readonly connections: number;
 }
 
-/** Milliseconds from when each request was due to the end of its answer, ascending. */
+/**
+ * Milliseconds from each arrival to the end of its answer, ascending. Timers tick once a millisecond: what is due between two
+ * ticks arrives at the second, together.
+ */
 export function openLoop(target: Target, options: OpenLoop, body: Uint8Array): Promise<Float64Array> {
   const { perS, seconds, prng, connections } = options;
   return withConnections(target, connections, async (all) => {
@@ -117,9 +120,9 @@ export function openLoop(target: Target, options: OpenLoop, body: Uint8Array): P
     };
     const startMs = performance.now(), endMs = startMs + seconds * 1000;
     for (let nextMs = startMs; nextMs < endMs;) {
-      await pause(nextMs - performance.now());
+      await pause(Math.max(0, nextMs - performance.now()));
       for (const nowMs = performance.now(); nextMs <= nowMs; nextMs += prng.exponential(1000 / perS)) {
-        dueMs.push(nextMs);
+        dueMs.push(nowMs);
       }
       while (dueMs.length > 0 && idle.length > 0) {
         const run = work(idle.pop()!);

@@ -9,6 +9,8 @@ export interface Program {
   readonly name: string;
   readonly target: Target;
   readonly child: Child;
+  /** CPU seconds by process id; of the one process unless told otherwise. */
+  readonly cpuClock?: (pid: number) => number;
 }
 
 const portUrl = (port: number) => `http://127.0.0.1:${port}`;
