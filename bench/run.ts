@@ -12,6 +12,7 @@ import { index } from "./index.ts";
 import { type Bench, type Flags, UsageError } from "./lib/bench.ts";
 import { commit, machine } from "./lib/machine.ts";
 import { longprompt } from "./longprompt.ts";
+import { peers } from "./peers.ts";
 import { Progress } from "./lib/progress.ts";
 import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
@@ -20,7 +21,7 @@ import { restart } from "./restart.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
 
-const benches: readonly Bench[] = [decide, idle, index, longprompt, replay, requests, restart, stream, tokens];
+const benches: readonly Bench[] = [decide, idle, index, longprompt, peers, replay, requests, restart, stream, tokens];
 
 interface RunnerFlags {
   readonly json?: boolean;

@@ -155,14 +155,22 @@ export async function inTurns(
   return took.map((times) => times.sort());
 }
 
-/** Asks until an answer comes: a router serves once it has found its endpoints. Throws the last refusal after `ms`. */
-export async function untilAnswers(target: Target, ms = 10_000): Promise<void> {
+/**
+ * Asks until an answer comes: a router serves once it has found its endpoints. Throws the last refusal after `ms`, and at
+ * once what `unless` says, such as the last words of a program that has ended.
+ */
+export async function untilAnswers(
+  target: Target,
+  { ms = 10_000, unless = () => undefined }: { readonly ms?: number; readonly unless?: () => string | undefined } = {},
+): Promise<void> {
   const endMs = performance.now() + ms, body = shortBody({ maxTokens: 1, stream: true });
   for (;;) {
     const connection = new Connection(target);
     try {
       return void await connection.ask(body);
     } catch (error) {
+      const reason = unless();
+      if (reason !== undefined) throw new Error(reason);
       if (performance.now() > endMs) throw error;
       await pause(50);
     } finally {
