@@ -99,7 +99,7 @@ export const peers: Bench = {
       seconds: positive(flags, "seconds"),
       rounds: positiveInteger(flags, "rounds"),
       chunkShareMin: 0.97,
-      rampMs: 1000,
+      rampMs: 2000,
       firstBytes: 200,
       prompts: { "8k": 8000, "100k": 100_000 },
     };

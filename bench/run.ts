@@ -6,6 +6,7 @@
  * `NAME_min` and `NAME_max`; what could not be measured is absent.
  */
 import { Command, CommanderError } from "commander";
+import { connections } from "./connections.ts";
 import { decide } from "./decide.ts";
 import { idle } from "./idle.ts";
 import { index } from "./index.ts";
@@ -21,7 +22,19 @@ import { restart } from "./restart.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
 
-const benches: readonly Bench[] = [decide, idle, index, longprompt, peers, replay, requests, restart, stream, tokens];
+const benches: readonly Bench[] = [
+  connections,
+  decide,
+  idle,
+  index,
+  longprompt,
+  peers,
+  replay,
+  requests,
+  restart,
+  stream,
+  tokens,
+];
 
 interface RunnerFlags {
   readonly json?: boolean;

@@ -17,7 +17,7 @@ export interface Setting {
   readonly rounds: number;
   /** A measurement in which fewer of the chunks due came than this share had too little CPU to tell anything. */
   readonly chunkShareMin: number;
-  /** Until all streams run. */
+  /** Until all streams run, and the code they need is compiled. */
   readonly rampMs: number;
   /** Requests each way in a round of the first-byte measurement. */
   readonly firstBytes: number;
@@ -39,7 +39,7 @@ export async function measureRound(program: Program, upstream: Target, setting: 
   const tree = { ...program, cpuClock: cpuSecondsOfTree };
   await checkStream(program.target, setting.gapMs);
   // Compiles the code paths of programs that do so while they run.
-  await closedLoop(program.target, connections, seconds / 2, () => short);
+  await closedLoop(program.target, connections, seconds, () => short);
   await pause(rampMs / 2);
   const idle = await idleCores([tree], seconds / 2);
   const round: Round = { idle_cores: idle.get(program.name)! };
