@@ -52,7 +52,10 @@ import type { Peer } from "./peers/peer.ts";
 import { portkey } from "./peers/portkey.ts";
 import { sglangRouter, smg, vllmRouter } from "./peers/routers.ts";
 
-const peersKnown: readonly Peer[] = [smg, vllmRouter, sglangRouter, envoy, haproxy, nginx, portkey];
+export const peersKnown: readonly Peer[] = [smg, vllmRouter, sglangRouter, envoy, haproxy, nginx, portkey];
+
+/** Until a program must have answered its first request. */
+const startMsMax = 30_000;
 
 /** A program to measure; started anew in every round. */
 interface Subject {
@@ -103,11 +106,11 @@ export const peers: Bench = {
       firstBytes: 200,
       prompts: { "8k": 8000, "100k": 100_000 },
     };
-    // Nothing is downloaded to see whether the benchmark runs.
-    const named = context.smoke ? [] : namedPeers(flags);
+    const named = namedPeers(flags);
     const folder = await Deno.makeTempDir({ prefix: "warmpath-peers-" });
     try {
-      return { setting, ...await compare(named, folder, setting, context) };
+      // Nothing is downloaded to see whether the benchmark runs.
+      return { setting, ...await compare(context.smoke ? [] : named, folder, setting, context) };
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
@@ -186,10 +189,13 @@ async function compare(
 /** One start of a program with servers of its own. */
 async function startAndMeasure(subject: Subject, setting: Setting, progress: Progress): Promise<Round> {
   const programs = new Programs();
+  // A program that stops answering is ended, and with it whatever waits for it.
+  const timer = setTimeout(() => void programs.stop(progress), startMsMax + 20_000 * setting.seconds);
   try {
     const upstreams = await programs.upstreams(setting.gapMs, 4);
     return await measureRound(await subject.start(programs, upstreams), { url: upstreams[0] }, setting);
   } finally {
+    clearTimeout(timer);
     await programs.stop(progress);
   }
 }
@@ -210,7 +216,7 @@ function subjectOf(peer: Peer, version: string, installed: string): Subject {
     for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${work}/${name}`, text);
     const child = programs.launch({ name: peer.name, program, args, env, cwd: work });
     const target = { url: `http://127.0.0.1:${port}`, headers };
-    await untilAnswers(target, { ms: 30_000, unless: () => child.lastWords });
+    await untilAnswers(target, { ms: startMsMax, unless: () => child.lastWords });
     return { name: peer.name, target, child };
   };
   return { name: peer.name, version, start };

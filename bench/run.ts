@@ -19,6 +19,7 @@ import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
 import { requests } from "./requests.ts";
 import { restart } from "./restart.ts";
+import { scale } from "./scale.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
 
@@ -32,6 +33,7 @@ const benches: readonly Bench[] = [
   replay,
   requests,
   restart,
+  scale,
   stream,
   tokens,
 ];

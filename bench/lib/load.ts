@@ -166,6 +166,7 @@ export async function untilAnswers(
   const endMs = performance.now() + ms, body = shortBody({ maxTokens: 1, stream: true });
   for (;;) {
     const connection = new Connection(target);
+    const timer = setTimeout(() => connection.close(), Math.max(0, endMs - performance.now()));
     try {
       return void await connection.ask(body);
     } catch (error) {
@@ -174,6 +175,7 @@ export async function untilAnswers(
       if (performance.now() > endMs) throw error;
       await pause(50);
     } finally {
+      clearTimeout(timer);
       connection.close();
     }
   }
