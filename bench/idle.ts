@@ -27,7 +27,8 @@ import { AgentSource, type FeedSink, seedCheck } from "../src/kv/mod.ts";
 import { openTree } from "./idle/tree.ts";
 import { idlePage } from "./idle/page.ts";
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
-import { Child, startCpuWatch } from "./lib/child.ts";
+import { Child } from "./lib/child.ts";
+import { startCpuWatch } from "./lib/procfs.ts";
 import { Figures, quantile } from "./lib/stats.ts";
 
 interface Setting {

@@ -6,19 +6,37 @@
  * `NAME_min` and `NAME_max`; what could not be measured is absent.
  */
 import { Command, CommanderError } from "commander";
+import { connections } from "./connections.ts";
 import { decide } from "./decide.ts";
 import { idle } from "./idle.ts";
 import { index } from "./index.ts";
 import { type Bench, type Flags, UsageError } from "./lib/bench.ts";
 import { commit, machine } from "./lib/machine.ts";
+import { longprompt } from "./longprompt.ts";
+import { peers } from "./peers.ts";
 import { Progress } from "./lib/progress.ts";
 import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
+import { requests } from "./requests.ts";
 import { restart } from "./restart.ts";
+import { scale } from "./scale.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
 
-const benches: readonly Bench[] = [decide, idle, index, replay, restart, stream, tokens];
+const benches: readonly Bench[] = [
+  connections,
+  decide,
+  idle,
+  index,
+  longprompt,
+  peers,
+  replay,
+  requests,
+  restart,
+  scale,
+  stream,
+  tokens,
+];
 
 interface RunnerFlags {
   readonly json?: boolean;

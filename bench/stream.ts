@@ -22,9 +22,12 @@
  *                                      measurement with fewer than 97 % of them is left out
  */
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
-import { Child, startCpuWatch } from "./lib/child.ts";
+import type { Target } from "./lib/http.ts";
+import { closedLoop, inTurns, PacedStreams, pause } from "./lib/load.ts";
+import { startCpuWatch } from "./lib/procfs.ts";
+import { type Program, Programs } from "./lib/programs.ts";
+import { shortBody } from "./lib/prompts.ts";
 import { Figures, quantile } from "./lib/stats.ts";
-import { firstByteMs, PacedStreams, shortRequests } from "./stream/load.ts";
 
 interface Setting {
   readonly streams: number;
@@ -40,15 +43,13 @@ interface Setting {
 }
 
 /** A program under measurement. */
-interface Subject {
-  readonly name: string;
-  readonly url: string;
-  readonly child: Child;
+interface Subject extends Program {
   /** CPU seconds a second while nothing is asked of it. */
   idleCores: number;
 }
 
 const connections = 16;
+const short = shortBody({ maxTokens: 60, stream: false });
 
 export const stream: Bench = {
   name: "stream",
@@ -71,49 +72,21 @@ export const stream: Bench = {
         rampMs: 1000,
         firstBytes: 300,
       };
-    const children: Child[] = [];
+    const programs = new Programs();
     try {
-      const { upstream, subjects } = await start(setting, children);
+      const [upstream] = await programs.upstreams(setting.gapMs, 1);
+      const started = [
+        await programs.router([upstream]),
+        await programs.relay(upstream),
+        await programs.tcpRelay(upstream),
+      ];
+      const subjects = started.map((program): Subject => ({ ...program, idleCores: 0 }));
       return { setting, figures: await measureAll(upstream, subjects, setting, context) };
     } finally {
-      for (const { lastWords } of children) if (lastWords !== undefined) context.progress.note(lastWords);
-      await Promise.all(children.map((child) => child.stop()));
+      await programs.stop(context.progress);
     }
   },
 };
-
-/** Starts everything; what was started is in `children` even when a later start fails. */
-async function start(setting: Setting, children: Child[]): Promise<{ upstream: string; subjects: Subject[] }> {
-  const launch = async (args: string[], url: (line: string) => string | undefined) => {
-    const { child, said } = await Child.start(args, url);
-    children.push(child);
-    return { child, url: said };
-  };
-  const portUrl = (line: string) =>
-    line.startsWith('{"port"') ? `http://127.0.0.1:${JSON.parse(line).port}` : undefined;
-  const servingUrl = (line: string) => line.includes('"Serving"') ? JSON.parse(line).url as string : undefined;
-  const upstream = (await launch(["bench/stream/upstream.ts", String(setting.gapMs)], portUrl)).url;
-  const serve = ["src/main.ts", "serve", "--endpoints", upstream, "--port", "0", "--admin-port", "0"];
-  const router = await launch(serve, servingUrl);
-  const relay = await launch(["bench/stream/http_relay.ts", upstream], portUrl);
-  const tcpRelay = await launch(["bench/stream/tcp_relay.ts", upstream], portUrl);
-  await untilAnswers(router.url);
-  const subject = (name: string, of: { child: Child; url: string }): Subject => ({ name, idleCores: 0, ...of });
-  return { upstream, subjects: [subject("router", router), subject("relay", relay), subject("tcp_relay", tcpRelay)] };
-}
-
-/** The router answers once it has found its endpoint healthy. */
-async function untilAnswers(url: string): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  for (;;) {
-    try {
-      return void await firstByteMs(url);
-    } catch (error) {
-      if (performance.now() > endMs) throw error;
-      await pause(50);
-    }
-  }
-}
 
 async function measureAll(
   upstream: string,
@@ -124,7 +97,7 @@ async function measureAll(
   const figures = new Figures();
   const total = setting.rounds * 3 + 1;
   // Compiles the code paths of every program before anything counts.
-  for (const { url } of subjects) await shortRequests(url, connections, setting.seconds / 2);
+  for (const { target } of subjects) await closedLoop(target, connections, setting.seconds / 2, () => short);
   await measureIdle(subjects, setting);
   figures.add("router_idle_cores", subjects[0].idleCores);
   for (let round = 0; round < setting.rounds; round++) {
@@ -137,7 +110,7 @@ async function measureAll(
     progress.update("requests", 2 + round * 3, total);
     for (const subject of order) if (subject.name !== "tcp_relay") await measureRequests(subject, setting, figures);
     progress.update("first bytes", 3 + round * 3, total);
-    await measureFirstBytes(upstream, subjects[0].url, setting, figures);
+    await measureFirstBytes({ url: upstream }, subjects[0].target, setting, figures);
   }
   return figures.toRecord();
 }
@@ -156,7 +129,7 @@ async function measureIdle(subjects: readonly Subject[], { seconds, rampMs }: Se
 async function measureChunks(subject: Subject, setting: Setting, figures: Figures): Promise<number> {
   const { streams: count, gapMs, seconds, rampMs } = setting;
   const chunksEach = Math.ceil((seconds * 1000 + 4 * rampMs) / gapMs);
-  const streams = new PacedStreams(subject.url, count, chunksEach);
+  const streams = new PacedStreams(subject.target, count, chunksEach);
   await pause(rampMs);
   const watch = startCpuWatch(subject.child.pid);
   const before = streams.chunks;
@@ -174,23 +147,15 @@ async function measureChunks(subject: Subject, setting: Setting, figures: Figure
 
 async function measureRequests(subject: Subject, { seconds }: Setting, figures: Figures): Promise<void> {
   const watch = startCpuWatch(subject.child.pid);
-  const requests = await shortRequests(subject.url, connections, seconds);
+  const requests = await closedLoop(subject.target, connections, seconds, () => short);
   const { cpuS, wallS } = watch();
   figures.add(`${subject.name}_us_per_request`, (cpuS - subject.idleCores * wallS) * 1e6 / requests);
 }
 
-async function measureFirstBytes(upstream: string, router: string, setting: Setting, figures: Figures): Promise<void> {
-  const directMs: number[] = [], routedMs: number[] = [];
-  for (let i = 0; i < setting.firstBytes; i++) {
-    directMs.push(await firstByteMs(upstream));
-    routedMs.push(await firstByteMs(router));
-  }
-  for (const list of [directMs, routedMs]) list.sort((a, b) => a - b);
+async function measureFirstBytes(upstream: Target, router: Target, setting: Setting, figures: Figures): Promise<void> {
+  const body = shortBody({ maxTokens: 1, stream: true });
+  const [directMs, routedMs] = await inTurns([upstream, router], setting.firstBytes, () => body);
   for (const [name, share] of [["p50", 0.5], ["p99", 0.99]] as const) {
     figures.add(`added_ttfb_ms_${name}`, quantile(routedMs, share) - quantile(directMs, share));
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -50,15 +50,15 @@ function sectionOf(name: string, result: Result): string {
   );
 }
 
-type Table = Readonly<Record<string, Readonly<Record<string, number>>>>;
+type Table = Readonly<Record<string, Readonly<Record<string, number | string>>>>;
 
-/** A member whose values are all records of numbers: one row each. */
+/** A member whose values are all records of numbers and words: one row each. */
 function isTable(value: unknown): value is Table {
   const rows = value !== null && typeof value === "object" ? Object.values(value) : [];
   return rows.length > 0 &&
     rows.every((row) =>
       row !== null && typeof row === "object" && Object.values(row).length > 0 &&
-      Object.values(row).every((cell) => typeof cell === "number")
+      Object.values(row).every((cell) => typeof cell === "number" || typeof cell === "string")
     );
 }
 

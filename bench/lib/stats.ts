@@ -36,6 +36,11 @@ export class Figures {
     return median(this.#samples.get(name) ?? []);
   }
 
+  /** Medians by name. */
+  medians(digits = 4): Record<string, number> {
+    return Object.fromEntries([...this.#samples].map(([name, samples]) => [name, round(median(samples), digits)]));
+  }
+
   /** Medians by name; with more than one round also `NAME_min` and `NAME_max`. */
   toRecord(digits = 4): Record<string, number> {
     const record: Record<string, number> = {};

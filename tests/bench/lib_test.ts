@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, match, ok, throws } from "node:assert/strict";
 import { list, positive, positiveInteger, share, UsageError } from "../../bench/lib/bench.ts";
-import { Child, cpuSeconds } from "../../bench/lib/child.ts";
+import { Child } from "../../bench/lib/child.ts";
+import { cpuSeconds } from "../../bench/lib/procfs.ts";
 import { record, type Result } from "../../bench/lib/results.ts";
 import { Figures, median, quantile } from "../../bench/lib/stats.ts";
 

@@ -96,6 +96,49 @@ Deno.test("bench stream gives CPU of router and relay", async () => {
   ok(figures.added_ttfb_ms_p50 > -50 && figures.added_ttfb_ms_p50 < 500);
 });
 
+Deno.test("bench requests gives CPU and the wait added, of router and relay", async () => {
+  const { figures } = await smoke("requests");
+  for (const name of ["cpu_us_per_request", "requests_per_core_s", "relay_us_per_request", "p50_ms", "p99_ms"]) {
+    equal(typeof figures[name], "number", name);
+  }
+  ok(figures.rps > 50 && Math.abs(figures.open_rps / figures.rps - 0.5) < 0.01);
+  ok(figures.direct_p50_ms > 0 && figures.direct_p50_ms <= figures.direct_p99_ms);
+});
+
+Deno.test("bench longprompt gives CPU, added first byte and memory at both lengths", async () => {
+  const { figures } = await smoke("longprompt");
+  for (const suffix of ["", "_1m"]) {
+    for (const name of ["cpu_us_per_request", "prompt_us_per_request", "relay_us_per_request", "p50_ms", "p99_ms"]) {
+      equal(typeof figures[name + suffix], "number", name + suffix);
+    }
+    ok(figures[`rss_high_mb${suffix}`] > 10);
+  }
+});
+
+Deno.test("bench connections gives memory and CPU of streams that all deliver", async () => {
+  const { figures } = await smoke("connections");
+  deepStrictEqual([figures.streams, figures.delivered_share], [40, 1]);
+  ok(figures.rss_mb_40_streams > 10 && figures.rss_mb_idle > 10 && figures.cpu_cores_40_streams >= 0);
+});
+
+Deno.test("bench scale gives requests a second of one isolate", async () => {
+  const { figures } = await smoke("scale", "--workers", "1");
+  ok(figures.rps_1 > 50 && figures.cpu_us_per_request_1 > 0 && figures.cpu_left_cores_1 >= 0);
+});
+
+Deno.test("bench peers gives the same figures of every program, and ratios to warmpath", async () => {
+  const { peers, missing, figures } = await smoke("peers");
+  deepStrictEqual([Object.keys(peers), missing], [["warmpath", "relay"], {}]);
+  for (const row of Object.values<Record<string, unknown>>(peers)) {
+    const requests = ["", "_8k", "_100k"].map((length) => `cpu_us_per_request${length}`);
+    for (const name of [...requests, "cpu_us_per_chunk", "added_ms_p50", "added_ms_p99"]) {
+      equal(typeof row[name], "number", name);
+    }
+    ok(Number(row.rss_mb) > 10);
+  }
+  equal(typeof figures.request_ratio_relay, "number");
+});
+
 Deno.test("bench idle gives CPU by feed and by scrape, and the age of a change", async () => {
   const { figures } = await smoke("idle");
   for (const name of ["cores_100_endpoints_feed", "cores_100_endpoints_scrape"]) {
@@ -127,6 +170,10 @@ Deno.test("bench says which flag is wrong", async () => {
   const { code, stderr } = await bench("replay", "--smoke", "--policies", "fastest");
   equal(code, 2);
   match(stderr, /^Cannot use --policies as each must be one of random, .*: one is "fastest"$/m);
+  match(
+    (await bench("peers", "--smoke", "--peers", "squid")).stderr,
+    /^Cannot use --peers as each must be one of smg, .*"squid"$/m,
+  );
   match(
     (await bench("replay", "--smoke", "--speed", "0")).stderr,
     /^Cannot use --speed as it must be a number above 0/m,

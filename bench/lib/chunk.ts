@@ -8,3 +8,5 @@ export const chunkText = `data: ${
     choices: [{ index: 0, delta: { content: " word" }, logprobs: null, finish_reason: null }],
   })
 }\n\n`;
+
+export const chunkBytes = new TextEncoder().encode(chunkText).length;

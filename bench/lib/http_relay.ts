@@ -2,7 +2,7 @@
  * The bare relay: an HTTP server and client of the same runtime, bodies handed through untouched, nothing looked at.
  * Prints `{"port"}`.
  *
- *     deno run -A bench/stream/http_relay.ts UPSTREAM_URL
+ *     deno run -A bench/lib/http_relay.ts UPSTREAM_URL
  */
 const upstream = Deno.args[0];
 

@@ -1,0 +1,106 @@
+/**
+ * `scale`: how many more requests does the router answer with more edge isolates?
+ *
+ *     deno task bench scale [--workers 1,2] [--connections 32] [--seconds 4] [--rounds 5] [--json]
+ *
+ * Three processes on one machine, over loopback: this one keeps `--connections` busy with short requests; one answers every chat
+ * completion at once with 60 tokens (simulated, no model); the router is `serve --workers N`, all else default, started anew
+ * for each N in every round. A number of workers that `serve` refuses is said and left out.
+ *
+ * Load and servers need cores too. Where `cpu_left_cores_N` is near zero the machine is the limit, not the router: then
+ * `speedup_N` is a lower bound, and `cpu_us_per_request_N` says whether the work itself grew.
+ *
+ * Figures:
+ *   rps_N                    requests a second
+ *   speedup_N                rps_N over rps_1 of the same round
+ *   router_cores_N           CPU seconds a second of the router
+ *   cpu_us_per_request_N     the same by request
+ *   cpu_left_cores_N         cores of the machine that nobody used meanwhile
+ */
+import {
+  type Bench,
+  type BenchContext,
+  type Flags,
+  list,
+  positive,
+  positiveInteger,
+  type Report,
+} from "./lib/bench.ts";
+import { closedLoop } from "./lib/load.ts";
+import { idleCoreSeconds, startCpuWatch } from "./lib/procfs.ts";
+import { type Program, Programs } from "./lib/programs.ts";
+import { shortBody } from "./lib/prompts.ts";
+import { Figures } from "./lib/stats.ts";
+
+interface Setting {
+  readonly workers: readonly number[];
+  readonly connections: number;
+  readonly seconds: number;
+  readonly rounds: number;
+}
+
+const body = shortBody({ maxTokens: 60, stream: false });
+
+export const scale: Bench = {
+  name: "scale",
+  summary: "How many more requests does the router answer with more edge isolates?",
+  flags: [
+    { flag: "--workers <counts>", about: "numbers of edge isolates", fallback: "1,2" },
+    { flag: "--connections <n>", about: "connections kept busy", fallback: "32" },
+    { flag: "--seconds <n>", about: "length of one measurement", fallback: "4" },
+    { flag: "--rounds <n>", about: "measurements of each number", fallback: "5" },
+  ],
+  async run(flags: Flags, context: BenchContext): Promise<Report> {
+    const workers = list(flags, "workers").map((text) => positiveInteger({ workers: text }, "workers"));
+    const setting: Setting = context.smoke ? { workers, connections: 4, seconds: 0.5, rounds: 1 } : {
+      workers,
+      connections: positiveInteger(flags, "connections"),
+      seconds: positive(flags, "seconds"),
+      rounds: positiveInteger(flags, "rounds"),
+    };
+    return { setting, figures: await measureAll(setting, context) };
+  },
+};
+
+async function measureAll(setting: Setting, { progress }: BenchContext): Promise<Record<string, number>> {
+  const { rounds } = setting;
+  const figures = new Figures();
+  let workers = setting.workers;
+  for (let round = 0; round < rounds; round++) {
+    const rps = new Map<number, number>();
+    // Reversed every other round, so that no number always follows the same one.
+    for (const [i, count] of (round % 2 === 0 ? workers : workers.toReversed()).entries()) {
+      progress.update("requests", round * workers.length + i, rounds * workers.length);
+      const programs = new Programs();
+      try {
+        const upstreams = await programs.upstreams(0, 4);
+        const router = await programs.router(upstreams, "--workers", String(count)).catch((error: Error) => {
+          progress.note(`${count} workers are not measured: ${error.message.split("\n").at(-1)}`);
+          workers = workers.filter((other) => other !== count);
+        });
+        if (router) rps.set(count, await measure(router, count, setting, figures));
+      } finally {
+        await programs.stop(progress);
+      }
+    }
+    const one = rps.get(1);
+    if (one) { for (const [count, perS] of rps) if (count !== 1) figures.add(`speedup_${count}`, perS / one); }
+  }
+  return figures.toRecord();
+}
+
+/** Requests a second. */
+async function measure(router: Program, count: number, setting: Setting, figures: Figures): Promise<number> {
+  const { connections, seconds } = setting;
+  // Compiles the code paths of every isolate before anything counts.
+  await closedLoop(router.target, connections, seconds / 2, () => body);
+  const watch = startCpuWatch(router.child.pid), idleBeforeS = idleCoreSeconds();
+  const answered = await closedLoop(router.target, connections, seconds, () => body);
+  const { cpuS, wallS } = watch();
+  const perS = answered / wallS;
+  figures.add(`rps_${count}`, perS);
+  figures.add(`router_cores_${count}`, cpuS / wallS);
+  figures.add(`cpu_us_per_request_${count}`, cpuS * 1e6 / answered);
+  figures.add(`cpu_left_cores_${count}`, (idleCoreSeconds() - idleBeforeS) / wallS);
+  return perS;
+}
