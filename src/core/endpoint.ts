@@ -85,10 +85,10 @@ export function endpointMeta(part: Partial<EndpointMeta> & Pick<EndpointMeta, "h
 
 // A row is a set of columns at one index. Float columns first, so that every column is aligned:
 //   8 B × 6  waiting, running, kvUsage, sampleAtMs, cacheBlocks, cacheBlockTokens
-//   4 B × 6  requests, prefillTokens, decodeTokens, totalRequests, generation, failures
+//   4 B × 8  requests, prefillTokens, decodeTokens, totalRequests, generation, failures, breaker, permits
 //   1 B × 1  state (padded to 8 B for the next region)
 const floatColumns = 6;
-const intColumns = 6;
+const intColumns = 8;
 
 /**
  * The pool as columns over shared memory, one row a slot.
@@ -119,8 +119,12 @@ export class EndpointTable {
   /** Requests ever sent; wraps. */
   readonly totalRequests: Int32Array;
   readonly generation: Int32Array;
-  /** Consecutive failures, for passive ejection. */
+  /** Failed requests in a row. */
   readonly failures: Int32Array;
+  /** State of the endpoint's circuit, a `BreakerState`. */
+  readonly breaker: Int32Array;
+  /** Requests that may still try a half-open circuit; see `takePermit`. */
+  readonly permits: Int32Array;
   readonly state: Uint8Array;
   readonly #meta: (EndpointMeta | undefined)[];
   readonly #slots = new Map<string, number>();
@@ -164,6 +168,8 @@ export class EndpointTable {
     this.totalRequests = i32();
     this.generation = i32();
     this.failures = i32();
+    this.breaker = i32();
+    this.permits = i32();
     this.state = new Uint8Array(buffer, at, capacity);
     this.#meta = new Array(capacity).fill(undefined);
   }
@@ -198,6 +204,7 @@ export class EndpointTable {
     this.cacheBlockTokens[slot] = 0;
     this.totalRequests[slot] = 0;
     this.failures[slot] = 0;
+    this.breaker[slot] = 0;
     this.generation[slot]++;
     this.#meta[slot] = meta;
     this.#slots.set(meta.id, slot);

@@ -1,4 +1,6 @@
 /** Vocabulary of the router: the nouns that travel between rooms, time, chance, bounded containers. No I/O. */
+export * from "./attempt.ts";
+export * from "./breaker.ts";
 export * from "./bytes.ts";
 export * from "./clock.ts";
 export * from "./endpoint.ts";
