@@ -89,6 +89,10 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     models: { rewrite: (model) => ({ model }) },
     options: {
       attemptsMax: 1,
+      retryBudget: { ratio: 0, minPerSecond: 0, burst: 0 },
+      hedge: { promptTokensMax: 0 },
+      firstTokenTimeoutMs: 600_000,
+      continuation: false,
       usage: "client",
       blockTokens: prefixDefaults.blockTokens,
       prefixEnabled: prefixDefaults.enabled,

@@ -9,12 +9,12 @@ import { Pool } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
 import type { ModelStatus, Tokens } from "../tokens/mod.ts";
 import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
-import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
+import { adminApp, edgeApp, type ListedModel, Listener, OverloadGuard } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
 import { collect } from "./collect.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
 import { feedOf, feedSources, openTokens } from "./knowledge.ts";
-import { pipelineOptions, readCa, upstreamOptions } from "./options.ts";
+import { breakerOptions, pipelineOptions, readCa, upstreamOptions } from "./options.ts";
 import { poolObserver } from "./pool_observer.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
@@ -38,6 +38,7 @@ export class Router {
   readonly #upstream: UpstreamClient;
   readonly #seed: number;
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
+  readonly #overload: OverloadGuard;
   readonly #stopLag: () => void;
   #config: Config;
   #setup: SchedulingSetup;
@@ -128,10 +129,25 @@ export class Router {
       options: pipelineOptions(config, setup),
     };
     this.pipeline = new Pipeline(this.#parts);
-    this.metrics.onCollect(() =>
-      collect({ table: this.table, caches: this.caches, clock, staleAfterMs: this.#config.pool.load.staleAfterMs })
+    this.#overload = new OverloadGuard(
+      config.server.overload,
+      () => this.pipeline.active,
+      (reason, negative) => this.metrics.shed(reason, negative ? "negative" : "other"),
     );
-    this.#stopLag = watchLoopLag(clock, (lagMs) => this.metrics.eventLoopLag(lagMs));
+    this.metrics.onCollect(() =>
+      collect({
+        table: this.table,
+        caches: this.caches,
+        clock,
+        staleAfterMs: this.#config.pool.load.staleAfterMs,
+        slowness: (slot) => this.pool.slowness(slot),
+        overloaded: this.#overload.level,
+      })
+    );
+    this.#stopLag = watchLoopLag(clock, (lagMs) => {
+      this.metrics.eventLoopLag(lagMs);
+      this.#overload.lag(lagMs);
+    });
   }
 
   get port(): number {
@@ -170,6 +186,7 @@ export class Router {
     this.#parts.options = { ...pipelineOptions(config, setup), blockTokens };
     this.#parts.tracing = new Tracing({ ...config.tracing, rng: new Prng(randomSeed()) });
     this.#upstream.options = { ...this.#upstream.options, ...upstreamOptions(config) };
+    this.#overload.limits = config.server.overload;
     this.log.setLevel(config.observe.logLevel);
     this.#config = config;
     this.#setup = setup;
@@ -209,13 +226,20 @@ export class Router {
   async #listen(): Promise<void> {
     const { server, admin } = this.#config;
     const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
-    const edge = edgeApp({ pipeline: this.pipeline, clock: this.#clock, models: () => this.#models(), bodyBytesMax });
+    const edge = edgeApp({
+      pipeline: this.pipeline,
+      clock: this.#clock,
+      models: () => this.#models(),
+      bodyBytesMax,
+      overload: this.#overload,
+    });
     const pages = adminApp({
       pipeline: this.pipeline,
       clock: this.#clock,
       metrics: () => this.metrics.render(this.#clock),
       readiness: () => this.#readiness(),
       endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.#held(row.slot) })),
+      drain: (id, drained) => drained ? this.pool.drain(id) : this.pool.undrain(id),
       tokens: () => this.tokens.status(),
       config: () => this.#config,
       saveSnapshot: () => this.#snapshots.save(),
@@ -321,7 +345,7 @@ export class Router {
   }
 
   #buildPool(setup: SchedulingSetup, caCerts: string[] | undefined): Pool {
-    const { health, load, ejection, modelsIntervalMs } = this.#config.pool;
+    const { health, load, modelsIntervalMs } = this.#config.pool;
     return new Pool({
       table: this.table,
       clock: this.#clock,
@@ -341,11 +365,8 @@ export class Router {
           timeoutMs: health.timeoutMs,
           upThreshold: health.successes,
           downThreshold: health.failures,
-          ejectAfter: ejection.enabled ? ejection.failures : Infinity,
-          ejectBaseMs: ejection.timeMs,
-          ejectMaxMs: ejection.timeMaxMs,
-          ejectShareMax: ejection.shareMax,
         },
+        breaker: breakerOptions(this.#config),
         models: { intervalMs: modelsIntervalMs },
         http: { caCerts },
       },

@@ -1,16 +1,20 @@
 import { ConfigError } from "../core/mod.ts";
 import {
   adminDefaults,
+  continuationDefault,
   dnsDefaults,
   endpointDefaults,
   feedDefaults,
+  hedgeDefaults,
   memoryDefaults,
   observeDefaults,
+  overloadDefaults,
   poolDefaults,
   poolEjectionDefaults,
   poolHealthDefaults,
   poolLoadDefaults,
   prefixDefaults,
+  retryBudgetDefaults,
   serverDefaults,
   tokensDefaults,
   tracingDefaults,
@@ -61,6 +65,10 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       port: overrides.port ?? values.server?.port ?? serverDefaults.port,
       bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
+      overload: {
+        loopLagMs: values.server?.overload?.loopLag ?? overloadDefaults.loopLagMs,
+        requestsMax: values.server?.overload?.requestsMax ?? overloadDefaults.requestsMax,
+      },
     },
     admin: {
       host: overrides.adminHost ?? values.admin?.host ?? adminDefaults.host,
@@ -122,13 +130,20 @@ function resolvePool(raw: RawValues["pool"]): PoolConfig {
       deadlineMs: load?.deadline ?? poolLoadDefaults.deadlineMs,
       staleAfterMs: load?.staleAfter ?? poolLoadDefaults.staleAfterMs,
     },
-    ejection: {
-      enabled: ejection?.enabled ?? poolEjectionDefaults.enabled,
-      failures: ejection?.failures ?? poolEjectionDefaults.failures,
-      timeMs: ejection?.time ?? poolEjectionDefaults.timeMs,
-      timeMaxMs: ejection?.timeMax ?? poolEjectionDefaults.timeMaxMs,
-      shareMax: ejection?.shareMax ?? poolEjectionDefaults.shareMax,
-    },
+    ejection: resolveEjection(ejection),
+  };
+}
+
+function resolveEjection(raw: NonNullable<RawValues["pool"]>["ejection"]): PoolConfig["ejection"] {
+  const { window, slowFloor, time, timeMax, probeTimeout, ...same } = defined(raw);
+  return {
+    ...poolEjectionDefaults,
+    ...same,
+    windowMs: window ?? poolEjectionDefaults.windowMs,
+    slowFloorMs: slowFloor ?? poolEjectionDefaults.slowFloorMs,
+    timeMs: time ?? poolEjectionDefaults.timeMs,
+    timeMaxMs: timeMax ?? poolEjectionDefaults.timeMaxMs,
+    probeTimeoutMs: probeTimeout ?? poolEjectionDefaults.probeTimeoutMs,
   };
 }
 
@@ -218,6 +233,11 @@ function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
     idleConnectionsMax: raw?.idleConnectionsMax ?? upstreamDefaults.idleConnectionsMax,
     idleConnectionTimeoutMs: raw?.idleConnectionTimeout ?? upstreamDefaults.idleConnectionTimeoutMs,
     attemptsMax: raw?.attemptsMax ?? upstreamDefaults.attemptsMax,
+    // A silence that is borne before the first byte is borne before the first token.
+    firstTokenTimeoutMs: raw?.firstTokenTimeout ?? raw?.firstByteTimeout ?? upstreamDefaults.firstByteTimeoutMs,
+    retryBudget: { ...retryBudgetDefaults, ...defined(raw?.retryBudget) },
+    hedge: { ...hedgeDefaults, ...defined(raw?.hedge) },
+    continuation: raw?.continuation ?? continuationDefault,
     tls: { caFile: raw?.tls?.caFile },
   };
 }

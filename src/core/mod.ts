@@ -9,6 +9,7 @@ export * from "./host.ts";
 export * from "./outcome.ts";
 export * from "./placement.ts";
 export * from "./prng.ts";
+export * from "./quantile.ts";
 export * from "./request.ts";
 export * from "./tier.ts";
 export * from "./reservation.ts";

@@ -4,6 +4,7 @@ import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
 import { modelNotFound, type Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
 import type { Bindings } from "./listener.ts";
+import type { OverloadGuard } from "./overload.ts";
 import { type ListedModel, modelList, modelObject } from "./models.ts";
 
 type Env = { Bindings: Bindings };
@@ -15,6 +16,7 @@ export interface EdgeParts {
   /** Every model a client may ask for: the pool's, adapters, and aliases. */
   readonly models: () => readonly ListedModel[];
   readonly bodyBytesMax: () => number;
+  readonly overload: OverloadGuard;
 }
 
 /** Client ids longer than this, or with bytes that cannot stand in a header or a log line, are replaced. */
@@ -79,7 +81,7 @@ function decoded(text: string): string {
 async function route(
   { req: { raw: request }, env }: Context<Env>,
   api: Api,
-  { pipeline, clock, bodyBytesMax }: EdgeParts,
+  { pipeline, clock, bodyBytesMax, overload }: EdgeParts,
 ): Promise<Response> {
   const path = pathOf(request.url);
   const inbound = {
@@ -92,6 +94,8 @@ async function route(
     signal: request.signal,
     receivedAtMs: clock.now(),
   };
+  const refusal = overload.refusal(() => pipeline.priorityOf(request.headers));
+  if (refusal) return pipeline.refuse(inbound, refusal);
   let body: Uint8Array | undefined;
   try {
     body = await readBody(request.headers, env.incoming, bodyBytesMax());

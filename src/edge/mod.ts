@@ -3,3 +3,4 @@ export { adminApp, type AdminParts } from "./admin.ts";
 export { edgeApp, type EdgeParts } from "./app.ts";
 export { type Bindings, Listener, type ListenerOptions } from "./listener.ts";
 export { type ListedModel } from "./models.ts";
+export { OverloadGuard, type OverloadLimits, type ShedReason } from "./overload.ts";

@@ -2,7 +2,7 @@ import { type RequestView, RouterError, type Slo } from "../core/mod.ts";
 import { type BodyEditSpan, includeUsageEdit, modelEdit, type RequestScan, spliceBody } from "../hotpath/mod.ts";
 import { controlHeader, controlHeaders, hasStreamOptions } from "../protocol/mod.ts";
 import { type HashedPrompt, hashPrompt } from "./blocks.ts";
-import type { PipelineParts } from "./parts.ts";
+import type { PipelineOptions, PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
 
 /** A request ready to be placed: what is known of it, and the bytes that go on. */
@@ -63,7 +63,6 @@ function withPrompt(
   prompt: HashedPrompt,
   { options }: PipelineParts,
 ): Prepared {
-  const objective = controlHeader(inbound.headers, controlHeaders.objective) ?? "";
   const view: RequestView = {
     id: inbound.id,
     api: inbound.api,
@@ -76,14 +75,23 @@ function withPrompt(
     bodyBytes: inbound.body?.length ?? 0,
     blocks: prompt.blocks,
     fairnessId: controlHeader(inbound.headers, controlHeaders.fairnessId) ?? "default-flow",
-    objective,
-    priority: options.objectives.get(objective) ?? 0,
+    objective: objectiveOf(inbound.headers),
+    priority: priorityOf(inbound.headers, options),
     slo: readSlo(inbound.headers),
     mediaParts: scan?.mediaParts ?? 0,
     headers: inbound.headers,
     subset: readSubset(inbound.headers),
   };
   return { view, prompt, body, removesUsage, rule };
+}
+
+function objectiveOf(headers: Headers): string {
+  return controlHeader(headers, controlHeaders.objective) ?? "";
+}
+
+/** The priority of the objective that the headers name; 0 for none. */
+export function priorityOf(headers: Headers, { objectives }: PipelineOptions): number {
+  return objectives.get(objectiveOf(headers)) ?? 0;
 }
 
 /**

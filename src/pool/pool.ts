@@ -183,6 +183,11 @@ export class Pool {
     this.#breakers.report(report);
   }
 
+  /** Times slower to the first token than the other endpoints; undefined while too little is known. */
+  slowness(slot: number): number | undefined {
+    return this.#breakers.status(slot)?.slowness ?? undefined;
+  }
+
   /** A request was reserved at the slot; see {@link LoadScraper.poke}. */
   poke(slot: number): void {
     this.#scraper.poke(slot);

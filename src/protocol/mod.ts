@@ -1,5 +1,6 @@
 /** Bytes in, values out: API paths, header rules, error bodies, usage and response edits. No sockets, no timers. */
 export * from "./apis.ts";
+export * from "./first_token.ts";
 export * from "./headers.ts";
 export * from "./kv_events/mod.ts";
 export * from "./outcomes.ts";

@@ -59,6 +59,7 @@ export const errorCodes: Readonly<Record<Outcome, string | undefined>> = {
   "model-not-found": "NotFound",
   "not-found": "NotFound",
   "not-cached": "PreconditionFailed",
+  "rejected-overloaded": "ServiceUnavailable",
   "rejected-saturated": "ResourceExhausted",
   "rejected-no-endpoints": "ServiceUnavailable",
   "rejected-ttl-expired": "ResourceExhausted",
