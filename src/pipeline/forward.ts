@@ -12,13 +12,23 @@ import {
 import type { ResponseHead, UpstreamRequest } from "../upstream/mod.ts";
 import { type BodySource, SourcedResponse } from "./answer.ts";
 import { type Answer, plain, upstreamError } from "./attempt.ts";
+import { ContinuedStream, type GoOn } from "./continuation.ts";
 import type { RequestLife } from "./life.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Placed } from "./placed.ts";
 import type { Prepared } from "./view.ts";
 
-/** The response to an answer that has begun: the rest of its body is read as the client takes it. */
-export function respond(life: RequestLife, prepared: Prepared, answer: Answer, parts: PipelineParts): Response {
+/**
+ * The response to an answer that has begun: the rest of its body is read as the client takes it. With `goOn` a stream that
+ * loses its endpoint goes on from another one.
+ */
+export function respond(
+  life: RequestLife,
+  prepared: Prepared,
+  answer: Answer,
+  parts: PipelineParts,
+  goOn?: GoOn,
+): Response {
   const { head, sse, done } = answer;
   life.adopt(answer);
   const edits = plain(head) ? bodyEdits(life, prepared, sse) : [];
@@ -33,7 +43,10 @@ export function respond(life: RequestLife, prepared: Prepared, answer: Answer, p
     return response;
   }
   life.answering = true;
-  return new SourcedResponse(new AnswerBody(life, first, edits, sse), init);
+  if (!goOn || !sse || !plain(head)) return new SourcedResponse(new AnswerBody(life, first, edits, sse), init);
+  const continued = new ContinuedStream(answer.attempt.exchange, goOn);
+  life.exchange = continued;
+  return new SourcedResponse(new AnswerBody(life, continued.push(first), edits, sse), init);
 }
 
 /** An answer of 5xx is the server's failure even when it arrives whole; one of 4xx is what the request deserved. */

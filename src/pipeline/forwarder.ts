@@ -3,6 +3,7 @@ import { RouterError } from "../core/mod.ts";
 import { generates, hasStreamOptions } from "../protocol/mod.ts";
 import { spanNames } from "../telemetry/mod.ts";
 import { type Answer, type Attempt, AttemptFailed, type OpenOptions } from "./attempt.ts";
+import { Continuer } from "./continuer.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { respond, upstreamRequest } from "./forward.ts";
 import { hedged, HedgeTiming } from "./hedge.ts";
@@ -24,12 +25,14 @@ export class Forwarder {
   readonly #parts: PipelineParts;
   readonly #dispatch: Dispatch;
   readonly #budget: RetryBudget;
+  readonly #continuer: Continuer;
   readonly #hedge = new HedgeTiming();
 
   constructor(parts: PipelineParts, dispatch: Dispatch) {
     this.#parts = parts;
     this.#dispatch = dispatch;
     this.#budget = new RetryBudget(parts.clock.now(), parts.options.retryBudget);
+    this.#continuer = new Continuer(parts, dispatch, this.#budget);
   }
 
   /** Answers the request. Throws `RouterError`; what is in hand then is the life's to give back. */
@@ -46,7 +49,7 @@ export class Forwarder {
       const attempt = this.#send(life, prepared, placed);
       try {
         const opening = this.#open(life, prepared, attempt, tried);
-        return respond(life, prepared, await opening, this.#parts);
+        return respond(life, prepared, await opening, this.#parts, this.#continuer.of(life, prepared));
       } catch (error) {
         if (!(error instanceof AttemptFailed)) throw error;
         if (life.attempts >= options.attemptsMax) throw error.failure;

@@ -42,6 +42,7 @@ export class RequestLife {
   series: RequestSeries | undefined;
   rewriteRule: string | undefined;
   attempts = 0;
+  #continuations = 0;
   decisionMs = 0;
   processingMs: number | undefined;
   /** Status the client was given; 0 before. */
@@ -99,10 +100,19 @@ export class RequestLife {
     if (first.length > 0) this.sawChunk(concatBytes(first));
   }
 
-  /** The answer goes on from another endpoint, to which `attempt` was sent; the one that answered so far was lost. */
-  moveTo(attempt: Attempt): void {
-    this.drop(this.#answering!, AttemptEnd.Aborted);
+  /** The endpoint that answers was lost: that counts against it. Returns its slot, in a list for those tried next. */
+  lose(): number[] {
+    const lost = this.#answering;
+    this.#answering = undefined;
+    if (!lost) return [];
+    this.drop(lost, AttemptEnd.Aborted);
+    return [lost.placed.slot];
+  }
+
+  /** The answer goes on from the endpoint of `attempt`. */
+  goOn(attempt: Attempt): void {
     this.#answering = attempt;
+    this.#continuations++;
   }
 
   /** The client is gone: the endpoint stops computing, whatever phase the request is in. */
@@ -184,6 +194,7 @@ export class RequestLife {
       profile: placed?.placement.profile,
       matchedTokens: placed?.cachedTokens,
       attempts: this.attempts,
+      continuations: this.#continuations || undefined,
       rewriteRule: this.rewriteRule,
       traceId: this.trace.traceId,
       error: error && describe(error),

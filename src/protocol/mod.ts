@@ -6,5 +6,6 @@ export * from "./kv_events/mod.ts";
 export * from "./outcomes.ts";
 export * from "./prometheus_text.ts";
 export * from "./response_edits.ts";
+export * from "./resumable_stream.ts";
 export * from "./usage.ts";
 export * from "./stream_observer.ts";

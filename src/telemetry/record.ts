@@ -41,6 +41,8 @@ export interface RequestRecord extends RequestLabels {
   /** Leading prompt tokens the endpoint was believed to hold. */
   readonly matchedTokens?: number;
   readonly attempts: number;
+  /** How often the answer went on from another endpoint; absent: never. */
+  readonly continuations?: number;
   readonly rewriteRule?: string;
   readonly traceId?: string;
   /** Why it failed, for operators. */
