@@ -80,8 +80,6 @@ export const poolEjectionDefaults = {
   probes: 3,
   // One may be luck.
   probeSuccesses: 2,
-  // A first token may take this long at a server that is well and full.
-  probeTimeoutMs: 60_000,
   // When half of the pool fails, the cause is more likely shared than theirs.
   shareMax: 0.5,
 } as const;

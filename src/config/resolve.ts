@@ -36,6 +36,7 @@ import type {
   PoolConfig,
   SnapshotConfig,
   TokensConfig,
+  UpstreamConfig,
 } from "./types.ts";
 
 /**
@@ -57,7 +58,8 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
   const { values } = raw;
   const problems: ConfigError[] = [];
   const scheduling = resolveScheduling(raw, problems);
-  const pool = resolvePool(values.pool);
+  const upstream = resolveUpstream(values.upstream);
+  const pool = resolvePool(values.pool, upstream);
   const feed = resolveFeed(values.feed);
   const config: Config = {
     server: {
@@ -82,7 +84,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     ),
     discovery: resolveDiscovery(values.discovery),
     pool,
-    upstream: resolveUpstream(values.upstream),
+    upstream,
     scheduling,
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
     feed: {
@@ -111,7 +113,7 @@ function defined<T extends object>(part: T | undefined): { [K in keyof T]?: NonN
   };
 }
 
-function resolvePool(raw: RawValues["pool"]): PoolConfig {
+function resolvePool(raw: RawValues["pool"], upstream: UpstreamConfig): PoolConfig {
   const { interval, timeout, ...health } = defined(raw?.health);
   const { load, ejection } = raw ?? {};
   return {
@@ -130,11 +132,14 @@ function resolvePool(raw: RawValues["pool"]): PoolConfig {
       deadlineMs: load?.deadline ?? poolLoadDefaults.deadlineMs,
       staleAfterMs: load?.staleAfter ?? poolLoadDefaults.staleAfterMs,
     },
-    ejection: resolveEjection(ejection),
+    ejection: resolveEjection(ejection, upstream),
   };
 }
 
-function resolveEjection(raw: NonNullable<RawValues["pool"]>["ejection"]): PoolConfig["ejection"] {
+function resolveEjection(
+  raw: NonNullable<RawValues["pool"]>["ejection"],
+  { connectTimeoutMs, firstByteTimeoutMs }: UpstreamConfig,
+): PoolConfig["ejection"] {
   const { window, slowFloor, time, timeMax, probeTimeout, ...same } = defined(raw);
   return {
     ...poolEjectionDefaults,
@@ -143,7 +148,8 @@ function resolveEjection(raw: NonNullable<RawValues["pool"]>["ejection"]): PoolC
     slowFloorMs: slowFloor ?? poolEjectionDefaults.slowFloorMs,
     timeMs: time ?? poolEjectionDefaults.timeMs,
     timeMaxMs: timeMax ?? poolEjectionDefaults.timeMaxMs,
-    probeTimeoutMs: probeTimeout ?? poolEjectionDefaults.probeTimeoutMs,
+    // The head of an answer and the first byte of its body may each take so long.
+    probeTimeoutMs: probeTimeout ?? connectTimeoutMs + 2 * firstByteTimeoutMs,
   };
 }
 
@@ -225,7 +231,7 @@ function resolveDiscovery(raw: RawValues["discovery"]): Config["discovery"] {
   };
 }
 
-function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
+function resolveUpstream(raw: RawValues["upstream"]): UpstreamConfig {
   return {
     connectTimeoutMs: raw?.connectTimeout ?? upstreamDefaults.connectTimeoutMs,
     firstByteTimeoutMs: raw?.firstByteTimeout ?? upstreamDefaults.firstByteTimeoutMs,

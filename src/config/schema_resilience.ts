@@ -46,9 +46,10 @@ export const ejection = section("The circuit breaker: how requests that fail or 
     about: "How many of them must go well, none failing, until it takes all requests again.",
     default: poolEjectionDefaults.probeSuccesses,
   }),
-  probeTimeout: duration(100, hourMs, {
-    about: "Time without a word of them after which it is out again.",
-    default: poolEjectionDefaults.probeTimeoutMs,
+  probeTimeout: duration(100, 24 * hourMs, {
+    about:
+      "Time without a word of them after which it is out again; absent: longer than any request may wait for its " +
+      "first byte, so that only those of a worker that is gone are meant.",
   }),
   shareMax: ratio({
     about: "Share of the pool that may be ejected at once.",

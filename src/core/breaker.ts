@@ -20,8 +20,13 @@ export const noPermit = 0;
 
 /** Begins a round of `permits`; those of earlier rounds are void. The breaker's own step: one writer a slot. */
 export function beginRound(table: EndpointTable, slot: number, permits: number): void {
-  const round = (Atomics.load(table.permits, slot) >>> freeBits) % roundMax + 1;
+  const round = currentRound(table, slot) % roundMax + 1;
   Atomics.store(table.permits, slot, (round << freeBits) | Math.min(permits, permitsMax));
+}
+
+/** The running round: what a permit of it is called. */
+export function currentRound(table: EndpointTable, slot: number): number {
+  return Atomics.load(table.permits, slot) >>> freeBits;
 }
 
 /** Permits of the running round that are free. */

@@ -1,7 +1,16 @@
 import { equal, ok } from "node:assert/strict";
 import fc from "fast-check";
 import { readReport, reportWords, writeReport } from "./attempt.ts";
-import { beginRound, BreakerState, freePermits, givePermit, mayPass, noPermit, takePermit } from "./breaker.ts";
+import {
+  beginRound,
+  BreakerState,
+  currentRound,
+  freePermits,
+  givePermit,
+  mayPass,
+  noPermit,
+  takePermit,
+} from "./breaker.ts";
 import { endpointMeta, EndpointTable } from "./endpoint.ts";
 
 function halfOpen(permits: number): { table: EndpointTable; slot: number } {
@@ -44,7 +53,7 @@ Deno.test("permits are never more than a round's, whatever is taken, given back 
   );
   fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
     const { table, slot } = halfOpen(3);
-    let size = 3, round = freeRound(table, slot);
+    let size = 3, round = currentRound(table, slot);
     const held: { permit: number; round: number }[] = [];
     for (const step of steps) {
       if (step === "take") {
@@ -56,17 +65,13 @@ Deno.test("permits are never more than a round's, whatever is taken, given back 
       } else {
         size = step.begin;
         beginRound(table, slot, size);
-        round = freeRound(table, slot);
+        round = currentRound(table, slot);
       }
       const ofThisRound = held.filter((one) => one.round === round).length;
       equal(freePermits(table, slot) + ofThisRound, size);
     }
   }));
 });
-
-function freeRound(table: EndpointTable, slot: number): number {
-  return table.permits[slot] >>> 8;
-}
 
 Deno.test("rounds wrap without ever being taken for no permit", () => {
   const { table, slot } = halfOpen(1);

@@ -54,7 +54,7 @@ export class Attempt {
   readonly placed: Placed;
   readonly exchange: Exchange;
   readonly #clock: Clock;
-  readonly #sentMs: number;
+  readonly sentMs: number;
   /** From the request sent to its answer; NaN before. */
   answeredMs = NaN;
 
@@ -62,7 +62,12 @@ export class Attempt {
     this.placed = placed;
     this.exchange = exchange;
     this.#clock = clock;
-    this.#sentMs = clock.now();
+    this.sentMs = clock.now();
+  }
+
+  /** Since it was sent. */
+  get ageMs(): number {
+    return this.#clock.now() - this.sentMs;
   }
 
   /**
@@ -97,7 +102,7 @@ export class Attempt {
 
   #answered(status: number, stream: boolean): void {
     this.exchange.sawToken();
-    this.answeredMs = this.#clock.now() - this.#sentMs;
+    this.answeredMs = this.ageMs;
     this.placed.answered(this.answeredMs, status, stream);
   }
 

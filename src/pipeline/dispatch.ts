@@ -1,6 +1,7 @@
 import {
   cachedTokens,
   mayPass,
+  noPermit,
   type Placement,
   type PrefixMatch,
   type Refusal,
@@ -38,11 +39,12 @@ export class DirectDispatch implements Dispatch {
     const { table, index, scheduler, pool, clock, metrics, options } = this.#parts;
     const startMs = clock.now();
     let count = this.#untried(pool.candidates(view.model), tried);
-    // Failed everywhere else: one that is out may have come back since it was last looked at.
-    if (count === 0 && tried.length > 0 && !hedge) count = this.#untried(pool.candidates(view.model, true), tried);
+    // Failed everywhere else: whatever is left is tried, its circuit open or not.
+    const lastResort = count === 0 && tried.length > 0 && !hedge;
+    if (lastResort) count = this.#anyLeft(view.model, tried);
     if (count === 0) throw noEndpoints(view);
     const match = index.match(view.blocks);
-    const { decision, permit } = this.#decide(view, match, count, startMs);
+    const { decision, permit } = this.#decide(view, match, count, startMs, lastResort);
     const { slot } = decision;
     const uncached = uncachedTokens(view, match, slot);
     const ahead = Math.max(0, table.prefillTokens[slot]) + uncached;
@@ -74,12 +76,13 @@ export class DirectDispatch implements Dispatch {
     });
   }
 
-  /** Chooses among the first `count` slots and takes the permit of a half-open circuit. */
+  /** Chooses among the first `count` slots and takes the permit of a half-open circuit, unless it is the last resort. */
   #decide(
     view: RequestView,
     match: PrefixMatch,
     count: number,
     startMs: number,
+    lastResort: boolean,
   ): { readonly decision: Placement; readonly permit: number } {
     const { table, scheduler, clock, metrics } = this.#parts;
     for (;;) {
@@ -88,7 +91,7 @@ export class DirectDispatch implements Dispatch {
         metrics.decision(clock.now() - startMs, view.model);
         throw refusalError(decision);
       }
-      const permit = takePermit(table, decision.slot);
+      const permit = lastResort ? noPermit : takePermit(table, decision.slot);
       if (permit >= 0) return { decision, permit };
       // Another isolate took the last one between the look and the choice.
       const at = this.#slots.subarray(0, count).indexOf(decision.slot);
@@ -103,6 +106,17 @@ export class DirectDispatch implements Dispatch {
     let left = 0;
     for (let i = 0; i < count; i++) {
       if (!tried.includes(slots[i]) && mayPass(table, slots[i])) this.#slots[left++] = slots[i];
+    }
+    return left;
+  }
+
+  /** As `#untried`, of endpoints that are out, and of those on trial that have enough requests already. */
+  #anyLeft(model: string, tried: readonly number[]): number {
+    const { pool } = this.#parts;
+    let left = 0;
+    for (const out of [true, false]) {
+      const { slots, count } = pool.candidates(model, out);
+      for (let i = 0; i < count; i++) if (!tried.includes(slots[i])) this.#slots[left++] = slots[i];
     }
     return left;
   }

@@ -79,16 +79,18 @@ export class RequestLife {
   }
 
   /** An attempt is over, as `end` says: its place and prefix entry are given back. */
-  drop(attempt: Attempt, end: AttemptEnd): void {
+  drop(attempt: Attempt, end: AttemptEnd, tookMs = NaN): void {
     if (!this.#inHand.delete(attempt)) return;
     this.#lastEndpoint = this.#parts.table.peek(attempt.placed.slot);
     attempt.release();
-    attempt.placed.report(end);
+    attempt.placed.report(end, tookMs);
   }
 
-  /** Lets go of every attempt but `attempt`. */
-  dropOthers(attempt: Attempt): void {
-    for (const other of this.#inHand) if (other !== attempt) this.drop(other, AttemptEnd.Cancelled);
+  /** Lets go of every attempt but the one that answered: each took at least as long as it was waited for. */
+  dropOthers(winner: Attempt): void {
+    for (const other of this.#inHand) {
+      if (other !== winner) this.drop(other, AttemptEnd.Cancelled, other.sentMs < winner.sentMs ? other.ageMs : NaN);
+    }
   }
 
   /** The answer is the client's: what was read of it so far counts as read now. */

@@ -29,7 +29,10 @@ export interface BreakerOptions {
   readonly probes: number;
   /** Requests that must go well in a row to close it. @default {2} */
   readonly probeSuccesses: number;
-  /** A half-open circuit whose requests say nothing for so long opens again. @default {60000} */
+  /**
+   * A half-open circuit whose requests say nothing for so long opens again. Longer than a request may wait for its first
+   * byte, so that only permits of an isolate that is gone come back this way. @default {600000}
+   */
   readonly probeTimeoutMs: number;
   /**
    * Never leaves fewer closed endpoints than this: when all fail, trying one is better than refusing everything. Active
@@ -55,7 +58,7 @@ export const breakerDefaults: BreakerOptions = {
   forgetMs: 60_000,
   probes: 3,
   probeSuccesses: 2,
-  probeTimeoutMs: 60_000,
+  probeTimeoutMs: 600_000,
   readyMin: 1,
   shareMax: 0.5,
 };

@@ -6,6 +6,7 @@ import {
   BreakerState,
   breakerStateNames,
   type Clock,
+  currentRound,
   EndpointState,
   type EndpointTable,
   freePermits,
@@ -44,7 +45,7 @@ export interface BreakerParts {
  *            5 failures in a row, half of all failed, far below or far slower than the others
  *   Closed ─────────────────────────────────────────────────────────────────────────────────▶ Open
  *     ▲                                                        a request failed, or none      │ 1 s, 2 s … 30 s,
- *     │                                                        said anything for 60 s ┌───────┤ then a health check
+ *     │                                                        said anything in time  ┌───────┤ then a health check
  *     └──────────────── 2 requests went well ──────────────────────────────────── Half-open ◀─┘ that passes
  * ```
  * State is written here alone; every isolate reads it in the endpoint table and takes permits there.
@@ -114,20 +115,23 @@ export class Breakers {
   report({ slot, generation, end, firstTokenMs, workTokens, permit }: AttemptReport): void {
     const circuit = this.#circuits[slot];
     const { table, clock } = this.#parts;
-    if (!circuit || table.generation[slot] !== generation || end === AttemptEnd.Cancelled) return;
+    if (!circuit || table.generation[slot] !== generation) return;
+    // One that was let go of as another endpoint was faster took at least so long.
+    if (end === AttemptEnd.Cancelled) return this.#bias.observe(slot, workTokens, firstTokenMs);
     const ok = end === AttemptEnd.Answered;
+    // A request of an earlier trial, or from before the circuit opened, says nothing of the endpoint as it is now.
+    const tries = permit > 0 && permit === currentRound(table, slot);
     circuit.window.add(clock.now(), !ok);
     if (ok) {
       circuit.answered = true;
       Atomics.store(table.failures, slot, 0);
       this.#bias.observe(slot, workTokens, firstTokenMs);
-      if (permit > 0 && this.#onTrial(slot)) this.#passed(circuit);
+      if (tries && this.#onTrial(slot)) this.#passed(circuit);
       return;
     }
     const failures = Atomics.add(table.failures, slot, 1) + 1;
     if (this.#onTrial(slot)) {
-      // A request from before the circuit opened says nothing of the endpoint as it is now.
-      if (permit > 0) this.#open(circuit, "failures", "a request failed while its circuit was half-open");
+      if (tries) this.#open(circuit, "failures", "a request failed while its circuit was half-open");
     } else this.#judge(circuit, failures);
   }
 

@@ -76,6 +76,14 @@ Deno.test("a failure from before the circuit opened does not count in its half-o
   equal(w.circuit(0), "half-open", "a client that left says nothing");
   w.breakers.report({ ...late, permit: 1, generation: generation - 1 });
   equal(w.circuit(0), "half-open", "nor does one of another endpoint in the slot");
+  w.fail(0, 1);
+  await w.run(2251);
+  for (const end of [AttemptEnd.Answered, AttemptEnd.Answered, AttemptEnd.Reset]) {
+    w.breakers.report({ ...late, end, permit: 1 });
+  }
+  equal(w.circuit(0), "half-open", "nor does one of an earlier trial");
+  w.breakers.report({ ...late, permit: 2 });
+  equal(w.circuit(0), "open");
 });
 
 Deno.test("openings double up to their limit while requests fail, and are forgotten after a minute closed", async () => {
