@@ -72,8 +72,9 @@ export class ResumableStream {
   resume(): void {
     this.#held = empty;
     this.#lost = false;
-    this.#before = this.#tokens;
     this.#silentTokens = 0;
+    // Where nothing was told yet, the next engine is the first.
+    if (this.#first) this.#before = this.#tokens;
   }
 
   /** The whole events that `bytes` bring, as they go to the client. */
