@@ -7,9 +7,9 @@ const heldBytesMax = 65_536;
 const decoder = new TextDecoder();
 
 /**
- * Engines open a stream before they have computed anything: with comments that keep the connection alive, with an event
- * that tells the role alone. Nothing of that is worth having before the first token, so it can be held back until then, and
- * an endpoint that falls silent meanwhile be given up without the client having heard of it.
+ * Some engines open a stream with an event that tells the role alone, long before the first token. It is worth nothing
+ * until then, so it can be held back, and an endpoint that falls silent meanwhile be given up without the client having
+ * heard of it. A comment is passed on: it is there to keep what lies between from closing an idle connection.
  */
 export class FirstTokenGate {
   #held: Uint8Array[] = [];
@@ -28,8 +28,7 @@ export class FirstTokenGate {
 
 function matters(event: string): boolean {
   const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join("\n");
-  // Comments alone.
-  if (data === "") return false;
+  if (data === "") return event !== "";
   let chunk: unknown;
   try {
     chunk = JSON.parse(data);

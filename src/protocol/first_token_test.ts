@@ -12,9 +12,10 @@ function opens(...parts: string[]): number {
 const chat = (delta: unknown, finish: string | null = null) =>
   `data: ${JSON.stringify({ choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }] })}\n\n`;
 
-Deno.test("FirstTokenGate holds back roles, comments and empty pieces, and opens for the first that says something", () => {
+Deno.test("FirstTokenGate holds back roles and empty pieces, and opens for the first that says something", () => {
   const role = chat({ role: "assistant", content: "" });
-  equal(opens(": ping\n\n", role, chat({ content: "a" })), 2);
+  equal(opens(role, chat({ content: "" }), chat({ content: "a" })), 2);
+  equal(opens("\n\n", role, ": ping\n\n"), 2);
   equal(opens(role + chat({ content: "a" })), 0);
   equal(opens(role, chat({ content: null, reasoning_content: "hm" })), 1);
   equal(opens(role, chat({ tool_calls: [] }), chat({ tool_calls: [{ index: 0 }] })), 2);

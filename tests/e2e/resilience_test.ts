@@ -241,7 +241,7 @@ fact(
       (who) => {
         first ??= who;
         return who === first
-          ? told(role, ": still here\n\n", new Promise(() => {}))
+          ? told(role, event({ content: "" }), new Promise(() => {}))
           : told(role, event({ content: "a" }), ending);
       },
       { firstTokenTimeout: "300ms", idleTimeout: "30s" },
