@@ -55,8 +55,6 @@ export class Attempt {
   readonly exchange: Exchange;
   readonly #clock: Clock;
   readonly sentMs: number;
-  /** From the request sent to its answer; NaN before. */
-  answeredMs = NaN;
 
   constructor(placed: Placed, exchange: Exchange, clock: Clock) {
     this.placed = placed;
@@ -102,8 +100,7 @@ export class Attempt {
 
   #answered(status: number, stream: boolean): void {
     this.exchange.sawToken();
-    this.answeredMs = this.ageMs;
-    this.placed.answered(this.answeredMs, status, stream);
+    this.placed.answered(this.ageMs, status, stream);
   }
 
   /** Drops the exchange and gives the place back. What is called after the first time does nothing. */

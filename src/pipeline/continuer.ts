@@ -71,7 +71,7 @@ export class Continuer {
       }
       const attempt = life.begin(
         placed,
-        upstream.send(meta, upstreamRequest(life, prepared, placed, this.#parts, body)),
+        () => upstream.send(meta, upstreamRequest(life, prepared, placed, this.#parts, body)),
       );
       try {
         const answer = await attempt.open({ stream: true, firstToken: true, giveUp: () => true });

@@ -94,8 +94,10 @@ export class Forwarder {
   #send(life: RequestLife, prepared: Prepared, placed: Placed): Attempt {
     const { clock, upstream, table } = this.#parts;
     life.processingMs ??= clock.now() - life.inbound.receivedAtMs;
-    const request = upstreamRequest(life, prepared, placed, this.#parts);
-    return life.begin(placed, upstream.send(table.meta(placed.slot), request));
+    return life.begin(
+      placed,
+      () => upstream.send(table.meta(placed.slot), upstreamRequest(life, prepared, placed, this.#parts)),
+    );
   }
 
   /** Waits for the attempt's answer, and makes a second one beside it where that is due. */
@@ -109,7 +111,8 @@ export class Forwarder {
     const answer = delayMs === undefined
       ? await opening
       : await hedged(clock, delayMs, opening, () => this.#second(life, prepared, first, tried));
-    if (worth && answer.head.status < 300) this.#hedge.observe(answer.attempt.answeredMs);
+    // Of the first attempt, whichever answered: counted by the faster one, p95 would shrink with every hedge.
+    if (worth && answer.head.status < 300) this.#hedge.observe(first.ageMs);
     if (delayMs !== undefined) this.#settle(life, first, answer.attempt);
     return answer;
   }

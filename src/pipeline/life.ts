@@ -70,12 +70,17 @@ export class RequestLife {
     return this.#inHand.size;
   }
 
-  /** A request went out to `placed`: from here on its place is the life's to give back. */
-  begin(placed: Placed, exchange: Exchange): Attempt {
-    const attempt = new Attempt(placed, exchange, this.#parts.clock);
-    this.#inHand.add(attempt);
+  /** Sends the request to `placed`, whose place is the life's to give back. */
+  begin(placed: Placed, send: () => Exchange): Attempt {
     this.attempts++;
-    return attempt;
+    try {
+      const attempt = new Attempt(placed, send(), this.#parts.clock);
+      this.#inHand.add(attempt);
+      return attempt;
+    } catch (error) {
+      placed.release();
+      throw error;
+    }
   }
 
   /** An attempt is over, as `end` says: its place and prefix entry are given back. */
