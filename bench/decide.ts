@@ -20,7 +20,7 @@
  * Each round takes quantiles over its decisions, every combination in turn; medians over rounds are reported.
  */
 import { systemClock } from "../src/core/mod.ts";
-import { type Placed } from "../src/pipeline/dispatch.ts";
+import type { Placed } from "../src/pipeline/mod.ts";
 import type { Inbound } from "../src/pipeline/types.ts";
 import { planFromPolicy, type Policy } from "../src/scheduling/mod.ts";
 import { defaultEngine } from "../src/sim/engine_types.ts";

@@ -105,6 +105,10 @@ export function benchParts({ clock, hotpath, index, plan, seed, endpoints, onPok
     models: { rewrite: (model) => ({ model }) },
     options: {
       attemptsMax: 1,
+      retryBudget: { ratio: 0, minPerSecond: 0, burst: 0 },
+      hedge: { promptTokensMax: 0 },
+      firstTokenTimeoutMs: 600_000,
+      continuation: false,
       usage: "client",
       blockTokens: prefixDefaults.blockTokens,
       prefixEnabled: prefixDefaults.enabled,

@@ -214,9 +214,7 @@ function send(
     const { slot } = placed.placement;
     const handle = fleet[slot].submit({ prompt, outputTokens: request.outputTokens }, {
       onFirstToken(atMs) {
-        placed.reservation.firstByte();
-        placed.firstByte(atMs - nowMs);
-        placed.ticket?.confirm();
+        placed.answered(atMs - nowMs, 200, true);
         tally.firstToken(atMs - nowMs);
       },
       onFinish({ finishedMs, cachedTokens }) {
@@ -225,8 +223,7 @@ function send(
       },
     });
     if (handle) return tally.begin();
-    placed.ticket?.withdraw();
-    placed.reservation.release();
+    placed.release();
     tried.push(slot);
   }
   tally.refuse();

@@ -1,5 +1,5 @@
 /** What is asked for at a scrape of the router's own metrics. */
-import { type Clock, endpointStateNames, type EndpointTable } from "../core/mod.ts";
+import { breakerStateNames, type Clock, endpointStateNames, type EndpointTable } from "../core/mod.ts";
 import type { Caches } from "../kv/mod.ts";
 import type { CacheSample, CollectedSample } from "../telemetry/mod.ts";
 
@@ -8,9 +8,14 @@ export interface Collected {
   readonly caches: Caches;
   readonly clock: Clock;
   readonly staleAfterMs: number;
+  /** Times slower than the other endpoints; undefined while too little is known. */
+  readonly slowness: (slot: number) => number | undefined;
+  readonly overloaded: number;
 }
 
-export function collect({ table, caches, clock, staleAfterMs }: Collected): CollectedSample {
+export function collect(
+  { table, caches, clock, staleAfterMs, slowness, overloaded }: Collected,
+): CollectedSample {
   const now = clock.now();
   const endpoints = Array.from(table.slots(), (slot) => {
     const { name, namespace } = table.meta(slot);
@@ -27,6 +32,8 @@ export function collect({ table, caches, clock, staleAfterMs }: Collected): Coll
       requests: Atomics.load(table.requests, slot),
       prefillTokens: Atomics.load(table.prefillTokens, slot),
       decodeTokens: Atomics.load(table.decodeTokens, slot),
+      circuit: breakerStateNames[table.breaker[slot]],
+      slowness: slowness(slot),
       cache: cacheSample(caches, slot),
     };
   });
@@ -35,6 +42,7 @@ export function collect({ table, caches, clock, staleAfterMs }: Collected): Coll
   return {
     pool: { name: "default", endpoints },
     prefix: { blocks: pairs, evicted },
+    overloaded,
     process: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
   };
 }

@@ -17,6 +17,7 @@ import {
   type ExplainRequest,
   type ListedModel,
   Listener,
+  OverloadGuard,
 } from "../edge/mod.ts";
 import type { SharedCells } from "./edge_shared.ts";
 import { feedOf, openTokens } from "./knowledge.ts";
@@ -89,6 +90,7 @@ export class Edge implements EdgeDoor {
   readonly #pipelineParts: PipelineParts;
   readonly #upstream: UpstreamClient;
   readonly #keys: KeyGuard;
+  readonly #overload: OverloadGuard;
   readonly #tokens: Tokens;
   readonly #closeTokens: () => void;
   readonly #stopLag: () => void;
@@ -128,7 +130,15 @@ export class Edge implements EdgeDoor {
     this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts, clock });
     this.#pipelineParts = this.#join();
     this.pipeline = new Pipeline(this.#pipelineParts);
-    this.#stopLag = watchLoopLag(clock, (lagMs) => parts.metrics.eventLoopLag(lagMs));
+    this.#overload = new OverloadGuard(
+      config.server.overload,
+      () => this.pipeline.active,
+      (reason, negative) => {
+        parts.metrics.shed(reason, negative ? "negative" : "other");
+        this.#tellOverload();
+      },
+    );
+    this.#stopLag = watchLoopLag(clock, (lagMs) => this.#lagged(lagMs));
   }
 
   async listen({ port, shared }: EdgeAddress): Promise<number> {
@@ -141,6 +151,7 @@ export class Edge implements EdgeDoor {
       models: () => this.#models(),
       bodyBytesMax,
       keys: this.#keys,
+      overload: this.#overload,
     });
     this.#listener = await Listener.open((request, bindings) => {
       this.#adopt();
@@ -196,6 +207,16 @@ export class Edge implements EdgeDoor {
     this.#stopLag();
   }
 
+  #lagged(lagMs: number): void {
+    this.#parts.metrics.eventLoopLag(lagMs);
+    this.#overload.lag(lagMs);
+    this.#tellOverload();
+  }
+
+  #tellOverload(): void {
+    Atomics.store(this.#parts.cells.overload, 0, this.#overload.level);
+  }
+
   /** Takes over the configuration that is in force, if it is another than before: one load of an integer a request. */
   #adopt(): void {
     const epoch = Atomics.load(this.#parts.cells.epoch, 0);
@@ -203,6 +224,7 @@ export class Edge implements EdgeDoor {
     if (epoch === this.#epoch || next?.epoch !== epoch) return;
     const { config, setup } = next;
     this.#keys.use(next.keyPlan);
+    this.#overload.limits = config.server.overload;
     this.#epoch = epoch;
     this.#next = undefined;
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#parts.seed));

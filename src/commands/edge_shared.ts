@@ -7,7 +7,7 @@ import { claimRingWords } from "../kv/mod.ts";
 /** Buffers that are mapped by every isolate; they can be sent to one. */
 export interface SharedBuffers {
   readonly bell: SharedArrayBuffer;
-  /** Epoch of the configuration, then for each isolate its running requests and its heartbeats. */
+  /** Epoch of the configuration, then for each isolate its running requests, its heartbeats and its overload. */
   readonly words: SharedArrayBuffer;
   readonly quotas: SharedArrayBuffer;
   /** By isolate. */
@@ -19,7 +19,7 @@ const quotaRows = 2 * keysAndTenantsMax;
 
 export function makeBuffers(isolates: number): SharedBuffers {
   const rings = Array.from({ length: isolates }, () => new SharedArrayBuffer(RecordRing.bytes(claimRingWords)));
-  const words = new SharedArrayBuffer(4 * (1 + 2 * isolates));
+  const words = new SharedArrayBuffer(4 * (1 + 3 * isolates));
   const quotas = new SharedArrayBuffer(QuotaTable.bytes(quotaRows, isolates));
   return { bell: new SharedArrayBuffer(Doorbell.bytes), words, quotas, rings };
 }
@@ -34,6 +34,8 @@ export class SharedCells {
   /** Grows while the isolate's event loop turns. */
   readonly beats: Int32Array;
 
+  /** How much it refuses as it has too much to do; an `OverloadLevel`. */
+  readonly overload: Int32Array;
   readonly quotas: QuotaTable;
 
   constructor({ bell, words, quotas, rings }: SharedBuffers, readonly isolate: number) {
@@ -41,7 +43,9 @@ export class SharedCells {
     this.ring = new RecordRing(claimRingWords, rings[isolate]);
     this.quotas = new QuotaTable(quotaRows, rings.length, quotas);
     this.epoch = new Int32Array(words, 0, 1);
-    this.active = new Int32Array(words, 4 * (1 + 2 * isolate), 1);
-    this.beats = new Int32Array(words, 4 * (2 + 2 * isolate), 1);
+    const own = (cell: number) => new Int32Array(words, 4 * (1 + 3 * isolate + cell), 1);
+    this.active = own(0);
+    this.beats = own(1);
+    this.overload = own(2);
   }
 }

@@ -68,6 +68,11 @@ export class Edges {
     return this.#seats.reduce((sum, { cells }) => sum + Atomics.load(cells.active, 0), 0);
   }
 
+  /** How much the busiest edge refuses; an `OverloadLevel`. */
+  get overload(): number {
+    return Math.max(0, ...this.#seats.map(({ cells }) => Atomics.load(cells.overload, 0)));
+  }
+
   /** Edges that take requests. */
   get listening(): number {
     return this.#seats.filter(({ door }) => door !== undefined).length;
@@ -209,6 +214,7 @@ export class Edges {
     const requests = table.releaseIsolate(seat.isolate);
     seat.cells.quotas.releaseAll(seat.isolate);
     Atomics.store(seat.cells.active, 0, 0);
+    Atomics.store(seat.cells.overload, 0, 0);
     metrics.inherit(seat.lastDump);
     seat.lastDump = [];
     // One that never served is reported by whoever started it.

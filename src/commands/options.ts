@@ -1,6 +1,7 @@
 /** From configuration to what the router's parts are given. */
 import { ConfigError } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
+import type { BreakerOptions } from "../pool/mod.ts";
 import type { PipelineOptions } from "../pipeline/mod.ts";
 import type { UpstreamOptions } from "../upstream/mod.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
@@ -30,9 +31,18 @@ export function upstreamOptions({ upstream }: Config): Partial<UpstreamOptions> 
   };
 }
 
+export function breakerOptions({ pool: { ejection } }: Config): Partial<BreakerOptions> {
+  const { timeMs, timeMaxMs, ...same } = ejection;
+  return { ...same, baseMs: timeMs, maxMs: timeMaxMs };
+}
+
 export function pipelineOptions(config: Config, { prefix }: SchedulingSetup): PipelineOptions {
   return {
     attemptsMax: config.upstream.attemptsMax,
+    retryBudget: config.upstream.retryBudget,
+    hedge: config.upstream.hedge,
+    firstTokenTimeoutMs: config.upstream.firstTokenTimeoutMs,
+    continuation: config.upstream.continuation,
     usage: config.observe.usage,
     blockTokens: prefix.blockTokens,
     prefixEnabled: prefix.enabled,

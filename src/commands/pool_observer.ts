@@ -18,9 +18,9 @@ export function poolObserver(log: Logger, metrics: Metrics, table: EndpointTable
         reason,
       });
     },
-    ejected: (id, backoffMs) => {
-      metrics.endpointEjected(named(id), "failures");
-      log.warn("Endpoint ejected as its requests fail", { endpoint: id, backoffMs });
+    ejected: (id, reason, message, backoffMs) => {
+      metrics.endpointEjected(named(id), reason);
+      log.warn("Endpoint ejected", { endpoint: id, reason: message, backoffMs });
     },
     problem: (message, cause) => log.error(message, { cause: cause instanceof Error ? cause.message : cause }),
   };

@@ -2,6 +2,7 @@
 import type { Config } from "../config/mod.ts";
 import type { PoolOptions } from "../pool/mod.ts";
 import { healthCheck } from "./discovery.ts";
+import { breakerOptions } from "./options.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
 
 export function poolOptions(
@@ -10,7 +11,7 @@ export function poolOptions(
   caCerts: string[] | undefined,
   authorization: () => string | undefined,
 ): PoolOptions {
-  const { health, load, ejection, modelsIntervalMs } = config.pool;
+  const { health, load, modelsIntervalMs } = config.pool;
   return {
     engines: setup.pool.engines,
     scrape: {
@@ -26,11 +27,8 @@ export function poolOptions(
       timeoutMs: health.timeoutMs,
       upThreshold: health.successes,
       downThreshold: health.failures,
-      ejectAfter: ejection.enabled ? ejection.failures : Infinity,
-      ejectBaseMs: ejection.timeMs,
-      ejectMaxMs: ejection.timeMaxMs,
-      ejectShareMax: ejection.shareMax,
     },
+    breaker: breakerOptions(config),
     models: { intervalMs: modelsIntervalMs },
     http: { caCerts, authorization },
   };

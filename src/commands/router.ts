@@ -1,7 +1,6 @@
 /** The router as one object: the control isolate and its edges joined, started, reloaded, drained and stopped. */
 import {
   type Clock,
-  ConfigError,
   type EndpointTable,
   feedStateNames,
   Prng,
@@ -10,7 +9,7 @@ import {
   type Timer,
 } from "../core/mod.ts";
 import { type Config, ModelRewriter, publicConfig } from "../config/mod.ts";
-import { Hotpath, type MemorySizes } from "../hotpath/mod.ts";
+import type { Hotpath, MemorySizes } from "../hotpath/mod.ts";
 import { type KeyPlan, keyReport, KeyRows, type QuotaTable } from "../keys/mod.ts";
 import { Logger, Metrics } from "../telemetry/mod.ts";
 import { MirrorSource, Pool } from "../pool/mod.ts";
@@ -23,6 +22,7 @@ import { Edge } from "./edge.ts";
 import { makeBuffers, type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import { Edges } from "./edges.ts";
 import { feedOf, feedSources } from "./knowledge.ts";
+import { layOut, memorySizes } from "./memory.ts";
 import { readCa } from "./options.ts";
 import { poolObserver } from "./pool_observer.ts";
 import { poolOptions } from "./pool_options.ts";
@@ -134,7 +134,14 @@ export class Router {
       log,
     });
     metrics.onCollect(() =>
-      collect({ table, caches: this.caches, clock, staleAfterMs: this.#config.pool.load.staleAfterMs })
+      collect({
+        table,
+        caches: this.caches,
+        clock,
+        staleAfterMs: this.#config.pool.load.staleAfterMs,
+        slowness: (slot) => this.pool.slowness(slot),
+        overloaded: this.edges.overload,
+      })
     );
   }
 
@@ -259,6 +266,7 @@ export class Router {
       metrics: async () => await this.metrics.render(this.#clock, await this.edges.dumps()),
       readiness: () => this.#readiness(),
       endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.#held(row.slot) })),
+      drain: (id, drained) => drained ? this.pool.drain(id) : this.pool.undrain(id),
       tokens: async () => (await this.edges.any().status()).tokens,
       config: () => publicConfig(this.#config),
       keys: () => keyReport(this.#keyPlan, this.#quotas, this.#clock.now()),
@@ -368,26 +376,4 @@ export class Router {
   #warn(config: Config, setup: SchedulingSetup): void {
     for (const warning of [...config.warnings, ...setup.warnings]) this.log.warn(warning);
   }
-}
-
-/** Throws ConfigError for more than the memory's 4 GiB. */
-async function layOut(sizes: MemorySizes, { prefix }: SchedulingSetup): Promise<Hotpath> {
-  try {
-    return await Hotpath.load(sizes, hashSeedOf(prefix.hashSeed));
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    const keys = "memory.prefixTree, server.bodyBytesMax, workers";
-    throw new ConfigError("configuration", keys, `must fit together: ${error.message}`);
-  }
-}
-
-function memorySizes(config: Config, { prefix }: SchedulingSetup): MemorySizes {
-  return {
-    endpoints: config.pool.capacity,
-    blockTreeBytes: config.memory.prefixTreeBytes,
-    bodyBytesMax: config.server.bodyBytesMax,
-    prefixTokensMax: prefix.tokensMax,
-    // Workers stand beside the control isolate.
-    isolates: config.workers === 1 ? 1 : config.workers + 1,
-  };
 }

@@ -67,10 +67,26 @@ export const poolEjectionDefaults = {
   enabled: true,
   // In a row, so that a share of client-made failures never empties the pool.
   failures: 5,
+  // A server that fails every second request costs each of them a second attempt.
+  errorRate: 0.5,
+  // Below what a pool's endpoints differ by when they are all well.
+  successGap: 0.2,
+  // Long enough for 20 requests at one a second and short enough that the past is not held against a server.
+  windowMs: 30_000,
+  // With fewer a single failure more is a jump of the rate by 5 %.
+  requestsMin: 20,
+  // GPUs of one pool differ by less than this; one that throttles or shares its host does not.
+  slowFactor: 5,
+  // Nobody minds five times 100 ms enough to lose a server for it.
+  slowFloorMs: 1_000,
   // Long enough to skip a hiccup; doubles with every further ejection.
   timeMs: 1_000,
   // A server that failed this often is asked twice a minute.
   timeMaxMs: 30_000,
+  // Few enough to lose, enough that one long prompt does not decide.
+  probes: 3,
+  // One may be luck.
+  probeSuccesses: 2,
   // When half of the pool fails, the cause is more likely shared than theirs.
   shareMax: 0.5,
 } as const;
@@ -97,6 +113,29 @@ export const upstreamDefaults = {
   attemptsMax: 3,
   // The key a client has for the router is not the model server's business.
   forwardAuthorization: false,
+} as const;
+
+export const retryBudgetDefaults = {
+  // A pool that fails a third of its requests is asked for a tenth more, not for twice as much.
+  ratio: 0.1,
+  // A router with ten requests a second has as much from this as from the ratio.
+  minPerSecond: 1,
+  // Requests that wait at one busy server, all of which come back at once when it dies.
+  burst: 100,
+} as const;
+
+export const hedgeDefaults = {
+  // A fifth of a second of prefill of an 8B model on one GPU.
+  promptTokensMax: 4_096,
+} as const;
+
+export const continuationDefault = false;
+
+export const overloadDefaults = {
+  // A loop that is held for a second answers health checks too late.
+  loopLagMs: 1_000,
+  // At about 100 kB a request, body and buffers: 800 MB.
+  requestsMax: 8_192,
 } as const;
 
 export const schedulingDefaults = {

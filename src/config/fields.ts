@@ -125,13 +125,7 @@ export function requiredInteger(min: number, max: number, doc: About<never>) {
 
 /** A share, 0 to 1. */
 export function ratio(doc: About<number>) {
-  const form = "a number from 0 to 1";
-  const error = mustBe(form);
-  return documented(z.number({ error }).min(0, { error }).max(1, { error }), {
-    form,
-    about: doc.about,
-    default: doc.default?.toString(),
-  });
+  return decimal(0, 1, doc);
 }
 
 export function flag(doc: About<boolean>) {
@@ -153,6 +147,28 @@ export function duration(minMs: number, maxMs: number, doc: About<number>) {
   });
   const shown = doc.default === undefined ? undefined : formatDuration(doc.default);
   return documented(schema, { form, about: doc.about, default: shown });
+}
+
+/** A duration, or `word` in its place. */
+export function durationOr<const W extends string>(word: W, minMs: number, maxMs: number, doc: About<never>) {
+  const form = `"${word}" or a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as "500ms"`;
+  const schema = parsed(form, (input): number | W | undefined => {
+    if (input === word) return word;
+    const ms = typeof input === "string" ? parseDurationMs(input) : undefined;
+    return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
+  });
+  return documented(schema, { form, about: doc.about });
+}
+
+/** A number that need not be whole. */
+export function decimal(min: number, max: number, doc: About<number>) {
+  const form = `a number from ${min} to ${max}`;
+  const error = mustBe(form);
+  return documented(z.number({ error }).min(min, { error }).max(max, { error }), {
+    form,
+    about: doc.about,
+    default: doc.default?.toString(),
+  });
 }
 
 /** A size with its unit, read to bytes; a bare number is taken as bytes when `bare` says the key's name means bytes. */

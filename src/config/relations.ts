@@ -107,6 +107,13 @@ export function relationWarnings(config: Config): string[] {
     warnings.push("snapshot.peers are asked without a token, as only its hash is known: set admin.tokenFile");
   }
   warnings.push(...knowledgeWarnings(config));
+  const { attemptsMax, hedge, continuation } = config.upstream;
+  if (attemptsMax === 1 && hedge.after !== undefined) {
+    warnings.push("upstream.hedge: there is no second attempt while upstream.attemptsMax is 1");
+  }
+  if (attemptsMax === 1 && continuation) {
+    warnings.push("upstream.continuation: no stream goes on elsewhere while upstream.attemptsMax is 1");
+  }
   for (const { name, engine } of config.endpoints) {
     if (builtInEngines.includes(engine)) continue;
     warnings.push(`endpoint ${name}: engine "${engine}" is not built in: a core-metrics-extractor must define it`);

@@ -1,15 +1,19 @@
 import { ConfigError } from "../core/mod.ts";
 import {
+  continuationDefault,
   dnsDefaults,
   endpointDefaults,
   feedDefaults,
+  hedgeDefaults,
   memoryDefaults,
   observeDefaults,
+  overloadDefaults,
   poolDefaults,
   poolEjectionDefaults,
   poolHealthDefaults,
   poolLoadDefaults,
   prefixDefaults,
+  retryBudgetDefaults,
   serverDefaults,
   tokensDefaults,
   tracingDefaults,
@@ -33,6 +37,7 @@ import type {
   PoolConfig,
   SnapshotConfig,
   TokensConfig,
+  UpstreamConfig,
 } from "./types.ts";
 
 /**
@@ -54,7 +59,11 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
   const { values } = raw;
   const problems: ConfigError[] = [];
   const scheduling = resolveScheduling(raw, problems);
-  const pool = resolvePool(values.pool);
+  const upstream = resolveUpstream(
+    values.upstream,
+    overrides.upstreamAuthorization ?? raw.secrets?.upstreamAuthorization,
+  );
+  const pool = resolvePool(values.pool, upstream);
   const feed = resolveFeed(values.feed);
   const config: Config = {
     server: {
@@ -62,6 +71,10 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       port: overrides.port ?? values.server?.port ?? serverDefaults.port,
       bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
+      overload: {
+        loopLagMs: values.server?.overload?.loopLag ?? overloadDefaults.loopLagMs,
+        requestsMax: values.server?.overload?.requestsMax ?? overloadDefaults.requestsMax,
+      },
     },
     admin: resolveAdmin(raw, overrides),
     keys: resolveKeys(raw, overrides, problems),
@@ -73,10 +86,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     ),
     discovery: resolveDiscovery(values.discovery),
     pool,
-    upstream: resolveUpstream(
-      values.upstream,
-      overrides.upstreamAuthorization ?? raw.secrets?.upstreamAuthorization,
-    ),
+    upstream,
     scheduling,
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
     feed: {
@@ -106,7 +116,7 @@ function defined<T extends object>(part: T | undefined): { [K in keyof T]?: NonN
   };
 }
 
-function resolvePool(raw: RawValues["pool"]): PoolConfig {
+function resolvePool(raw: RawValues["pool"], upstream: UpstreamConfig): PoolConfig {
   const { interval, timeout, ...health } = defined(raw?.health);
   const { load, ejection } = raw ?? {};
   return {
@@ -125,13 +135,24 @@ function resolvePool(raw: RawValues["pool"]): PoolConfig {
       deadlineMs: load?.deadline ?? poolLoadDefaults.deadlineMs,
       staleAfterMs: load?.staleAfter ?? poolLoadDefaults.staleAfterMs,
     },
-    ejection: {
-      enabled: ejection?.enabled ?? poolEjectionDefaults.enabled,
-      failures: ejection?.failures ?? poolEjectionDefaults.failures,
-      timeMs: ejection?.time ?? poolEjectionDefaults.timeMs,
-      timeMaxMs: ejection?.timeMax ?? poolEjectionDefaults.timeMaxMs,
-      shareMax: ejection?.shareMax ?? poolEjectionDefaults.shareMax,
-    },
+    ejection: resolveEjection(ejection, upstream),
+  };
+}
+
+function resolveEjection(
+  raw: NonNullable<RawValues["pool"]>["ejection"],
+  { connectTimeoutMs, firstByteTimeoutMs }: UpstreamConfig,
+): PoolConfig["ejection"] {
+  const { window, slowFloor, time, timeMax, probeTimeout, ...same } = defined(raw);
+  return {
+    ...poolEjectionDefaults,
+    ...same,
+    windowMs: window ?? poolEjectionDefaults.windowMs,
+    slowFloorMs: slowFloor ?? poolEjectionDefaults.slowFloorMs,
+    timeMs: time ?? poolEjectionDefaults.timeMs,
+    timeMaxMs: timeMax ?? poolEjectionDefaults.timeMaxMs,
+    // The head of an answer and the first byte of its body may each take so long.
+    probeTimeoutMs: probeTimeout ?? connectTimeoutMs + 2 * firstByteTimeoutMs,
   };
 }
 
@@ -213,7 +234,7 @@ function resolveDiscovery(raw: RawValues["discovery"]): Config["discovery"] {
   };
 }
 
-function resolveUpstream(raw: RawValues["upstream"], authorization: string | undefined): Config["upstream"] {
+function resolveUpstream(raw: RawValues["upstream"], authorization: string | undefined): UpstreamConfig {
   return {
     connectTimeoutMs: raw?.connectTimeout ?? upstreamDefaults.connectTimeoutMs,
     firstByteTimeoutMs: raw?.firstByteTimeout ?? upstreamDefaults.firstByteTimeoutMs,
@@ -223,6 +244,11 @@ function resolveUpstream(raw: RawValues["upstream"], authorization: string | und
     attemptsMax: raw?.attemptsMax ?? upstreamDefaults.attemptsMax,
     forwardAuthorization: raw?.forwardAuthorization ?? upstreamDefaults.forwardAuthorization,
     authorization: authorization ?? raw?.authorization,
+    // A silence that is borne before the first byte is borne before the first token.
+    firstTokenTimeoutMs: raw?.firstTokenTimeout ?? raw?.firstByteTimeout ?? upstreamDefaults.firstByteTimeoutMs,
+    retryBudget: { ...retryBudgetDefaults, ...defined(raw?.retryBudget) },
+    hedge: { ...hedgeDefaults, ...defined(raw?.hedge) },
+    continuation: raw?.continuation ?? continuationDefault,
     tls: { caFile: raw?.tls?.caFile },
   };
 }

@@ -30,6 +30,37 @@ Deno.test("resolveConfig() fills every default and freezes all of it", () => {
   deepStrictEqual(unfrozen(load("endpoints: [{url: http://a:1, labels: {x: y}}]"), "config"), []);
 });
 
+Deno.test("resolveConfig() reads what is done about failures, and derives what is absent from what it must fit", () => {
+  const plain = resolveConfig();
+  deepStrictEqual(plain.upstream.retryBudget, { ratio: 0.1, minPerSecond: 1, burst: 100 });
+  deepStrictEqual([plain.upstream.hedge.after, plain.upstream.continuation], [undefined, false]);
+  equal(plain.upstream.firstTokenTimeoutMs, plain.upstream.firstByteTimeoutMs);
+  ok(plain.pool.ejection.probeTimeoutMs > 2 * plain.upstream.firstByteTimeoutMs);
+  const { pool: { ejection }, upstream, server } = load(`
+server: {overload: {loopLag: 2s, requestsMax: 100}}
+pool: {ejection: {errorRate: 0.25, slowFactor: 2.5, window: 1m, slowFloor: 0ms, probeTimeout: 5s, probes: 1}}
+upstream:
+  firstByteTimeout: 10s
+  hedge: {after: p95, promptTokensMax: 9}
+  retryBudget: {minPerSecond: 0.5}
+  continuation: true
+`);
+  deepStrictEqual(server.overload, { loopLagMs: 2000, requestsMax: 100 });
+  deepStrictEqual(
+    [ejection.errorRate, ejection.slowFactor, ejection.windowMs, ejection.slowFloorMs, ejection.probeTimeoutMs],
+    [0.25, 2.5, 60_000, 0, 5000],
+  );
+  deepStrictEqual([ejection.probes, ejection.failures], [1, 5]);
+  deepStrictEqual(upstream.hedge, { after: "p95", promptTokensMax: 9 });
+  deepStrictEqual(upstream.retryBudget, { ratio: 0.1, minPerSecond: 0.5, burst: 100 });
+  deepStrictEqual([upstream.firstTokenTimeoutMs, upstream.continuation], [10_000, true]);
+  equal(load("upstream: {hedge: {after: 250ms}}").upstream.hedge.after, 250);
+  throws(() => load("upstream: {hedge: {after: p90}}"), /upstream\.hedge\.after: must be "p95" or a duration from 1ms/);
+  throws(() => load("upstream: {retryBudget: {ratio: 2}}"), /must be a number from 0 to 1: current value is 2/);
+  const { warnings } = load("upstream: {attemptsMax: 1, continuation: true, hedge: {after: p95}}");
+  deepStrictEqual(warnings.map((line) => line.split(":")[0]), ["upstream.hedge", "upstream.continuation"]);
+});
+
 Deno.test("resolveConfig() gives the defaults that the reference names", () => {
   const resolved = resolveConfig();
   const endpoint = load("endpoints: [http://a:1]").endpoints[0];

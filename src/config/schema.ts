@@ -6,7 +6,6 @@ import {
   memoryDefaults,
   observeDefaults,
   poolDefaults,
-  poolEjectionDefaults,
   poolHealthDefaults,
   poolLoadDefaults,
   prefixDefaults,
@@ -39,6 +38,7 @@ import {
   urlForm,
 } from "./fields.ts";
 import { adminToken, authorization, keys } from "./schema_keys.ts";
+import { ejection, overload, resilienceKeys } from "./schema_resilience.ts";
 import { feed, feedKeys, feedKinds, host, hostForm, snapshot, tokens } from "./schema_knowledge.ts";
 import { GiB, hourMs, MiB, portMax, secondMs } from "./units.ts";
 
@@ -60,6 +60,7 @@ const server = section("The port that clients call.", {
     about: "How long running streams may finish after SIGTERM.",
     default: serverDefaults.drainTimeoutMs,
   }),
+  overload,
 });
 
 const admin = section("The port of metrics, probes and debug pages.", {
@@ -171,17 +172,6 @@ const poolLoad = section("Scraping of engine metrics.", {
   }),
 });
 
-const poolEjection = section("Passive ejection after failures of real requests.", {
-  enabled: flag({ about: "Whether failures eject.", default: poolEjectionDefaults.enabled }),
-  failures: integer(1, 1000, { about: "Failures in a row that eject.", default: poolEjectionDefaults.failures }),
-  time: duration(100, hourMs, { about: "First ejection; doubles each time.", default: poolEjectionDefaults.timeMs }),
-  timeMax: duration(100, hourMs, { about: "Longest ejection.", default: poolEjectionDefaults.timeMaxMs }),
-  shareMax: ratio({
-    about: "Share of the pool that may be ejected at once.",
-    default: poolEjectionDefaults.shareMax,
-  }),
-});
-
 const pool = section("How endpoints are watched.", {
   capacity: integer(1, 1024, { about: "Endpoints the table holds.", default: poolDefaults.capacity }),
   modelsInterval: duration(secondMs, hourMs, {
@@ -190,7 +180,7 @@ const pool = section("How endpoints are watched.", {
   }),
   health: poolHealth,
   load: poolLoad,
-  ejection: poolEjection,
+  ejection,
 });
 
 const upstream = section("Connections to model servers.", {
@@ -228,6 +218,7 @@ const upstream = section("Connections to model servers.", {
   authorizationFile: text({
     about: "Path of a file that holds `authorization`, relative to this file; re-read when it changes.",
   }),
+  ...resilienceKeys,
   tls: section("Trust in `https` endpoints.", {
     caFile: text({ about: "PEM file of certificate authorities trusted besides the system's, relative to this file." }),
   }),

@@ -8,6 +8,8 @@ export interface ServerConfig {
   readonly port: number;
   readonly bodyBytesMax: number;
   readonly drainTimeoutMs: number;
+  /** Limits above which requests are refused. */
+  readonly overload: { readonly loopLagMs: number; readonly requestsMax: number };
 }
 
 /** How one endpoint's health is asked; `path` is for `http` only. */
@@ -104,8 +106,19 @@ export interface PoolConfig {
   readonly ejection: {
     readonly enabled: boolean;
     readonly failures: number;
+    /** Shares, 0 to 1. */
+    readonly errorRate: number;
+    readonly successGap: number;
+    readonly windowMs: number;
+    readonly requestsMin: number;
+    /** 0: never. */
+    readonly slowFactor: number;
+    readonly slowFloorMs: number;
     readonly timeMs: number;
     readonly timeMaxMs: number;
+    readonly probes: number;
+    readonly probeSuccesses: number;
+    readonly probeTimeoutMs: number;
     /** Share of the pool, 0 to 1. */
     readonly shareMax: number;
   };
@@ -124,6 +137,10 @@ export interface UpstreamConfig {
   readonly forwardAuthorization: boolean;
   /** Sent to model servers as it is. */
   readonly authorization?: string;
+  readonly firstTokenTimeoutMs: number;
+  readonly retryBudget: { readonly ratio: number; readonly minPerSecond: number; readonly burst: number };
+  readonly hedge: { readonly after?: number | "p95"; readonly promptTokensMax: number };
+  readonly continuation: boolean;
   readonly tls: { readonly caFile?: string };
 }
 

@@ -2,12 +2,12 @@ import { type EndpointMeta, EndpointState } from "./endpoint.ts";
 
 // The header holds the version; then columns, floats first, so that every one is aligned; then the ledger:
 //   8 B × 6  waiting, running, kvUsage, sampleAtMs, cacheBlocks, cacheBlockTokens
-//   4 B × 7  requests, prefillTokens, decodeTokens, totalRequests, generation, failures, feedBlockTokens
+//   4 B × 9  requests, prefillTokens, decodeTokens, totalRequests, generation, failures, breaker, permits, feedBlockTokens
 //   1 B × 2  state, feedState (each padded to 8 B)
 //   4 B × 3  of each isolate: its own share of requests, prefillTokens, decodeTokens
 const headerBytes = 8;
 const floatColumns = 6;
-const intColumns = 7;
+const intColumns = 9;
 const byteColumns = 2;
 const ledgerColumns = 3;
 
@@ -53,8 +53,12 @@ export class EndpointTable {
   /** Requests ever sent; wraps. */
   readonly totalRequests: Int32Array;
   readonly generation: Int32Array;
-  /** Consecutive failures, for passive ejection. */
+  /** Failed requests in a row. */
   readonly failures: Int32Array;
+  /** State of the endpoint's circuit, a `BreakerState`. */
+  readonly breaker: Int32Array;
+  /** Requests that may still try a half-open circuit; see `takePermit`. */
+  readonly permits: Int32Array;
   /** Tokens of a block that the endpoint's feed tells of; 0: it has none, or has not told. */
   readonly feedBlockTokens: Int32Array;
   readonly state: Uint8Array;
@@ -120,6 +124,8 @@ export class EndpointTable {
     this.totalRequests = i32();
     this.generation = i32();
     this.failures = i32();
+    this.breaker = i32();
+    this.permits = i32();
     this.feedBlockTokens = i32();
     this.#ledgers = Array.from({ length: isolates }, () => [i32(), i32(), i32()]);
     this.#own = this.#ledgers[isolate];
@@ -162,6 +168,7 @@ export class EndpointTable {
     this.feedState[slot] = noFeed;
     this.totalRequests[slot] = 0;
     this.failures[slot] = 0;
+    this.breaker[slot] = 0;
     this.#metaOf[slot] = Atomics.add(this.generation, slot, 1) + 1;
     this.#put(slot, meta);
     this.state[slot] = state;

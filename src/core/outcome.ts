@@ -12,6 +12,7 @@ export const outcomes = [
   "model-not-found",
   "not-found",
   "not-cached",
+  "rejected-overloaded",
   "rejected-saturated",
   "rejected-no-endpoints",
   "rejected-ttl-expired",

@@ -19,6 +19,8 @@ export interface AdminParts {
     readonly endpoints: { readonly ready: number; readonly total: number };
   };
   readonly endpoints: () => unknown;
+  /** Takes the endpoint out by hand, or ends that; false when there is none to do it to. */
+  readonly drain: (id: string, drained: boolean) => boolean;
   readonly tokens: () => Promise<unknown>;
   readonly config: () => unknown;
   /** Keys and what they have left. */
@@ -49,6 +51,16 @@ export function adminApp(parts: AdminParts): Hono<Env> {
       new Response(await parts.metrics(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
   );
   app.get("/debug/endpoints", (c) => c.json(parts.endpoints() as object));
+  for (const verb of ["drain", "undrain"] as const) {
+    app.post(`/endpoints/:id/${verb}`, (c) => {
+      const id = c.req.param("id");
+      if (parts.drain(id, verb === "drain")) return c.json({ endpoint: id, drained: verb === "drain" });
+      throw new RouterError(
+        "not-found",
+        `Cannot ${verb} ${id}: ${verb === "drain" ? "no such endpoint" : "not drained"}`,
+      );
+    });
+  }
   app.get("/debug/tokens", async (c) => c.json(await parts.tokens() as object));
   app.get("/debug/keys", (c) => c.json(parts.keys() as object));
   app.get("/debug/config", (c) => c.json(parts.config() as object));

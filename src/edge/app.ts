@@ -5,6 +5,7 @@ import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
 import { modelNotFound, type Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
 import type { Bindings } from "./listener.ts";
+import type { OverloadGuard } from "./overload.ts";
 import { type ListedModel, modelList, modelObject } from "./models.ts";
 
 type Env = { Bindings: Bindings };
@@ -17,6 +18,7 @@ export interface EdgeParts {
   readonly models: () => readonly ListedModel[];
   readonly bodyBytesMax: () => number;
   readonly keys: Pick<KeyGuard, "enforced" | "identify">;
+  readonly overload: OverloadGuard;
 }
 
 // What probes of load balancers ask for, and browsers before they send a key.
@@ -92,7 +94,7 @@ function decoded(text: string): string {
 async function route(
   { req: { raw: request }, env }: Context<Env>,
   api: Api,
-  { pipeline, clock, bodyBytesMax, keys }: EdgeParts,
+  { pipeline, clock, bodyBytesMax, keys, overload }: EdgeParts,
 ): Promise<Response> {
   const path = pathOf(request.url);
   const inbound = {
@@ -105,6 +107,8 @@ async function route(
     signal: request.signal,
     receivedAtMs: clock.now(),
   };
+  const refusal = overload.refusal(() => pipeline.priorityOf(request.headers));
+  if (refusal) return pipeline.refuse(inbound, refusal);
   let caller: Caller | undefined;
   let body: Uint8Array | undefined;
   try {

@@ -1,25 +1,27 @@
-import { cachedTokens, type Placement, type Refusal, Reservation, RouterError, uncachedTokens } from "../core/mod.ts";
-import type { RequestView } from "../core/mod.ts";
+import {
+  cachedTokens,
+  mayPass,
+  noPermit,
+  type Placement,
+  type PrefixMatch,
+  type Refusal,
+  type RequestView,
+  Reservation,
+  RouterError,
+  takePermit,
+  uncachedTokens,
+} from "../core/mod.ts";
 import { generates } from "../protocol/mod.ts";
-import type { Candidates, PipelineParts, PrefixTicket } from "./parts.ts";
+import type { Candidates, PipelineParts } from "./parts.ts";
+import { Placed } from "./placed.ts";
 import { PrefillRate } from "./prefill_rate.ts";
 
-/** A choice made and paid for: the endpoint's load already counts the request. */
-export interface Placed {
-  readonly placement: Placement;
-  readonly reservation: Reservation;
-  readonly ticket: PrefixTicket | undefined;
-  readonly cachedTokens: number;
-  /** The first byte came, so long after the decision. */
-  firstByte(ms: number): void;
-}
-
 /**
- * Decides where a request goes and when. `tried` holds slots that failed it already.
- * Throws `RouterError` when there is no endpoint to give.
+ * Decides where a request goes and when. `tried` holds slots that are not to be chosen: they failed it already, or serve
+ * it beside (`hedge`). Throws `RouterError` when there is no endpoint to give.
  */
 export interface Dispatch {
-  place(view: RequestView, tried: readonly number[]): Placed | Promise<Placed>;
+  place(view: RequestView, tried: readonly number[], hedge?: boolean): Placed | Promise<Placed>;
 }
 
 /** Places at once, in the caller's isolate: match, decide, reserve and speculate are one step that nothing interrupts. */
@@ -33,19 +35,16 @@ export class DirectDispatch implements Dispatch {
     this.#slots = new Uint16Array(parts.table.capacity);
   }
 
-  place(view: RequestView, tried: readonly number[]): Placed {
+  place(view: RequestView, tried: readonly number[], hedge = false): Placed {
     const { table, index, scheduler, pool, clock, metrics, options } = this.#parts;
     const startMs = clock.now();
     let count = this.#untried(pool.candidates(view.model), tried);
-    // Failed everywhere else: one that is out may have come back since it was last looked at.
-    if (count === 0 && tried.length > 0) count = this.#untried(pool.candidates(view.model, true), tried);
+    // Failed everywhere else: whatever is left is tried, its circuit open or not.
+    const lastResort = count === 0 && tried.length > 0 && !hedge;
+    if (lastResort) count = this.#anyLeft(view.model, tried);
     if (count === 0) throw noEndpoints(view);
     const match = index.match(view.blocks);
-    const decision = scheduler.decide(view, match, this.#slots, count, startMs);
-    if ("refused" in decision) {
-      metrics.decision(clock.now() - startMs, view.model);
-      throw refusalError(decision);
-    }
+    const { decision, permit } = this.#decide(view, match, count, startMs, lastResort);
     const { slot } = decision;
     const uncached = uncachedTokens(view, match, slot);
     const ahead = Math.max(0, table.prefillTokens[slot]) + uncached;
@@ -60,19 +59,65 @@ export class DirectDispatch implements Dispatch {
       ? index.speculate(slot, view.blocks, match, startMs, { predictedMs })
       : undefined;
     pool.poke(slot);
-    if (tried.length > 0) scheduler.moved(view, decision, slot, startMs);
+    if (tried.length > 0 && !hedge) scheduler.moved(view, decision, slot, startMs);
     metrics.decision(clock.now() - startMs, view.model, table.meta(slot));
     metrics.prefixMatched(cached, view.promptTokens);
-    const firstByte = (ms: number) => {
-      if (view.stream) this.#rate.observe(ahead, ms);
-    };
-    return { placement: decision, reservation, ticket, cachedTokens: cached, firstByte };
+    return new Placed({
+      table,
+      placement: decision,
+      reservation,
+      ticket,
+      cachedTokens: cached,
+      uncachedTokens: uncached,
+      workTokens: ahead,
+      permit,
+      report: (report) => pool.report(report),
+      onFirstToken: (ms) => this.#rate.observe(ahead, ms),
+    });
   }
 
-  /** Writes the candidates that were not tried into the slots to decide over; returns how many. */
+  /** Chooses among the first `count` slots and takes the permit of a half-open circuit, unless it is the last resort. */
+  #decide(
+    view: RequestView,
+    match: PrefixMatch,
+    count: number,
+    startMs: number,
+    lastResort: boolean,
+  ): { readonly decision: Placement; readonly permit: number } {
+    const { table, scheduler, clock, metrics } = this.#parts;
+    for (;;) {
+      const decision = scheduler.decide(view, match, this.#slots, count, startMs);
+      if ("refused" in decision) {
+        metrics.decision(clock.now() - startMs, view.model);
+        throw refusalError(decision);
+      }
+      const permit = lastResort ? noPermit : takePermit(table, decision.slot);
+      if (permit >= 0) return { decision, permit };
+      // Another isolate took the last one between the look and the choice.
+      const at = this.#slots.subarray(0, count).indexOf(decision.slot);
+      this.#slots.copyWithin(at, at + 1, count--);
+      if (count === 0) throw noEndpoints(view);
+    }
+  }
+
+  /** Writes the candidates that may take the request into the slots to decide over; returns how many. */
   #untried({ slots, count }: Candidates, tried: readonly number[]): number {
+    const { table } = this.#parts;
     let left = 0;
-    for (let i = 0; i < count; i++) if (!tried.includes(slots[i])) this.#slots[left++] = slots[i];
+    for (let i = 0; i < count; i++) {
+      if (!tried.includes(slots[i]) && mayPass(table, slots[i])) this.#slots[left++] = slots[i];
+    }
+    return left;
+  }
+
+  /** As `#untried`, of endpoints that are out, and of those on trial that have enough requests already. */
+  #anyLeft(model: string, tried: readonly number[]): number {
+    const { pool } = this.#parts;
+    let left = 0;
+    for (const out of [true, false]) {
+      const { slots, count } = pool.candidates(model, out);
+      for (let i = 0; i < count; i++) if (!tried.includes(slots[i])) this.#slots[left++] = slots[i];
+    }
     return left;
   }
 }

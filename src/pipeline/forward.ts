@@ -1,86 +1,52 @@
 import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
 import {
   type BodyEdit,
-  BodyObserver,
   errorBody,
   type ErrorShape,
   forwardedHeaders,
+  hasStreamOptions,
   ModelNameRestorer,
   returnedHeaders,
   UsageEventRemoval,
 } from "../protocol/mod.ts";
-import type { RetryReason } from "../telemetry/mod.ts";
-import { type FailureKind, type ResponseHead, UpstreamFailure, type UpstreamRequest } from "../upstream/mod.ts";
+import type { ResponseHead, UpstreamRequest } from "../upstream/mod.ts";
 import { type BodySource, SourcedResponse } from "./answer.ts";
+import { type Answer, plain, upstreamError } from "./attempt.ts";
+import { ContinuedStream, type GoOn } from "./continuation.ts";
 import type { RequestLife } from "./life.ts";
-import type { Placed } from "./dispatch.ts";
 import type { PipelineParts } from "./parts.ts";
+import type { Placed } from "./placed.ts";
 import type { Prepared } from "./view.ts";
 
-// Read whole before anything is answered: a server lost in the middle of such a body costs the client nothing.
-const wholeBodyBytesMax = 1 << 20;
-
-/** An attempt that failed with nothing sent to the client yet. */
-export class AttemptFailed extends Error {
-  constructor(readonly reason: RetryReason, readonly failure: RouterError) {
-    super(failure.message, { cause: failure.cause });
-  }
-}
-
-/** Statuses that say the server, not the request, is the trouble. */
-const retryableStatuses = new Set([502, 503, 504]);
-
 /**
- * Sends the request to the placed endpoint and answers once the first body bytes are there.
- * Throws `AttemptFailed` when another endpoint may be tried. `lastTry` passes a retryable status on as it is.
+ * The response to an answer that has begun: the rest of its body is read as the client takes it. With `goOn` a stream that
+ * loses its endpoint goes on from another one.
  */
-export async function attempt(
+export function respond(
   life: RequestLife,
   prepared: Prepared,
-  placed: Placed,
+  answer: Answer,
   parts: PipelineParts,
-  lastTry: boolean,
-): Promise<Response> {
-  const meta = parts.table.meta(placed.placement.slot);
-  const exchange = parts.upstream.send(meta, upstreamRequest(life, prepared, placed, parts));
-  life.exchange = exchange;
-  try {
-    const head = await exchange.head;
-    if (retryableStatuses.has(head.status) && !lastTry) {
-      throw new AttemptFailed(
-        "status",
-        new RouterError("upstream-error", `The model server answered ${head.status}`),
-      );
-    }
-    life.status = head.status;
-    const sse = /^text\/event-stream\b/i.test(head.headers.get("content-type") ?? "");
-    life.observer = new BodyObserver();
-    const edits = editable(head) ? bodyEdits(life, prepared, sse) : [];
-    const headers = responseHeaders(head, life, prepared, placed, parts);
-    const first = await readFirst(
-      life,
-      !sse && Number(head.headers.get("content-length") ?? Infinity) <= wholeBodyBytesMax,
-    );
-    parts.pool.report(placed.placement.slot, head.status < 500);
-    const init = { status: head.status, headers };
-    if (first.done) {
-      const body = bodyless(life.inbound.method, head.status) ? null : applyEdits(edits, first.bytes, true);
-      if (body) headers.set("content-length", String(body.length));
-      const response = new Response(body, init);
-      life.end(outcomeOf(head.status));
-      return response;
-    }
-    life.answering = true;
-    return new SourcedResponse(new AnswerBody(life, first.bytes, edits, sse), init);
-  } catch (error) {
-    throw attemptError(error);
+  goOn?: GoOn,
+): Response {
+  const { head, sse, done } = answer;
+  life.adopt(answer);
+  const edits = plain(head) ? bodyEdits(life, prepared, sse) : [];
+  const headers = responseHeaders(head, life, prepared, answer.attempt.placed, parts);
+  const first = concatBytes(answer.first);
+  const init = { status: head.status, headers };
+  if (done) {
+    const body = bodyless(life.inbound.method, head.status) ? null : applyEdits(edits, first, true);
+    if (body) headers.set("content-length", String(body.length));
+    const response = new Response(body, init);
+    life.end(outcomeOf(head.status));
+    return response;
   }
-}
-
-/** A compressed body cannot be read into, and an error's is the engine's own words. */
-function editable(head: ResponseHead): boolean {
-  const encoding = head.headers.get("content-encoding");
-  return head.status < 400 && (encoding === null || encoding === "identity");
+  life.answering = true;
+  if (!goOn || !sse || !plain(head)) return new SourcedResponse(new AnswerBody(life, first, edits, sse), init);
+  const continued = new ContinuedStream(answer.attempt.exchange, goOn);
+  life.exchange = continued;
+  return new SourcedResponse(new AnswerBody(life, continued.push(first), edits, sse), init);
 }
 
 /** An answer of 5xx is the server's failure even when it arrives whole; one of 4xx is what the request deserved. */
@@ -105,11 +71,13 @@ function responseHeaders(
   return headers;
 }
 
-function upstreamRequest(
+/** The request as it goes to the endpoint; with `body` in place of the client's. */
+export function upstreamRequest(
   life: RequestLife,
   prepared: Prepared,
   { placement }: Placed,
   { scheduler, table, options }: PipelineParts,
+  body = prepared.body,
 ): UpstreamRequest {
   const { inbound } = life;
   const { authorization } = options;
@@ -125,7 +93,10 @@ function upstreamRequest(
       ...Object.fromEntries(scheduler.requestHeaders(prepared.view, placement, placement.slot)),
       ...(authorization !== undefined && { authorization }),
     }, options.forwardAuthorization),
-    body: prepared.body,
+    body,
+    firstTokenTimeoutMs: prepared.view.stream && hasStreamOptions(inbound.api)
+      ? options.firstTokenTimeoutMs
+      : undefined,
   };
 }
 
@@ -154,18 +125,6 @@ function applyEdits(edits: readonly BodyEdit[], bytes: Uint8Array, last: boolean
     if (rest.length > 0) out = concatBytes([out, rest]);
   }
   return out as Uint8Array<ArrayBuffer>;
-}
-
-/** The body's first bytes, or all of a small body. */
-async function readFirst(life: RequestLife, whole: boolean): Promise<{ bytes: Uint8Array; done: boolean }> {
-  const parts: Uint8Array[] = [];
-  for (;;) {
-    const bytes = await life.exchange!.read();
-    if (bytes === null) return { bytes: concatBytes(parts), done: true };
-    life.sawChunk(bytes);
-    parts.push(bytes);
-    if (!whole) return { bytes, done: false };
-  }
 }
 
 /** The rest of the body, read from the server only as the client takes it: nothing is buffered here beyond one read. */
@@ -231,29 +190,4 @@ const lostMessage = "The model server ended the response early";
 function lostEvent(shape: ErrorShape): string {
   if (shape === "openai") return `data: ${errorBody(new RouterError("upstream-aborted", lostMessage), shape, "")}`;
   return `event: error\ndata: ${JSON.stringify({ type: "error", error: { type: "api_error", message: lostMessage } })}`;
-}
-
-function attemptError(error: unknown): unknown {
-  if (error instanceof AttemptFailed || error instanceof RouterError) return error;
-  if (!(error instanceof UpstreamFailure)) return error;
-  if (error.kind === "cancelled") return RouterError.clientLeft();
-  return new AttemptFailed(retryReasons[error.kind], upstreamError(error));
-}
-
-const retryReasons: Readonly<Record<Exclude<FailureKind, "cancelled">, RetryReason>> = {
-  "connect": "connect",
-  "connect-timeout": "timeout",
-  "first-byte-timeout": "timeout",
-  "idle-timeout": "timeout",
-  "reset": "reset",
-  "protocol": "protocol",
-};
-
-function upstreamError(error: unknown): RouterError {
-  if (error instanceof UpstreamFailure && error.kind.endsWith("timeout")) {
-    return new RouterError("upstream-timeout", "The model server did not answer in time", { cause: error });
-  }
-  return new RouterError("upstream-error", "The model server could not be reached or ended the request early", {
-    cause: error,
-  });
 }

@@ -1,11 +1,25 @@
-import type { EndpointMeta, Outcome, RequestView, RouterError } from "../core/mod.ts";
+import {
+  AttemptEnd,
+  concatBytes,
+  type EndpointMeta,
+  type Outcome,
+  type RequestView,
+  type RouterError,
+} from "../core/mod.ts";
 import type { DisconnectPhase, RequestRecord, RequestSeries, RequestTrace } from "../telemetry/mod.ts";
 import type { Exchange } from "../upstream/mod.ts";
-import type { BodyObserver, Usage } from "../protocol/mod.ts";
+import { BodyObserver, type Usage } from "../protocol/mod.ts";
+import { type Answer, Attempt } from "./attempt.ts";
 import type { Bill } from "./bill.ts";
-import type { Placed } from "./dispatch.ts";
 import type { PipelineParts } from "./parts.ts";
+import type { Placed } from "./placed.ts";
 import type { Inbound } from "./types.ts";
+
+/** Where the bytes of an answer come from: an exchange, or several joined into one answer. */
+export interface AnswerBytes {
+  read(): Promise<Uint8Array | null>;
+  cancel(): void;
+}
 
 /**
  * One request from its arrival to its one end. Holds what the request took (place, prefix entry, connection), so that every
@@ -17,9 +31,11 @@ export class RequestLife {
   readonly #parts: PipelineParts;
   readonly #onEnd: () => void;
   view: RequestView | undefined;
-  #placed: Placed | undefined;
-  #placedMs = 0;
-  exchange: Exchange | undefined;
+  /** Attempts that were neither dropped nor ended with the request; two where one is hedged. */
+  readonly #inHand = new Set<Attempt>();
+  /** The attempt that answers; absent before it does. */
+  #answering: Attempt | undefined;
+  exchange: AnswerBytes | undefined;
   observer: BodyObserver | undefined;
   /** Usage read from an event that was taken out of the stream. */
   removedUsage: (() => Uint8Array | undefined) | undefined;
@@ -29,6 +45,7 @@ export class RequestLife {
   series: RequestSeries | undefined;
   rewriteRule: string | undefined;
   attempts = 0;
+  #continuations = 0;
   decisionMs = 0;
   processingMs: number | undefined;
   /** Status the client was given; 0 before. */
@@ -47,60 +64,84 @@ export class RequestLife {
     this.#onEnd = onEnd;
   }
 
-  /** The endpoint in hand; absent before the decision and after a failed attempt. */
-  get placed(): Placed | undefined {
-    return this.#placed;
-  }
-
-  set placed(placed: Placed | undefined) {
-    this.#placed = placed;
-    this.#placedMs = this.#parts.clock.now();
-  }
-
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** The attempt in hand failed: its place and prefix entry are given back and it counts against its endpoint. */
-  dropAttempt(endpointAtFault: boolean): void {
-    const { placed, exchange } = this;
-    this.placed = undefined;
-    this.exchange = undefined;
-    // Bytes of a dropped answer reached nobody: the next attempt starts its own clock.
-    this.observer = undefined;
-    this.#firstByteMs = undefined;
-    exchange?.cancel();
-    if (!placed) return;
-    this.#lastEndpoint = this.#parts.table.peek(placed.placement.slot);
-    placed.ticket?.withdraw();
-    placed.reservation.release();
-    if (endpointAtFault) this.#parts.pool.report(placed.placement.slot, false);
+  /** Attempts under way. */
+  get inHand(): number {
+    return this.#inHand.size;
+  }
+
+  /** Sends the request to `placed`, whose place is the life's to give back. */
+  begin(placed: Placed, send: () => Exchange): Attempt {
+    this.attempts++;
+    try {
+      const attempt = new Attempt(placed, send(), this.#parts.clock);
+      this.#inHand.add(attempt);
+      return attempt;
+    } catch (error) {
+      placed.release();
+      throw error;
+    }
+  }
+
+  /** An attempt is over, as `end` says: its place and prefix entry are given back. */
+  drop(attempt: Attempt, end: AttemptEnd, tookMs = NaN): void {
+    if (!this.#inHand.delete(attempt)) return;
+    this.#lastEndpoint = this.#parts.table.peek(attempt.placed.slot);
+    attempt.release();
+    attempt.placed.report(end, tookMs);
+  }
+
+  /** Lets go of every attempt but the one that answered: each took at least as long as it was waited for. */
+  dropOthers(winner: Attempt): void {
+    for (const other of this.#inHand) {
+      if (other !== winner) this.drop(other, AttemptEnd.Cancelled, other.sentMs < winner.sentMs ? other.ageMs : NaN);
+    }
+  }
+
+  /** The answer is the client's: what was read of it so far counts as read now. */
+  adopt({ attempt, head, first }: Answer): void {
+    this.#answering = attempt;
+    this.exchange = attempt.exchange;
+    this.status = head.status;
+    this.observer = new BodyObserver();
+    if (first.length > 0) this.sawChunk(concatBytes(first));
+  }
+
+  /** The endpoint that answers was lost: that counts against it. Returns its slot, in a list for those tried next. */
+  lose(): number[] {
+    const lost = this.#answering;
+    this.#answering = undefined;
+    if (!lost) return [];
+    this.drop(lost, AttemptEnd.Aborted);
+    return [lost.placed.slot];
+  }
+
+  /** The answer goes on from the endpoint of `attempt`. */
+  goOn(attempt: Attempt): void {
+    this.#answering = attempt;
+    this.#continuations++;
   }
 
   /** The client is gone: the endpoint stops computing, whatever phase the request is in. */
   abandon(): void {
     if (this.answering) this.end("client-disconnect");
-    else this.exchange?.cancel();
+    else for (const { exchange } of this.#inHand) exchange.cancel();
   }
 
   /** The endpoint was lost after the first byte: that counts against it, and the answer is not begun again. */
   failedMidStream(): void {
-    if (this.placed) this.#parts.pool.report(this.placed.placement.slot, false);
+    this.#answering?.placed.report(AttemptEnd.Aborted);
   }
 
   /** Body bytes arrived from the endpoint. */
   sawChunk(bytes: Uint8Array): void {
     const now = this.#parts.clock.now();
     this.observer!.chunk(bytes);
-    if (this.#firstByteMs === undefined) {
-      this.#firstByteMs = now;
-      this.placed!.reservation.firstByte();
-      // The prompt is computed: it stays in the endpoint's cache whatever becomes of the answer.
-      if (this.status >= 200 && this.status < 300) this.placed!.ticket?.confirm();
-      this.placed!.firstByte(now - this.#placedMs);
-    } else if (this.view!.stream) {
-      this.series?.itl(now - this.#lastChunkMs);
-    }
+    if (this.#firstByteMs === undefined) this.#firstByteMs = now;
+    else if (this.view!.stream) this.series?.itl(now - this.#lastChunkMs);
     this.#lastChunkMs = now;
   }
 
@@ -108,17 +149,15 @@ export class RequestLife {
   end(outcome: Outcome, error?: RouterError): void {
     if (this.#ended) return;
     this.#ended = true;
-    const { placed, exchange } = this;
-    const endpoint = placed ? this.#parts.table.peek(placed.placement.slot) : this.#lastEndpoint;
-    exchange?.cancel();
-    if (placed) {
-      // Does nothing where the first byte has confirmed it.
-      placed.ticket?.withdraw();
-      placed.reservation.release();
-    }
+    this.exchange?.cancel();
+    for (const attempt of this.#inHand) attempt.release();
+    const [attempt] = this.#inHand;
+    const placed = (this.#answering ?? attempt)?.placed;
+    const endpoint = placed ? this.#parts.table.peek(placed.slot) : this.#lastEndpoint;
+    this.#inHand.clear();
     if (outcome === "client-disconnect") this.#parts.metrics.clientDisconnected(this.#phase());
     try {
-      this.#report(outcome, endpoint, error);
+      this.#report(outcome, placed, endpoint, error);
     } finally {
       this.#onEnd();
     }
@@ -130,8 +169,13 @@ export class RequestLife {
     return this.view ? "placing" : "body";
   }
 
-  #report(outcome: Outcome, endpoint: EndpointMeta | undefined, error: RouterError | undefined): void {
-    const { inbound, view, observer, placed } = this;
+  #report(
+    outcome: Outcome,
+    placed: Placed | undefined,
+    endpoint: EndpointMeta | undefined,
+    error: RouterError | undefined,
+  ): void {
+    const { inbound, view, observer } = this;
     const usage: Usage = observer?.usage(this.removedUsage?.()) ?? {};
     this.bill?.settle(outcome, { status: this.status, attempts: this.attempts, usage, observer });
     if (usage.cachedTokens !== undefined) placed?.ticket?.reported(usage.cachedTokens);
@@ -163,6 +207,7 @@ export class RequestLife {
       profile: placed?.placement.profile,
       matchedTokens: placed?.cachedTokens,
       attempts: this.attempts,
+      continuations: this.#continuations || undefined,
       rewriteRule: this.rewriteRule,
       traceId: this.trace.traceId,
       error: error && describe(error),

@@ -1,4 +1,5 @@
 import type {
+  AttemptReport,
   Clock,
   EndpointTable,
   Explanation,
@@ -12,6 +13,8 @@ import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { PromptRequest, PromptTokens, Unavailable } from "../tokens/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
 import type { Metrics, RequestRecord, Tracing } from "../telemetry/mod.ts";
+import type { HedgeOptions } from "./hedge.ts";
+import type { RetryBudgetOptions } from "./retry_budget.ts";
 
 /** The slots that may serve a model; the array is the pool's and valid until the table changes. */
 export interface Candidates {
@@ -29,8 +32,8 @@ export interface PoolView {
   refreshModels(): Promise<void>;
   /** The model that a LoRA adapter is one of, as the endpoints say; undefined for a model of its own. */
   baseOf(adapter: string): string | undefined;
-  /** How an attempt went. */
-  report(slot: number, ok: boolean): void;
+  /** How an attempt went. Called once or twice for each: a record of numbers, which may cross isolates. */
+  report(report: AttemptReport): void;
   /** Work was sent to `slot`: its load is worth sampling again soon. */
   poke(slot: number): void;
 }
@@ -101,8 +104,14 @@ export interface ModelRules {
 }
 
 export interface PipelineOptions {
-  /** Endpoints tried before a failure is the client's. */
+  /** Endpoints tried before a failure is the client's, a hedge included. */
   readonly attemptsMax: number;
+  readonly retryBudget: RetryBudgetOptions;
+  readonly hedge: HedgeOptions;
+  /** Silence before the first token of a stream of completions after which it is given to another endpoint. */
+  readonly firstTokenTimeoutMs: number;
+  /** Whether a stream that loses its endpoint goes on at another one. */
+  readonly continuation: boolean;
   /** `always`: the engine is asked for a stream's usage, and the answer taken out again where the client did not ask. */
   readonly usage: "client" | "always";
   readonly blockTokens: number;

@@ -7,14 +7,13 @@ import {
   RouterError,
 } from "../core/mod.ts";
 import { errorResponse, outcomeTable } from "../protocol/mod.ts";
-import { spanNames } from "../telemetry/mod.ts";
 import { Bill } from "./bill.ts";
-import { DirectDispatch, type Dispatch, noEndpoints } from "./dispatch.ts";
-import { attempt, AttemptFailed } from "./forward.ts";
+import { DirectDispatch, noEndpoints } from "./dispatch.ts";
+import { Forwarder } from "./forwarder.ts";
 import { RequestLife } from "./life.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
-import { prepare, type Prepared } from "./view.ts";
+import { prepare, type Prepared, priorityOf } from "./view.ts";
 
 /** A decision laid open: nothing was reserved, recorded or sent. */
 export interface DecisionReport {
@@ -30,7 +29,7 @@ export interface DecisionReport {
 /** One request's life: view → admit → place → forward → outcome. */
 export class Pipeline {
   readonly parts: PipelineParts;
-  readonly #dispatch: Dispatch;
+  readonly #forwarder: Forwarder;
   readonly #active: Int32Array;
   #draining = false;
   #idle: (() => void)[] = [];
@@ -38,7 +37,7 @@ export class Pipeline {
   constructor(parts: PipelineParts) {
     this.parts = parts;
     this.#active = parts.active ?? new Int32Array(1);
-    this.#dispatch = new DirectDispatch(parts);
+    this.#forwarder = new Forwarder(parts, new DirectDispatch(parts));
   }
 
   /** Requests that have not ended. */
@@ -68,13 +67,18 @@ export class Pipeline {
       const { caller } = inbound;
       if (caller) life.bill = new Bill(caller, prepared.view, this.parts.options.outputTokensAssumed);
       this.#started(life, prepared);
-      return await this.#forward(life, prepared);
+      return await this.#forwarder.forward(life, prepared);
     } catch (error) {
       return this.#refuse(life, error);
     }
   }
 
-  /** Answers a request whose body could not be read: it is recorded like any other. */
+  /** The priority that a request's headers name. */
+  priorityOf(headers: Headers): number {
+    return priorityOf(headers, this.parts.options);
+  }
+
+  /** Answers a request whose body was not or could not be read: it is recorded like any other. */
   refuse(inbound: Inbound, error: unknown): Response {
     Atomics.add(this.#active, 0, 1);
     return this.#refuse(new RequestLife(inbound, this.parts, () => this.#ended()), error);
@@ -111,55 +115,9 @@ export class Pipeline {
     if (rule !== undefined) metrics.modelRewritten(rule, model, targetModel);
   }
 
-  async #forward(life: RequestLife, prepared: Prepared): Promise<Response> {
-    const { attemptsMax } = this.parts.options;
-    const tried: number[] = [];
-    let lastFailure: AttemptFailed | undefined;
-    for (;;) {
-      if (life.inbound.signal.aborted) throw RouterError.clientLeft();
-      const startMs = this.parts.clock.now();
-      const placing = this.#place(life, tried, lastFailure);
-      const placed = placing instanceof Promise ? await placing : placing;
-      life.placed = placed;
-      if (lastFailure) this.parts.metrics.upstreamRetried(lastFailure.reason);
-      life.decisionMs += this.parts.clock.now() - startMs;
-      life.attempts++;
-      const { slot } = placed.placement;
-      life.processingMs ??= this.parts.clock.now() - life.inbound.receivedAtMs;
-      try {
-        return await attempt(
-          life,
-          prepared,
-          placed,
-          this.parts,
-          life.attempts >= attemptsMax || placed.placement.fallbacks.length === 0,
-        );
-      } catch (error) {
-        life.dropAttempt(error instanceof AttemptFailed);
-        if (!(error instanceof AttemptFailed)) throw error;
-        if (life.attempts >= attemptsMax) throw error.failure;
-        lastFailure = error;
-        tried.push(slot);
-      }
-    }
-  }
-
-  /** When nobody is left to try, the client is told of the failure, not of the empty list it led to. */
-  #place(life: RequestLife, tried: readonly number[], lastFailure: AttemptFailed | undefined) {
-    const span = life.trace.span(spanNames.orchestration);
-    try {
-      return this.#dispatch.place(life.view!, tried);
-    } catch (error) {
-      throw lastFailure && error instanceof RouterError ? lastFailure.failure : error;
-    } finally {
-      span.end();
-    }
-  }
-
   #refuse(life: RequestLife, thrown: unknown): Response {
     const gone = life.inbound.signal.aborted;
     const error = gone ? RouterError.clientLeft() : RouterError.from(thrown);
-    life.dropAttempt(false);
     life.status = gone ? 0 : statusOf(error.outcome);
     life.end(error.outcome, error);
     return errorResponse(error, life.inbound.errorShape, life.inbound.id);

@@ -2,7 +2,7 @@ import { type RequestView, RouterError, type Slo } from "../core/mod.ts";
 import { type BodyEditSpan, includeUsageEdit, modelEdit, type RequestScan, spliceBody } from "../hotpath/mod.ts";
 import { controlHeader, controlHeaders, hasStreamOptions } from "../protocol/mod.ts";
 import { type HashedPrompt, hashPrompt } from "./blocks.ts";
-import type { PipelineParts } from "./parts.ts";
+import type { PipelineOptions, PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
 
 /** A request ready to be placed: what is known of it, and the bytes that go on. */
@@ -66,10 +66,9 @@ function withPrompt(
   prompt: HashedPrompt,
   { options }: PipelineParts,
 ): Prepared {
-  const objective = controlHeader(inbound.headers, controlHeaders.objective) ?? "";
   const { caller } = inbound;
   const named = controlHeader(inbound.headers, controlHeaders.fairnessId);
-  const priority = options.objectives.get(objective) ?? 0;
+  const priority = priorityOf(inbound.headers, options);
   const view: RequestView = {
     id: inbound.id,
     api: inbound.api,
@@ -82,7 +81,7 @@ function withPrompt(
     bodyBytes: inbound.body?.length ?? 0,
     blocks: prompt.blocks,
     fairnessId: caller ? caller.fairnessId(named) : named ?? "default-flow",
-    objective,
+    objective: objectiveOf(inbound.headers),
     priority: caller ? caller.priority(priority) : priority,
     slo: readSlo(inbound.headers),
     mediaParts: scan?.mediaParts ?? 0,
@@ -90,6 +89,15 @@ function withPrompt(
     subset: readSubset(inbound.headers),
   };
   return { view, prompt, body, removesUsage, rule };
+}
+
+function objectiveOf(headers: Headers): string {
+  return controlHeader(headers, controlHeaders.objective) ?? "";
+}
+
+/** The priority of the objective that the headers name; 0 for none. */
+export function priorityOf(headers: Headers, { objectives }: PipelineOptions): number {
+  return objectives.get(objectiveOf(headers)) ?? 0;
 }
 
 /**

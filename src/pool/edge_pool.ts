@@ -2,7 +2,7 @@
  * The pool as an edge sees it: candidates from the shared table, and records in a ring of what it found out, for the one
  * isolate where the pool's states are kept.
  */
-import type { EndpointTable, RecordRing } from "../core/mod.ts";
+import { type AttemptReport, type EndpointTable, readReport, type RecordRing, reportNumbers } from "../core/mod.ts";
 import { type Candidates, type ModelEntry, ModelIndex } from "./model_index.ts";
 
 /** Kinds of records; those below 16 are others'. */
@@ -47,37 +47,35 @@ export class EdgePool {
     return this.#parts.refreshModels();
   }
 
-  report(slot: number, ok: boolean): void {
-    this.#push(kinds.report, slot, Number(ok));
+  report(report: AttemptReport): void {
+    this.#push(kinds.report, reportNumbers(report));
   }
 
   poke(slot: number): void {
-    this.#push(kinds.poke, slot, 0);
+    this.#push(kinds.poke, [slot, this.#parts.table.generation[slot]]);
   }
 
-  #push(kind: number, slot: number, value: number): void {
-    const { ring, table, rung } = this.#parts;
-    ring.push(kind, [slot, table.generation[slot], value]);
-    rung();
+  #push(kind: number, numbers: readonly number[]): void {
+    this.#parts.ring.push(kind, numbers);
+    this.#parts.rung();
   }
 }
 
 /** What the records are told to; `Pool` is such. */
 export interface PoolRecordsTarget {
-  report(slot: number, ok: boolean): void;
+  report(report: AttemptReport): void;
   poke(slot: number): void;
 }
 
-/** Takes one record of an edge; false for a kind of somebody else's. One of an endpoint that is gone is left. */
+/** Takes one record of an edge; false for a kind of somebody else's. What is said of an endpoint that is gone changes nothing. */
 export function takePoolRecord(
   target: PoolRecordsTarget,
   generation: Int32Array,
   kind: number,
-  [slot, of, value]: Float64Array,
+  numbers: Float64Array,
 ): boolean {
-  if (kind !== kinds.report && kind !== kinds.poke) return false;
-  if (generation[slot] !== of) return true;
-  if (kind === kinds.report) target.report(slot, value === 1);
-  else target.poke(slot);
+  if (kind === kinds.report) target.report(readReport(numbers));
+  else if (kind !== kinds.poke) return false;
+  else if (generation[numbers[0]] === numbers[1]) target.poke(numbers[0]);
   return true;
 }

@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
-import { endpointMeta, EndpointState, EndpointTable, RecordRing } from "../core/mod.ts";
+import { AttemptEnd, type AttemptReport, endpointMeta, EndpointState, EndpointTable, RecordRing } from "../core/mod.ts";
 import { EdgePool, takePoolRecord } from "./edge_pool.ts";
 import { MirrorSource } from "./mirror.ts";
 
@@ -80,20 +80,28 @@ Deno.test("what an edge found out reaches the pool's one isolate, unless the end
   const { owner, tell, ring, pool } = pair();
   for (const port of [1, 2]) owner.add(meta(port), EndpointState.Ready);
   tell();
-  pool.report(0, false);
+  const report = {
+    slot: 1,
+    generation: 1,
+    end: AttemptEnd.Reset,
+    firstTokenMs: NaN,
+    workTokens: 7,
+    permit: 2,
+  } as const;
+  pool.poke(0);
   pool.poke(1);
-  pool.report(1, true);
+  pool.report(report);
   owner.remove(0);
   owner.add(meta(3));
   const said: string[] = [];
   const target = {
-    report: (slot: number, ok: boolean) => said.push(`report ${slot} ${ok}`),
+    report: (told: AttemptReport) => said.push(`report ${JSON.stringify(told) === JSON.stringify(report)}`),
     poke: (slot: number) => said.push(`poke ${slot}`),
   };
   ring.push(3, []);
   const taken: boolean[] = [];
   ring.drain((kind, numbers) => taken.push(takePoolRecord(target, owner.generation, kind, numbers)));
-  deepStrictEqual([said, taken], [["poke 1", "report 1 true"], [true, true, true, false]]);
+  deepStrictEqual([said, taken], [["poke 1", "report true"], [true, true, true, false]]);
 });
 
 Deno.test("releaseIsolate() gives back what an isolate had reserved, and nobody else's", () => {

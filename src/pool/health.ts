@@ -1,4 +1,4 @@
-/** Which endpoints may take requests: active checks, and ejection by what the data path sees. */
+/** Which endpoints may take requests: active checks, and the end of an ejection by a breaker. */
 import { type Clock, EndpointState, type EndpointTable, type Prng, reasonOf, type Timer } from "../core/mod.ts";
 import type { HealthCheck } from "./discovery/discovery.ts";
 import type { PoolObserver } from "./observer.ts";
@@ -17,21 +17,6 @@ export interface HealthOptions {
   readonly upThreshold: number;
   /** Failed checks in a row that take a ready endpoint out: 15 s at the default interval. @default {3} */
   readonly downThreshold: number;
-  /** Failed requests in a row that eject an endpoint. @default {5} */
-  readonly ejectAfter: number;
-  /** Length of a first ejection; doubles with each further one between which no request went well. @default {1000} */
-  readonly ejectBaseMs: number;
-  /** @default {30000} */
-  readonly ejectMaxMs: number;
-  /** Ready for this long without a request, an endpoint's earlier ejections are forgotten. @default {60000} */
-  readonly ejectForgetMs: number;
-  /**
-   * Failures of the data path never leave fewer ready endpoints than this: when all fail, trying one is better than
-   * refusing everything. Active checks are not held back: an endpoint that says it is down is down. @default {1}
-   */
-  readonly readyMin: number;
-  /** Nor do they take out more than this share of the pool: when most fail, the cause is rarely theirs. @default {0.5} */
-  readonly ejectShareMax: number;
 }
 
 export const healthDefaults: HealthOptions = {
@@ -41,12 +26,6 @@ export const healthDefaults: HealthOptions = {
   timeoutMs: 2000,
   upThreshold: 2,
   downThreshold: 3,
-  ejectAfter: 5,
-  ejectBaseMs: 1000,
-  ejectMaxMs: 30_000,
-  ejectForgetMs: 60_000,
-  readyMin: 1,
-  ejectShareMax: 0.5,
 };
 
 /** How an endpoint's health is known. */
@@ -55,10 +34,6 @@ export interface HealthStatus {
   /** Good and failed checks in a row; one of them is 0. */
   readonly up: number;
   readonly down: number;
-  /** Ejections not yet forgotten. */
-  readonly ejections: number;
-  /** Until the end of the running ejection; 0 when there is none. */
-  readonly ejectedForMs: number;
   readonly lastError?: string;
 }
 
@@ -70,11 +45,6 @@ interface Subject {
   up: number;
   down: number;
   waitMs: number;
-  ejections: number;
-  ejectedUntilMs: number;
-  readySinceMs: number;
-  /** A request went well since it became ready. */
-  answered: boolean;
   lastError?: string;
 }
 
@@ -87,13 +57,15 @@ export interface HealthParts {
   readonly observer?: PoolObserver;
   /** An endpoint became ready. */
   readonly onReady?: (slot: number) => void;
+  /** Failed checks took a ready endpoint out. */
+  readonly onLost?: () => void;
 }
 
 /**
  * ```
- * Starting ──1 good check──▶ Ready ──3 failed checks, or 5 failed requests──▶ Unhealthy
- *                              ▲                                                  │ ejected: after 1 s, 2 s … 30 s
- *                              └────────────────2 good checks in a row────────────┘
+ * Starting ──1 good check──▶ Ready ──3 failed checks, or an ejection──▶ Unhealthy
+ *                              ▲                                            │ ejected: after its time
+ *                              └──────────2 good checks in a row────────────┘
  * ```
  */
 export class Health {
@@ -115,10 +87,6 @@ export class Health {
       up: 0,
       down: 0,
       waitMs: this.options.fastIntervalMs,
-      ejections: 0,
-      ejectedUntilMs: -Infinity,
-      readySinceMs: this.#parts.clock.now(),
-      answered: false,
     };
     this.#subjects[slot] = subject;
     if (check.kind === "none") this.#becomeReady(subject, "no health check is configured");
@@ -136,59 +104,22 @@ export class Health {
     for (let slot = 0; slot < this.#subjects.length; slot++) this.untrack(slot);
   }
 
-  /**
-   * How a request at the slot went, from the data path: refused and broken connections and 5xx answers are failures.
-   * Cheap enough for every request.
-   */
-  report(slot: number, ok: boolean): void {
-    const { table } = this.#parts;
-    if (ok) {
-      const subject = this.#subjects[slot];
-      if (subject) subject.answered = true;
-      if (table.failures[slot] !== 0) Atomics.store(table.failures, slot, 0);
-      return;
-    }
-    const failures = Atomics.add(table.failures, slot, 1) + 1;
-    if (failures < this.options.ejectAfter || table.state[slot] !== EndpointState.Ready) return;
-    const subject = this.#subjects[slot];
-    if (subject && this.#mayLose()) this.#eject(subject, failures);
-  }
-
   status(slot: number): HealthStatus | undefined {
     const subject = this.#subjects[slot];
     if (!subject) return undefined;
-    const { check, up, down, ejections, lastError } = subject;
-    const ejectedForMs = Math.max(0, subject.ejectedUntilMs - this.#parts.clock.now());
-    return { check, up, down, ejections, ejectedForMs, lastError };
+    const { check, up, down, lastError } = subject;
+    return { check, up, down, lastError };
   }
 
-  /** Whether the pool can do with one ready endpoint less. */
-  #mayLose(): boolean {
-    const { table } = this.#parts;
-    let ready = 0, total = 0;
-    for (let slot = 0; slot < table.high; slot++) {
-      const state = table.state[slot];
-      if (state === EndpointState.Ready) ready++;
-      if (state === EndpointState.Ready || state === EndpointState.Unhealthy) total++;
-    }
-    const { readyMin, ejectShareMax } = this.options;
-    return ready > Math.max(readyMin, Math.ceil(total * (1 - ejectShareMax)));
-  }
-
-  #eject(subject: Subject, failures: number): void {
-    const { clock, observer, table } = this.#parts;
-    const { ejectBaseMs, ejectMaxMs, ejectForgetMs } = this.options;
-    const now = clock.now();
-    if (subject.answered || now - subject.readySinceMs >= ejectForgetMs) subject.ejections = 0;
-    const backoffMs = Math.min(ejectMaxMs, ejectBaseMs * 2 ** subject.ejections);
-    subject.ejections++;
-    subject.ejectedUntilMs = now + backoffMs;
+  /** Takes an endpoint out for `backoffMs`; from then on its checks decide when it is ready again. */
+  eject(slot: number, reason: string, backoffMs: number): void {
+    const subject = this.#subjects[slot];
+    if (!subject) return;
     subject.up = subject.down = 0;
     subject.waitMs = this.options.fastIntervalMs;
     // What a check that is under way finds out belongs to the time before.
     this.#cease(subject);
-    this.#setState(subject.slot, EndpointState.Unhealthy, `${failures} requests in a row failed`);
-    observer?.ejected?.(table.meta(subject.slot).id, backoffMs);
+    this.#setState(slot, EndpointState.Unhealthy, reason);
     this.#schedule(subject, backoffMs);
   }
 
@@ -253,17 +184,15 @@ export class Health {
         EndpointState.Unhealthy,
         `${subject.down} health checks failed: ${subject.lastError}`,
       );
+      this.#parts.onLost?.();
     }
     this.#schedule(subject, this.#jittered(subject.waitMs));
     subject.waitMs = Math.min(intervalMs, subject.waitMs * 2);
   }
 
   #becomeReady(subject: Subject, reason: string): void {
-    const { table, clock, onReady } = this.#parts;
+    const { table, onReady } = this.#parts;
     if (table.state[subject.slot] === EndpointState.Ready) return;
-    subject.readySinceMs = clock.now();
-    subject.answered = false;
-    Atomics.store(table.failures, subject.slot, 0);
     this.#setState(subject.slot, EndpointState.Ready, reason);
     onReady?.(subject.slot);
   }

@@ -1,4 +1,5 @@
 /** Which endpoints exist and how they are: discovery, health, load and models, kept in the endpoint table. */
+export * from "./breaker_types.ts";
 export * from "./discovery/discovery.ts";
 export * from "./discovery/dns.ts";
 export * from "./discovery/endpoint_file.ts";

@@ -1,5 +1,6 @@
 /** The pool: which endpoints exist and how they are. Keeps the endpoint table in step with discovery, health, load and models. */
 import {
+  type AttemptReport,
   type Clock,
   type EndpointMeta,
   EndpointState,
@@ -9,6 +10,8 @@ import {
   type Timer,
 } from "../core/mod.ts";
 import { type DiscoveredEndpoint, type Discovery, type HealthCheck, toMeta } from "./discovery/discovery.ts";
+import { Breakers } from "./breakers.ts";
+import type { BreakerOptions } from "./breaker_types.ts";
 import { Health, type HealthOptions } from "./health.ts";
 import { type FetchText, HttpFetcher, type HttpOptions } from "./http.ts";
 import { type DialectOptions, Dialects } from "./load/dialects.ts";
@@ -24,6 +27,7 @@ export interface PoolOptions {
   readonly engines?: Partial<DialectOptions>;
   readonly scrape?: Partial<ScrapeOptions>;
   readonly health?: Partial<HealthOptions>;
+  readonly breaker?: Partial<BreakerOptions>;
   readonly models?: Partial<ModelOptions>;
   readonly http?: HttpOptions;
   /** Between looks at whether draining endpoints have no requests left. @default {100} */
@@ -78,9 +82,12 @@ export class Pool {
   readonly #probes: Probes;
   readonly #scraper: LoadScraper;
   readonly #health: Health;
+  readonly #breakers: Breakers;
   readonly #models: ModelDirectory;
   readonly #discovery: DiscoverySet;
   readonly #members: (Member | undefined)[] = [];
+  /** Ids of endpoints drained by hand: they stay out until they are undrained or no longer discovered. */
+  readonly #held = new Set<string>();
   #drainTimer?: Timer;
   #stopped = false;
 
@@ -117,7 +124,20 @@ export class Pool {
       probe: this.#probes.probe,
       options: options.health,
       observer,
-      onReady: (slot) => this.#models.onReady(slot),
+      onReady: (slot) => {
+        this.#breakers.ready(slot);
+        this.#models.onReady(slot);
+      },
+      onLost: () => this.#breakers.lost(),
+    });
+    this.#breakers = new Breakers({
+      table,
+      clock,
+      options: options.breaker,
+      onOpen: (slot, reason, message, backoffMs) => {
+        this.#health.eject(slot, message, backoffMs);
+        observer.ejected?.(table.meta(slot).id, reason, message, backoffMs);
+      },
     });
     this.#discovery = new DiscoverySet(
       parts.discovery,
@@ -136,6 +156,7 @@ export class Pool {
     this.#stopped = true;
     this.#discovery.stop();
     this.#health.stop();
+    this.#breakers.stop();
     this.#scraper.stop();
     this.#models.stop();
     this.#drainTimer?.cancel();
@@ -161,9 +182,14 @@ export class Pool {
     return { ready, total };
   }
 
-  /** How a request at the slot went; see {@link Health.report}. */
-  report(slot: number, ok: boolean): void {
-    this.#health.report(slot, ok);
+  /** How a request went; see {@link Breakers.report}. */
+  report(report: AttemptReport): void {
+    this.#breakers.report(report);
+  }
+
+  /** Times slower to the first token than the other endpoints; undefined while too little is known. */
+  slowness(slot: number): number | undefined {
+    return this.#breakers.status(slot)?.slowness ?? undefined;
   }
 
   /** A request was reserved at the slot; see {@link LoadScraper.poke}. */
@@ -198,11 +224,29 @@ export class Pool {
     return this.#models.refreshModels();
   }
 
+  /** By hand: the endpoint takes no new requests, running ones finish. False when there is none with this id. */
+  drain(id: string): boolean {
+    const slot = this.#table.slotOf(id);
+    if (slot < 0) return false;
+    this.#held.add(id);
+    this.#drain(slot, "drained by hand");
+    return true;
+  }
+
+  /** Ends what `drain` began. False when the endpoint was not drained by hand. */
+  undrain(id: string): boolean {
+    if (!this.#held.delete(id)) return false;
+    const slot = this.#table.slotOf(id);
+    this.#restart(slot, this.#members[slot]!, "undrained by hand");
+    return true;
+  }
+
   /** Every endpoint with everything known of it, for operators. */
   snapshot(): EndpointSnapshot[] {
     return Array.from(this.#table.slots(), (slot) =>
       snapshotEndpoint(this.#table, slot, this.#clock.now(), {
         health: this.#health.status(slot),
+        breaker: this.#breakers.status(slot),
         scrape: this.#scraper.status(slot),
         modelsError: this.#models.lastError(slot),
       }));
@@ -213,7 +257,10 @@ export class Pool {
     if (this.#stopped) return;
     if (complete) {
       for (const slot of [...this.#table.slots()]) {
-        if (!desired.has(this.#table.meta(slot).id)) this.#drain(slot);
+        const { id } = this.#table.meta(slot);
+        if (desired.has(id)) continue;
+        this.#held.delete(id);
+        this.#drain(slot, "no longer discovered");
       }
       this.#finishDraining();
     }
@@ -243,6 +290,7 @@ export class Pool {
   #watch(slot: number, member: Member): void {
     this.#models.track(slot, member.found.models);
     this.#scraper.track(slot, member.found.metrics);
+    this.#breakers.track(slot);
     this.#health.track(slot, member.check);
   }
 
@@ -260,12 +308,8 @@ export class Pool {
       attributes: kept.attributes,
     });
     this.#members[slot] = member;
-    if (draining) {
-      this.#table.setState(slot, EndpointState.Starting);
-      this.#observer.stateChanged?.(meta.id, EndpointState.Draining, EndpointState.Starting, "discovered again");
-      this.#watch(slot, member);
-      return;
-    }
+    if (this.#held.has(meta.id)) return;
+    if (draining) return this.#restart(slot, member, "discovered again");
     this.#models.track(slot, found.models);
     if (!same(before?.found.metrics, found.metrics)) this.#scraper.track(slot, found.metrics);
     if (before && before.found.scheme === found.scheme && same(before.check, member.check)) return;
@@ -273,16 +317,25 @@ export class Pool {
     this.#health.track(slot, member.check);
   }
 
-  #drain(slot: number): void {
+  #restart(slot: number, member: Member, reason: string): void {
+    this.#table.setState(slot, EndpointState.Starting);
+    const { id } = this.#table.meta(slot);
+    this.#observer.stateChanged?.(id, EndpointState.Draining, EndpointState.Starting, reason);
+    this.#watch(slot, member);
+  }
+
+  #drain(slot: number, reason: string): void {
     const from = this.#table.state[slot] as EndpointState;
     if (from === EndpointState.Draining) return;
     this.#unwatch(slot);
     this.#table.setState(slot, EndpointState.Draining);
-    this.#observer.stateChanged?.(this.#table.meta(slot).id, from, EndpointState.Draining, "no longer discovered");
+    this.#breakers.lost();
+    this.#observer.stateChanged?.(this.#table.meta(slot).id, from, EndpointState.Draining, reason);
   }
 
   #unwatch(slot: number): void {
     this.#health.untrack(slot);
+    this.#breakers.untrack(slot);
     this.#scraper.untrack(slot);
     this.#models.untrack(slot);
     const member = this.#members[slot];
@@ -293,12 +346,12 @@ export class Pool {
   #finishDraining(): void {
     let draining = 0;
     for (const slot of [...this.#table.slots()]) {
-      if (this.#table.state[slot] !== EndpointState.Draining) continue;
+      const meta = this.#table.meta(slot);
+      if (this.#table.state[slot] !== EndpointState.Draining || this.#held.has(meta.id)) continue;
       if (Atomics.load(this.#table.requests, slot) > 0) {
         draining++;
         continue;
       }
-      const meta = this.#table.meta(slot);
       this.#table.remove(slot);
       this.#members[slot] = undefined;
       this.#observer.stateChanged?.(meta.id, EndpointState.Draining, EndpointState.Free, "its last request has ended");

@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, match, ok, rejects } from "node:assert/strict";
-import { ConfigError, EndpointTable, Prng, Reservation, systemClock, VirtualClock } from "../core/mod.ts";
+import { AttemptEnd, ConfigError, EndpointTable, Prng, Reservation, systemClock, VirtualClock } from "../core/mod.ts";
 import type { DiscoveredEndpoint, Discovery } from "./discovery/discovery.ts";
 import { FileDiscovery } from "./discovery/file.ts";
 import { parseEndpointUrls, StaticDiscovery } from "./discovery/static.ts";
@@ -149,16 +149,44 @@ Deno.test("Pool brings real servers up: ready, sampled, with models and geometry
 Deno.test("Pool ejects a server whose requests fail and takes it back when its checks pass", async () => {
   await using a = new Engine();
   await using b = new Engine();
-  const options = { health: { ejectBaseMs: 20, fastIntervalMs: 5 } };
+  const options = { health: { fastIntervalMs: 5 }, breaker: { baseMs: 20 } };
   const { pool, table, changes, ready } = bound(new Scene([fixed(a.url, b.url)], options));
   await pool.start();
   await ready(2);
   const slot = table.slotOf(`127.0.0.1:${a.port}`);
-  for (let i = 0; i < 5; i++) pool.report(slot, false);
+  const report = { slot, generation: table.generation[slot], firstTokenMs: NaN, workTokens: 0, permit: 0 };
+  for (let i = 0; i < 5; i++) pool.report({ ...report, end: AttemptEnd.Reset });
   deepStrictEqual(pool.readiness(), { ready: 1, total: 2 });
   equal(pool.snapshot()[slot].state, "unhealthy");
   await ready(2);
   deepStrictEqual(changes.slice(-2), [`127.0.0.1:${a.port} 4`, `127.0.0.1:${a.port} 2`]);
+  equal(pool.snapshot()[slot].breaker!.state, "half-open");
+  pool.stop();
+});
+
+Deno.test("Pool drains an endpoint by hand: it keeps its slot and stays out until it is undrained", async () => {
+  await using a = new Engine();
+  await using b = new Engine();
+  const { pool, table, ready, changes } = bound(new Scene([fixed(a.url, b.url)], {}));
+  await pool.start();
+  await ready(2);
+  const id = `127.0.0.1:${a.port}`;
+  const slot = table.slotOf(id);
+  equal(pool.drain(id), true);
+  equal(pool.drain("nobody:1"), false);
+  deepStrictEqual(pool.readiness(), { ready: 1, total: 1 });
+  // Discovery that still names it changes nothing.
+  await pool.setDiscovery([fixed(a.url, b.url)]);
+  deepStrictEqual([pool.snapshot()[slot].state, pool.readiness().ready], ["draining", 1]);
+  deepStrictEqual([pool.undrain(id), pool.undrain(id)], [true, false]);
+  await ready(2);
+  equal(table.slotOf(id), slot);
+  // One that is no longer discovered goes, held or not.
+  pool.drain(id);
+  await pool.setDiscovery([fixed(b.url)]);
+  equal(table.slotOf(id), -1);
+  equal(pool.undrain(id), false);
+  deepStrictEqual(changes.at(-1), `${id} 0`);
   pool.stop();
 });
 

@@ -1,5 +1,6 @@
 /** One endpoint as an operator reads it. */
 import { endpointStateNames, type EndpointTable, type ServedModel } from "../core/mod.ts";
+import type { BreakerStatus } from "./breaker_types.ts";
 import type { HealthStatus } from "./health.ts";
 import type { ScrapeStatus } from "./load/scraper.ts";
 
@@ -29,6 +30,7 @@ export interface EndpointSnapshot {
   /** Failed requests in a row. */
   readonly failures: number;
   readonly health: HealthStatus | null;
+  readonly breaker: BreakerStatus | null;
   readonly scrape: ScrapeStatus | null;
   /** Of health, scraping and models, in this order: the first that is failing now. */
   readonly lastError: string | null;
@@ -37,6 +39,7 @@ export interface EndpointSnapshot {
 /** What the watchers of an endpoint say of it. */
 export interface WatchStatus {
   readonly health?: HealthStatus;
+  readonly breaker?: BreakerStatus;
   readonly scrape?: ScrapeStatus;
   readonly modelsError?: string;
 }
@@ -79,6 +82,7 @@ export function snapshotEndpoint(
     totalRequests: Atomics.load(table.totalRequests, slot) >>> 0,
     failures: Atomics.load(table.failures, slot),
     health: watch.health ?? null,
+    breaker: watch.breaker ?? null,
     scrape: watch.scrape ?? null,
     lastError: currentError(watch),
   };

@@ -6,8 +6,6 @@ const healthy = {
   check: { kind: "none" },
   up: 2,
   down: 0,
-  ejections: 0,
-  ejectedForMs: 0,
   lastError: "long ago",
 } as const;
 

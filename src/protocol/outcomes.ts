@@ -31,6 +31,7 @@ export const outcomeTable: Readonly<Record<Outcome, OutcomeRow>> = {
   "model-not-found": row(404, "invalid_request_error", "not_found_error", "model_not_found"),
   "not-found": row(404, "invalid_request_error", "not_found_error", "not_found"),
   "not-cached": row(412, "invalid_request_error", "invalid_request_error", "prefix_not_cached"),
+  "rejected-overloaded": row(503, "server_error", "overloaded_error", "router_overloaded", "rejected-overloaded", 1),
   "rejected-saturated": row(429, "rate_limit_error", "rate_limit_error", "saturated", "rejected-saturated", 1),
   "rejected-no-endpoints": row(503, "server_error", "overloaded_error", "no_endpoints", "rejected-no-endpoints", 1),
   "rejected-ttl-expired": row(429, "rate_limit_error", "rate_limit_error", "ttl_expired", "rejected-ttl-expired", 1),

@@ -29,16 +29,51 @@ export interface AnswerLimits {
   readonly tokensMax: number;
   /** Whether the answer may stop earlier. */
   readonly mayStop: boolean;
+  /** Tokens at the end of the prompt that are the answer's own beginning. */
+  readonly begun?: number;
 }
 
-/** The answer to a prompt: the same for the same seed, prompt and choice, whenever and wherever it is asked. */
+/**
+ * The answer to a prompt: the same for the same seed, prompt and choice, whenever and wherever it is asked.
+ *
+ * Each token follows from all before it, of the prompt and of the answer alike, as in a model that takes the likeliest. So a
+ * prompt with the beginning of its answer appended is answered by the rest, and by something else when a token of it is
+ * missing or there twice.
+ */
 export function answerTo(prompt: ArrayLike<number>, choice: number, seed: number, limits: AnswerLimits): Answer {
-  const prng = new Prng(fingerprint(prompt, choice, seed));
-  const length = limits.mayStop ? drawLength(prng, limits.tokensMax) : limits.tokensMax;
-  const stops = limits.mayStop && length < limits.tokensMax;
-  const ids = Uint32Array.from({ length }, () => wordIds[prng.below(wordIds.length)]);
-  if (stops) ids[length - 1] = specialTokens.messageEnd;
+  const { tokensMax, mayStop, begun = 0 } = limits;
+  const asked = prompt.length - begun;
+  let state = mix(seed | 0, choice), askedState = state;
+  for (let i = 0; i < prompt.length; i++) {
+    state = mix(state, prompt[i]);
+    if (i === asked - 1) askedState = state;
+  }
+  const wholeMax = tokensMax + begun;
+  const whole = mayStop ? drawLength(new Prng(scattered(askedState, asked)), wholeMax) : wholeMax;
+  const stops = mayStop && whole < wholeMax;
+  const ids = new Uint32Array(Math.max(1, whole - begun));
+  for (let i = 0; i < ids.length; i++) {
+    ids[i] = wordIds[(scattered(state, prompt.length + i) >>> 0) % wordIds.length];
+    state = mix(state, ids[i]);
+  }
+  if (stops) ids[ids.length - 1] = specialTokens.messageEnd;
   return { ids, finishReason: stops ? "stop" : "length" };
+}
+
+/** murmur3's step: the state after one more token. */
+function mix(state: number, token: number): number {
+  let k = Math.imul(token, 0xcc9e2d51);
+  k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+  const mixed = state ^ k;
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+/** murmur3's end: with the position in it, no answer runs in a circle. */
+function scattered(state: number, position: number): number {
+  let h = state ^ Math.imul(position, 0x9e3779b9);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
 }
 
 function drawLength(prng: Prng, most: number): number {

@@ -34,6 +34,29 @@ Deno.test("answerTo() that may stop has lengths by the histogram and ends with t
   [1200, 1800, 1200, 300, 600, 900].forEach((expected, i) => ok(Math.abs(buckets[i] - expected) < 180, `${buckets}`));
 });
 
+Deno.test("answerTo() goes on exactly where the beginning of an answer ends, and elsewhere where it is not the beginning", () => {
+  for (let seed = 0; seed < 50; seed++) {
+    const mayStop = seed % 2 === 0;
+    const whole = answerTo(prompt, 0, seed, { tokensMax: 40, mayStop });
+    const begun = seed % (whole.ids.length - 1 || 1);
+    const resumed = Uint32Array.from([...prompt, ...whole.ids.slice(0, begun)]);
+    const rest = answerTo(resumed, 0, seed, { tokensMax: 40 - begun, mayStop, begun });
+    deepStrictEqual([...whole.ids.slice(0, begun), ...rest.ids], [...whole.ids]);
+    equal(rest.finishReason, whole.finishReason);
+    if (begun < 2) continue;
+    const torn = Uint32Array.from([...prompt, ...whole.ids.slice(1, begun)]);
+    const wrong = answerTo(torn, 0, seed, { tokensMax: 41 - begun, mayStop: false });
+    notDeepStrictEqual(wrong.ids.slice(0, 4), whole.ids.slice(begun, begun + 4));
+  }
+});
+
+Deno.test("answerTo() repeats itself no sooner than chance does", () => {
+  const { ids } = answerTo(prompt, 0, 3, { tokensMax: 100_000, mayStop: false });
+  const rows = new Set<string>();
+  for (let i = 0; i + 8 <= ids.length; i += 8) rows.add(ids.slice(i, i + 8).join());
+  ok(rows.size > 12_490, `${rows.size} of 12,500 rows of eight are new`);
+});
+
 Deno.test("embeddingOf() is a unit vector of its text alone", () => {
   const vector = embeddingOf(prompt, 384, 0);
   equal(vector.length, 384);

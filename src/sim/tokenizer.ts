@@ -111,16 +111,20 @@ export interface ChatTurn {
   readonly content: unknown;
 }
 
-/** A chat's prompt: tools, then each message between special tokens, then the opening of the answer. */
-export function tokenizeChat(turns: readonly ChatTurn[], tools?: unknown): TokenizedPrompt {
+/**
+ * A chat's prompt: tools, then each message between special tokens, then the opening of the answer. With `open` the last
+ * message is left open instead, for the answer to go on with it.
+ */
+export function tokenizeChat(turns: readonly ChatTurn[], tools?: unknown, open = false): TokenizedPrompt {
   const writer = new TokenWriter();
   if (tools !== undefined && tools !== null) writer.text(JSON.stringify(tools));
-  for (const { role, content } of turns) {
+  turns.forEach(({ role, content }, i) => {
     writer.push(specialTokens.messageStart);
     writer.text(role);
     writeContent(writer, content);
-    writer.push(specialTokens.messageEnd);
-  }
+    if (!open || i < turns.length - 1) writer.push(specialTokens.messageEnd);
+  });
+  if (open) return writer.done();
   writer.push(specialTokens.messageStart);
   writer.text("assistant");
   return writer.done();

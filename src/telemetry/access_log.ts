@@ -51,6 +51,7 @@ export class AccessLog {
       endpoint: record.endpoint?.name,
       profile: record.profile,
       attempts: record.attempts,
+      continuations: record.continuations,
       duration_ms: rounded(record.durationMs),
       ttft_ms: rounded(record.ttftMs),
       processing_ms: rounded(record.processingMs),

@@ -14,6 +14,7 @@ import {
 } from "./buckets.ts";
 import { cacheCatalogue } from "./catalogue_caches.ts";
 import { keyCatalogue } from "./catalogue_keys.ts";
+import { resilienceCatalogue } from "./catalogue_resilience.ts";
 import { endpointLabels, type MetricDefinition } from "./definition.ts";
 
 export type { MetricDefinition } from "./definition.ts";
@@ -142,18 +143,7 @@ export const catalogue = {
     help: "Time between two chunks of a stream.",
     alias: requestLabels,
   },
-  client_disconnects_total: {
-    type: "counter",
-    unit: "requests",
-    labels: ["phase"],
-    help: "Clients that left before the end: while placing, waiting for the first byte, or streaming.",
-  },
-  upstream_retries_total: {
-    type: "counter",
-    unit: "attempts",
-    labels: ["reason"],
-    help: "Attempts given up before the first byte in favour of the next candidate.",
-  },
+  ...resilienceCatalogue,
   endpoint_request_total: {
     type: "counter",
     unit: "requests",
@@ -294,12 +284,6 @@ export const catalogue = {
     unit: "endpoints",
     labels: [...endpointLabels, "state"],
     help: "1 for the state an endpoint is in.",
-  },
-  endpoint_ejections_total: {
-    type: "counter",
-    unit: "ejections",
-    labels: [...endpointLabels, "reason"],
-    help: "Times an endpoint was taken out, by health check or by failures of requests.",
   },
   inflight_requests: {
     type: "gauge",

@@ -40,6 +40,9 @@ export interface EndpointSample {
   readonly requests: number;
   readonly prefillTokens: number;
   readonly decodeTokens: number;
+  /** State of its circuit, and times slower than the others. */
+  readonly circuit?: string;
+  readonly slowness?: number;
   readonly cache?: CacheSample;
 }
 
@@ -47,6 +50,8 @@ export interface EndpointSample {
 export interface CollectedSample {
   readonly pool?: { readonly name: string; readonly endpoints: readonly EndpointSample[] };
   readonly prefix?: { readonly blocks: number; readonly evicted: number };
+  /** How much is refused: 0 nothing, 1 negative priorities, 2 everything. */
+  readonly overloaded?: number;
   readonly process?: { readonly rssBytes: number; readonly heapUsedBytes: number; readonly externalBytes: number };
 }
 
@@ -63,6 +68,8 @@ const collected = [
   "endpoint_kv_cache_utilization",
   "endpoint_sample_age_seconds",
   "endpoint_state",
+  "endpoint_circuit",
+  "endpoint_slowness",
   "inflight_requests",
   "inflight_tokens",
   "inflight_decode_tokens",
@@ -80,7 +87,7 @@ const collected = [
 ] as const satisfies readonly MetricName[];
 
 /** Replaces every gauge that describes now: what is gone from the sample is gone from the scrape. */
-export function fillGauges(store: MetricStore, { pool, prefix, process }: CollectedSample): void {
+export function fillGauges(store: MetricStore, { pool, prefix, overloaded, process }: CollectedSample): void {
   for (const name of collected) store.family(name).clear();
   if (pool) {
     fillPool(store, pool.name, pool.endpoints);
@@ -91,6 +98,7 @@ export function fillGauges(store: MetricStore, { pool, prefix, process }: Collec
     store.series("prefix_indexer_size", plugin, plugin).set(prefix.blocks);
     store.series("prefix_evicted_blocks_total").set(prefix.evicted);
   }
+  if (overloaded !== undefined) store.series("overloaded").set(overloaded);
   if (process) {
     store.series("process_memory_bytes", "rss").set(process.rssBytes);
     store.series("process_memory_bytes", "heap_used").set(process.heapUsedBytes);
@@ -117,6 +125,8 @@ function fillPool(store: MetricStore, name: string, endpoints: readonly Endpoint
 function fillEndpoint(store: MetricStore, pool: string, endpoint: EndpointSample): void {
   const labels = [endpoint.name, endpoint.namespace] as const;
   store.series("endpoint_state", ...labels, endpoint.state).set(1);
+  if (endpoint.circuit !== undefined) store.series("endpoint_circuit", ...labels, endpoint.circuit).set(1);
+  if (endpoint.slowness !== undefined) store.series("endpoint_slowness", ...labels).set(endpoint.slowness);
   store.series("inflight_requests", ...labels).set(endpoint.requests);
   store.series("inflight_tokens", ...labels).set(endpoint.prefillTokens);
   store.series("inflight_decode_tokens", ...labels).set(endpoint.decodeTokens);

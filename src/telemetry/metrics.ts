@@ -10,6 +10,8 @@ import { type MetricsDump, MetricStore } from "./store.ts";
 
 /** Why an attempt was given up before the first byte. */
 export type RetryReason = "connect" | "reset" | "status" | "timeout" | "protocol";
+/** What became of a stream whose endpoint was lost: it went on elsewhere, could not, or no other endpoint did it. */
+export type ContinuationResult = "continued" | "impossible" | "failed";
 /** Where a request was when its client left. */
 export type DisconnectPhase = "body" | "placing" | "first-byte" | "streaming";
 /** What is read of an endpoint. */
@@ -169,11 +171,31 @@ export class Metrics {
     this.#store.series("upstream_retries_total", reason).add(1);
   }
 
+  /** A failure was the client's as the retry budget was spent. */
+  retryRefused(): void {
+    this.#store.series("upstream_retries_refused_total").add(1);
+  }
+
+  /** A second attempt was made beside one that was slow to answer, or it was the one that answered. */
+  hedged(what: "begun" | "won"): void {
+    this.#store.series("upstream_hedges_total", what).add(1);
+  }
+
+  /** What became of a stream whose endpoint was lost. */
+  continued(result: ContinuationResult): void {
+    this.#store.series("upstream_continuations_total", result).add(1);
+  }
+
+  /** A request was refused as the router itself has more to do than it can. */
+  shed(reason: "loop-lag" | "requests", priority: "negative" | "other"): void {
+    this.#store.series("requests_shed_total", reason, priority).add(1);
+  }
+
   clientDisconnected(phase: DisconnectPhase): void {
     this.#store.series("client_disconnects_total", phase).add(1);
   }
 
-  endpointEjected(endpoint: EndpointName, reason: "health" | "failures"): void {
+  endpointEjected(endpoint: EndpointName, reason: string): void {
     this.#store.series("endpoint_ejections_total", endpoint.name, endpoint.namespace, reason).add(1);
   }
 

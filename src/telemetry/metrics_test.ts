@@ -34,6 +34,8 @@ const endpoint = (part: Partial<EndpointSample> = {}): EndpointSample => ({
   requests: 3,
   prefillTokens: 100,
   decodeTokens: 900,
+  circuit: "closed",
+  slowness: 1.5,
   cache: {
     blocks: { gpu: 7, routed: 2 },
     predictedTokens: 640,
@@ -65,6 +67,10 @@ function recordEverything(subject: Metrics): void {
   subject.promptHashed("text", "busy");
   subject.modelRewritten("canary", "llama", "llama-v2");
   subject.upstreamRetried("connect");
+  subject.retryRefused();
+  subject.hedged("begun");
+  subject.continued("continued");
+  subject.shed("requests", "negative");
   subject.clientDisconnected("streaming");
   subject.endpointEjected({ name: "a", namespace: "default" }, "failures");
   subject.polled("metrics", 3, false);
@@ -76,6 +82,7 @@ function recordEverything(subject: Metrics): void {
   subject.onCollect(() => ({ pool: { name: "pool", endpoints: [endpoint()] } }));
   subject.onCollect(() => ({
     prefix: { blocks: 12, evicted: 3 },
+    overloaded: 0,
     process: { rssBytes: 1, heapUsedBytes: 2, externalBytes: 3 },
   }));
 }

@@ -15,7 +15,13 @@ export type { CacheSample, CollectedSample, EndpointSample } from "./gauges.ts";
 export type { KeyName, KeyRefusal } from "./key_series.ts";
 export { type LogFields, Logger, type LoggerOptions, type LogLevel, logLevels } from "./logger.ts";
 export { watchLoopLag } from "./loop_lag.ts";
-export { type DisconnectPhase, type EndpointName, Metrics, type MetricsOptions } from "./metrics.ts";
+export {
+  type ContinuationResult,
+  type DisconnectPhase,
+  type EndpointName,
+  Metrics,
+  type MetricsOptions,
+} from "./metrics.ts";
 export type { PollSource, RetryReason } from "./metrics.ts";
 export type { MetricsDump } from "./store.ts";
 export { errorCodes, type RequestLabels, type RequestRecord } from "./record.ts";

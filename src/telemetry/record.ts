@@ -44,6 +44,8 @@ export interface RequestRecord extends RequestLabels {
   /** Leading prompt tokens the endpoint was believed to hold. */
   readonly matchedTokens?: number;
   readonly attempts: number;
+  /** How often the answer went on from another endpoint; absent: never. */
+  readonly continuations?: number;
   readonly rewriteRule?: string;
   readonly traceId?: string;
   /** Why it failed, for operators. */
@@ -64,6 +66,7 @@ export const errorCodes: Readonly<Record<Outcome, string | undefined>> = {
   "model-not-found": "NotFound",
   "not-found": "NotFound",
   "not-cached": "PreconditionFailed",
+  "rejected-overloaded": "ServiceUnavailable",
   "rejected-saturated": "ResourceExhausted",
   "rejected-no-endpoints": "ServiceUnavailable",
   "rejected-ttl-expired": "ResourceExhausted",

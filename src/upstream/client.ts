@@ -42,6 +42,7 @@ export type FailureKind =
   | "connect"
   | "connect-timeout"
   | "first-byte-timeout"
+  | "first-token-timeout"
   | "idle-timeout"
   | "reset"
   | "protocol"
@@ -62,6 +63,8 @@ export interface UpstreamRequest {
   /** `name: value` lines, each ended by CRLF; host and framing are added. */
   readonly headerLines: string;
   readonly body?: Uint8Array;
+  /** From the request sent to the first token, which the reader tells of by `sawToken`; absent: not watched. */
+  readonly firstTokenTimeoutMs?: number;
 }
 
 interface IdleConnection {
@@ -228,6 +231,7 @@ export class Exchange {
   #sawBody = false;
   #deadlineMs: number;
   #deadlineKind: FailureKind = "connect-timeout";
+  #tokenDeadlineMs = Infinity;
   #timedOut: FailureKind | undefined;
   /** The answer's head; rejects with `UpstreamFailure`. */
   readonly head: Promise<ResponseHead>;
@@ -266,6 +270,11 @@ export class Exchange {
     }
   }
 
+  /** The body read so far holds a token, or whatever else the reader was waiting for. */
+  sawToken(): void {
+    this.#tokenDeadlineMs = Infinity;
+  }
+
   /** Drops the exchange in whatever phase it is; the server sees its connection close. */
   cancel(): void {
     if (this.#ended) return;
@@ -276,8 +285,8 @@ export class Exchange {
 
   /** @internal */
   checkDeadline(now: number): void {
-    if (this.#ended || now < this.#deadlineMs) return;
-    this.#timedOut = this.#deadlineKind;
+    if (this.#ended || now < Math.min(this.#deadlineMs, this.#tokenDeadlineMs)) return;
+    this.#timedOut = now < this.#deadlineMs ? "first-token-timeout" : this.#deadlineKind;
     this.cancel();
   }
 
@@ -325,6 +334,7 @@ export class Exchange {
     this.#connection = connection;
     this.#deadlineMs = this.#clock.now() + this.#client.options.firstByteTimeoutMs;
     this.#deadlineKind = "first-byte-timeout";
+    this.#tokenDeadlineMs = this.#clock.now() + (request.firstTokenTimeoutMs ?? Infinity);
     const head = await connection.exchange(request.method, this.#headText(request), request.body);
     this.#deadlineMs = Infinity;
     return head;

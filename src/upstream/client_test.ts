@@ -75,6 +75,38 @@ Deno.test("UpstreamClient reuses a connection and closes it when idle too long",
   await server.stop();
 });
 
+Deno.test("UpstreamClient ends an exchange without a token in time, however much else comes, and not after one", async () => {
+  const server = rawServer(async (conn) => {
+    await readRequest(conn);
+    await conn.write(encoder.encode("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"));
+    for (let i = 0; i < 4; i++) {
+      await conn.write(encoder.encode(": ping\n\n"));
+      await sleep(systemClock, 5);
+    }
+    await readRequest(conn);
+  });
+  for (const token of [false, true]) {
+    const clock = new VirtualClock();
+    const client = new UpstreamClient({ clock, idleTimeoutMs: 3000 });
+    const exchange = client.send(server.target, { ...get, firstTokenTimeoutMs: 1000 });
+    await exchange.head;
+    for (let read = 0; read < 32;) read += (await exchange.read())!.length;
+    if (token) exchange.sawToken();
+    const end = exchange.read();
+    clock.advance(900);
+    equal(client.active, 1);
+    clock.advance(2000);
+    equal(client.active, token ? 1 : 0);
+    clock.advance(2000);
+    await rejects(
+      end,
+      (error) => error instanceof UpstreamFailure && error.kind === (token ? "idle-timeout" : "first-token-timeout"),
+    );
+    client.close();
+  }
+  await server.stop();
+});
+
 Deno.test("UpstreamClient sends again on a fresh connection when an idle one was closed by the server", async () => {
   const server = rawServer(async (conn, number) => {
     await readRequest(conn);

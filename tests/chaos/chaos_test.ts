@@ -71,6 +71,8 @@ Deno.test({
       memory: { prefixTree: "16MiB" },
       scheduling: { seed: 1 },
       endpoints: servers.urls,
+      // A third of the pool dies every second: more requests are sent again than the budget's tenth.
+      upstream: { retryBudget: { ratio: 1 } },
     });
     await until(
       "every server is ready",

@@ -170,6 +170,10 @@ export class LifeWorld {
       models: new ModelRewriter(rules, new Prng(seed)),
       options: {
         attemptsMax: 3,
+        retryBudget: { ratio: 0.5, minPerSecond: 1, burst: 100 },
+        hedge: { after: 40, promptTokensMax: 4096 },
+        firstTokenTimeoutMs: 450,
+        continuation: true,
         usage: "always",
         blockTokens,
         prefixEnabled: true,
@@ -219,7 +223,7 @@ export class LifeWorld {
           path === "/v1/models" ? modelsPage : path === "/metrics" ? metricsPage : encoder.encode(""),
         );
       },
-      options: { health: { ejectBaseMs: 50, intervalMs: 500 }, drainCheckMs: 5 },
+      options: { health: { intervalMs: 500 }, breaker: { baseMs: 50, probeTimeoutMs: 500 }, drainCheckMs: 5 },
       events: {
         onSlotAdded: (slot) => this.caches.slotAdded(slot),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),

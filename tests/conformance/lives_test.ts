@@ -3,7 +3,7 @@
  * gives back all that it took.
  */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
-import { type Outcome, Prng, sleep } from "../../src/core/mod.ts";
+import { BreakerState, freePermits, type Outcome, Prng, sleep } from "../../src/core/mod.ts";
 import { type Caller, rateOf, type Seat } from "../../src/keys/mod.ts";
 import { SourcedResponse } from "../../src/pipeline/mod.ts";
 import { outcomeTable } from "../../src/protocol/mod.ts";
@@ -127,6 +127,11 @@ class Life {
     const serial = response.headers.get("x-serial");
     if (outcome !== "completed" || text === undefined || serial === null || status !== 200) return;
     if (kind === "passthrough") return;
+    // The scripted servers cannot go on with an answer: what they say next is another one's end.
+    if (record.continuations) {
+      ok(text.endsWith("data: [DONE]\n\n") && text.split("[DONE]").length === 2, where);
+      return ok(!text.includes('"error"'), where);
+    }
     // Byte for byte what the server wrote, with the model's name as the client knows it and no usage it did not ask for.
     equal(text, answerText({ serial: Number(serial), model, stream, usage }), where);
   }
@@ -161,9 +166,20 @@ Deno.test({
       `every way to end is taken: ${JSON.stringify(report)}`,
     );
     ok(world.freedSlots > 20, `endpoints come and go: ${world.freedSlots}`);
+    const counts = await counters(world);
+    for (const name of ['upstream_hedges_total{what="begun"}', 'upstream_hedges_total{what="won"}']) {
+      ok((counts.get(`warmpath_${name}`) ?? 0) > lives / 2000, `${name}: ${counts.get(`warmpath_${name}`)}`);
+    }
     await nothingLeft(world);
   },
 });
+
+async function counters({ metrics, clock }: LifeWorld): Promise<Map<string, number>> {
+  const lines = (await metrics.render(clock)).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ")))]),
+  );
+}
 
 async function nothingLeft(world: LifeWorld): Promise<void> {
   const { table, pipeline, upstream, caches, metrics, records, servers, pool, clock } = world;
@@ -173,6 +189,8 @@ async function nothingLeft(world: LifeWorld): Promise<void> {
   deepStrictEqual([...table.requests], none);
   deepStrictEqual([...table.prefillTokens], none);
   deepStrictEqual([...table.decodeTokens], none);
+  const halfOpen = [...table.slots()].filter((slot) => table.breaker[slot] === BreakerState.HalfOpen);
+  deepStrictEqual(halfOpen.filter((slot) => freePermits(table, slot) !== 3), [], "no permit is kept");
   equal(pipeline.active, 0);
   const { keys, quotas, charged } = world;
   const rate = rateOf(tokensMax);

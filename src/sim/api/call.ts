@@ -83,6 +83,8 @@ export interface OutputLimits {
   /** Answers wanted of each prompt. */
   readonly n?: number | null;
   readonly ignoreEos?: boolean | null;
+  /** Tokens at the end of each prompt that are the answer's own beginning. */
+  readonly begun?: number;
 }
 
 /** A sequence for an engine whose answer is known. */
@@ -98,11 +100,12 @@ export function answerJobs(
   const jobs: AnswerJob[] = [];
   for (const { ids, media } of prompts) {
     checkLength(call.server, ids, limits.tokensMax ?? 1, limits.param);
-    const room = options.maxModelLen - ids.length;
-    const tokensMax = limits.tokensMax ?? Math.min(room, options.defaultOutputTokensMax);
+    const { begun = 0 } = limits;
+    const room = options.maxModelLen - ids.length + begun;
+    const tokensMax = limits.tokensMax ?? Math.max(1, Math.min(room, options.defaultOutputTokensMax) - begun);
     const mayStop = !limits.ignoreEos && (options.outputLength === "random" || typeof limits.tokensMax !== "number");
     for (let choice = 0; choice < (limits.n ?? 1); choice++) {
-      jobs.push({ ids, media, answer: answerTo(ids, choice, options.seed, { tokensMax, mayStop }) });
+      jobs.push({ ids, media, answer: answerTo(ids, choice, options.seed, { tokensMax, mayStop, begun }) });
     }
   }
   return jobs;

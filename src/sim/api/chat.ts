@@ -1,7 +1,8 @@
 import type { Context } from "hono";
 import { z } from "zod";
 import type { ModelServer } from "../model_server.ts";
-import { detokenize, tokenizeChat } from "../tokenizer.ts";
+import { ApiError } from "../api_error.ts";
+import { detokenize, tokenize, tokenizeChat } from "../tokenizer.ts";
 import {
   type AnswerJob,
   answerJobs,
@@ -29,7 +30,14 @@ export const streamFields = {
   max_tokens: tokenLimit,
 };
 
-const schema = z.looseObject({ ...modelFields, ...chatPrompt, ...streamFields, max_completion_tokens: tokenLimit });
+const schema = z.looseObject({
+  ...modelFields,
+  ...chatPrompt,
+  ...streamFields,
+  max_completion_tokens: tokenLimit,
+  add_generation_prompt: z.boolean().nullish(),
+  continue_final_message: z.boolean().nullish(),
+});
 
 /** Message contents and tool calls as the tokenizer takes them. */
 export function turnsOf(messages: z.infer<typeof chatMessages>): { role: string; content: unknown }[] {
@@ -45,13 +53,26 @@ export function turnsOf(messages: z.infer<typeof chatMessages>): { role: string;
 export async function chat(server: ModelServer, c: Context): Promise<Response> {
   const call = await readCall(server, c, schema);
   const { messages, tools, max_completion_tokens, max_tokens, n, ignore_eos, stream } = call.body;
-  const jobs = answerJobs(call, [tokenizeChat(turnsOf(messages), tools)], {
+  const begun = begunText(call.body);
+  const jobs = answerJobs(call, [tokenizeChat(turnsOf(messages), tools, begun !== undefined)], {
+    begun: begun === undefined ? 0 : tokenize(begun).length,
     tokensMax: max_completion_tokens ?? max_tokens,
     param: typeof max_completion_tokens === "number" ? "max_completion_tokens" : "max_tokens",
     n,
     ignoreEos: ignore_eos,
   });
   return stream ? streamed(call, jobs) : c.json(await whole(call, jobs));
+}
+
+/** The beginning of the answer that the last message gives; undefined where it gives none. Throws as vLLM does. */
+function begunText({ messages, continue_final_message, add_generation_prompt }: z.infer<typeof schema>) {
+  if (!continue_final_message) return undefined;
+  if (add_generation_prompt !== false) {
+    throw ApiError.badRequest("Cannot set both `continue_final_message` and `add_generation_prompt` to True.");
+  }
+  const { role, content } = messages[messages.length - 1];
+  if (role === "assistant" && typeof content === "string") return content;
+  throw ApiError.badRequest("The final message must be the assistant's, with text, to be continued", "messages");
 }
 
 async function whole(call: Call<z.infer<typeof schema>>, jobs: AnswerJob[]): Promise<Record<string, unknown>> {

@@ -1,0 +1,89 @@
+import {
+  AttemptEnd,
+  type AttemptReport,
+  type EndpointTable,
+  givePermit,
+  type Placement,
+  type Reservation,
+} from "../core/mod.ts";
+import type { PrefixTicket } from "./parts.ts";
+
+/** What a choice took, and whom to tell of it. */
+export interface PlacedParts {
+  readonly table: EndpointTable;
+  readonly placement: Placement;
+  readonly reservation: Reservation;
+  readonly ticket: PrefixTicket | undefined;
+  /** Prompt tokens the endpoint is believed to hold, and those it has to compute. */
+  readonly cachedTokens: number;
+  readonly uncachedTokens: number;
+  /** Uncached tokens of this request and of those ahead of it there. */
+  readonly workTokens: number;
+  /** The half-open permit; 0 for none. */
+  readonly permit: number;
+  readonly report: (report: AttemptReport) => void;
+  /** A stream's first token came, so long after it was sent. */
+  readonly onFirstToken?: (ms: number) => void;
+}
+
+/** A choice made and paid for: the endpoint's load already counts the request. Given back exactly once. */
+export class Placed {
+  readonly placement: Placement;
+  readonly reservation: Reservation;
+  readonly ticket: PrefixTicket | undefined;
+  readonly cachedTokens: number;
+  readonly uncachedTokens: number;
+  readonly #parts: PlacedParts;
+  readonly #generation: number;
+  #permit: number;
+
+  constructor(parts: PlacedParts) {
+    this.placement = parts.placement;
+    this.reservation = parts.reservation;
+    this.ticket = parts.ticket;
+    this.cachedTokens = parts.cachedTokens;
+    this.uncachedTokens = parts.uncachedTokens;
+    this.#parts = parts;
+    this.#permit = parts.permit;
+    this.#generation = parts.table.generation[parts.placement.slot];
+  }
+
+  get slot(): number {
+    return this.placement.slot;
+  }
+
+  /**
+   * The first token, or the first byte of another answer, came `ms` after the request was sent. With `stream` the time
+   * tells of the endpoint's speed; of a plain answer it holds the whole generation.
+   */
+  answered(ms: number, status: number, stream: boolean): void {
+    this.reservation.firstByte();
+    const ok = status >= 200 && status < 300;
+    // The prompt is computed: it stays in the endpoint's cache whatever becomes of the answer.
+    if (ok) this.ticket?.confirm();
+    const speed = ok && stream;
+    if (speed) this.#parts.onFirstToken?.(ms);
+    this.report(status < 500 ? AttemptEnd.Answered : AttemptEnd.Status, speed ? ms : NaN);
+  }
+
+  /** Tells the pool how the request fared there. */
+  report(end: AttemptEnd, firstTokenMs = NaN): void {
+    const { report, workTokens } = this.#parts;
+    const permit = this.#permit;
+    this.#givePermit();
+    report({ slot: this.slot, generation: this.#generation, end, firstTokenMs, workTokens, permit });
+  }
+
+  /** Gives everything back; the prefix claim of an endpoint that computed nothing is withdrawn. */
+  release(): void {
+    // Does nothing where an answer has confirmed it.
+    this.ticket?.withdraw();
+    this.reservation.release();
+    this.#givePermit();
+  }
+
+  #givePermit(): void {
+    givePermit(this.#parts.table, this.slot, this.#permit);
+    this.#permit = 0;
+  }
+}
