@@ -97,10 +97,7 @@ export class Breakers {
     if (!circuit) return;
     if (this.#state(slot) === BreakerState.Closed) return this.#close(circuit);
     if (this.#closed() < this.options.readyMin) return this.#close(circuit);
-    circuit.passed = 0;
-    beginRound(this.#parts.table, slot, this.options.probes);
-    this.#set(slot, BreakerState.HalfOpen);
-    this.#awaitVerdict(circuit);
+    this.#try(circuit);
   }
 
   /** The endpoint is out by its health checks: where it was one of the last, those on trial are taken as they are. */
@@ -131,7 +128,7 @@ export class Breakers {
     }
     const failures = Atomics.add(table.failures, slot, 1) + 1;
     if (this.#onTrial(slot)) {
-      if (tries) this.#open(circuit, "failures", "a request failed while its circuit was half-open");
+      if (tries) this.#failed(circuit, "a request failed while its circuit was half-open");
     } else this.#judge(circuit, failures);
   }
 
@@ -168,7 +165,9 @@ export class Breakers {
   /** Opens a closed circuit, where the pool can do without the endpoint. */
   #eject(circuit: Circuit, reason: EjectionReason, message: string): void {
     const { table } = this.#parts;
-    if (!this.options.enabled || !this.#isClosed(circuit.slot) || !this.#mayLose()) return;
+    const { enabled, readyMin } = this.options;
+    if (!enabled || !this.#isClosed(circuit.slot)) return;
+    if (this.#closed() <= readyMin || !this.#mayLose()) return;
     const { answered, closedSinceMs } = circuit;
     // One that fails now and then does so between requests that go well.
     const recovered = answered && reason === "failures";
@@ -208,6 +207,19 @@ export class Breakers {
     else this.#awaitVerdict(circuit);
   }
 
+  /** The trial failed: the circuit opens again or, where the pool cannot do without, the trial begins anew. */
+  #failed(circuit: Circuit, message: string): void {
+    if (this.#mayLose()) this.#open(circuit, "failures", message);
+    else this.#try(circuit);
+  }
+
+  #try(circuit: Circuit): void {
+    circuit.passed = 0;
+    beginRound(this.#parts.table, circuit.slot, this.options.probes);
+    this.#set(circuit.slot, BreakerState.HalfOpen);
+    this.#awaitVerdict(circuit);
+  }
+
   /**
    * Permits that are not given back, since their request hangs or its isolate is gone, come back with the next round: a
    * circuit on trial that hears nothing opens again. One that nobody was sent to goes on waiting.
@@ -219,8 +231,7 @@ export class Breakers {
     circuit.verdict = clock.after(probeTimeoutMs, () => {
       if (!this.#onTrial(circuit.slot)) return;
       if (freePermits(table, circuit.slot) >= probes) return this.#awaitVerdict(circuit);
-      const message = `requests to its half-open circuit said nothing for ${probeTimeoutMs} ms`;
-      this.#open(circuit, "failures", message);
+      this.#failed(circuit, `requests to its half-open circuit said nothing for ${probeTimeoutMs} ms`);
     }, { background: true });
   }
 
@@ -300,16 +311,16 @@ export class Breakers {
     return closed;
   }
 
-  /** Whether the pool can do with one closed endpoint less. */
+  /** Whether the pool can do with one ready endpoint less, on trial or not. */
   #mayLose(): boolean {
     const { table } = this.#parts;
-    let total = 0;
+    let ready = 0, total = 0;
     for (let slot = 0; slot < table.high; slot++) {
       const state = table.state[slot];
+      if (state === EndpointState.Ready) ready++;
       if (state === EndpointState.Ready || state === EndpointState.Unhealthy) total++;
     }
-    const { readyMin, shareMax } = this.options;
-    return this.#closed() > Math.max(readyMin, Math.ceil(total * (1 - shareMax)));
+    return ready > Math.ceil(total * (1 - this.options.shareMax));
   }
 
   #set(slot: number, state: BreakerState): void {
