@@ -24,7 +24,7 @@ interface Circuit {
   ejections: number;
   openUntilMs: number;
   closedSinceMs: number;
-  /** A request went well since it closed. */
+  /** A request went well since it closed, or since its trial began. */
   answered: boolean;
   passed: number;
   slow: SlowStreak;
@@ -120,7 +120,7 @@ export class Breakers {
     const tries = permit > 0 && permit === currentRound(table, slot);
     circuit.window.add(clock.now(), !ok);
     if (ok) {
-      circuit.answered = true;
+      if (tries || this.#isClosed(slot)) circuit.answered = true;
       Atomics.store(table.failures, slot, 0);
       this.#bias.observe(slot, workTokens, firstTokenMs);
       if (tries && this.#onTrial(slot)) this.#passed(circuit);
@@ -168,10 +168,8 @@ export class Breakers {
     const { enabled, readyMin } = this.options;
     if (!enabled || !this.#isClosed(circuit.slot)) return;
     if (this.#closed() <= readyMin || !this.#mayLose()) return;
-    const { answered, closedSinceMs } = circuit;
-    // One that fails now and then does so between requests that go well.
-    const recovered = answered && reason === "failures";
-    if (recovered || this.#parts.clock.now() - closedSinceMs >= this.options.forgetMs) circuit.ejections = 0;
+    const { closedSinceMs } = circuit;
+    if (this.#parts.clock.now() - closedSinceMs >= this.options.forgetMs) circuit.ejections = 0;
     this.#open(circuit, reason, message);
     Atomics.store(table.failures, circuit.slot, 0);
   }
@@ -179,6 +177,8 @@ export class Breakers {
   #open(circuit: Circuit, reason: EjectionReason, message: string): void {
     const { clock, onOpen } = this.#parts;
     const { baseMs, maxMs } = this.options;
+    // It was well in between. That others do better is not told by single requests.
+    if (circuit.answered && reason === "failures") circuit.ejections = 0;
     const backoffMs = Math.min(maxMs, baseMs * 2 ** circuit.ejections);
     circuit.ejections++;
     circuit.openUntilMs = clock.now() + backoffMs;
@@ -203,8 +203,9 @@ export class Breakers {
 
   #passed(circuit: Circuit): void {
     circuit.passed++;
-    if (circuit.passed >= this.options.probeSuccesses) this.#close(circuit);
-    else this.#awaitVerdict(circuit);
+    if (circuit.passed < this.options.probeSuccesses) return this.#awaitVerdict(circuit);
+    this.#close(circuit);
+    circuit.answered = true;
   }
 
   /** The trial failed: the circuit opens again or, where the pool cannot do without, the trial begins anew. */
@@ -215,6 +216,7 @@ export class Breakers {
 
   #try(circuit: Circuit): void {
     circuit.passed = 0;
+    circuit.answered = false;
     beginRound(this.#parts.table, circuit.slot, this.options.probes);
     this.#set(circuit.slot, BreakerState.HalfOpen);
     this.#awaitVerdict(circuit);

@@ -101,6 +101,21 @@ Deno.test("openings double up to their limit while requests fail, and are forgot
   equal(w.ejections.at(-1), 1000);
 });
 
+Deno.test("an endpoint that did well in between is out for the shortest time again", async () => {
+  const w = await ward(2);
+  for (const well of [0, 1, 2]) {
+    w.fail(0, 5);
+    await w.run(8000);
+    w.fail(0, 1);
+    await w.run(8000);
+    w.succeed(0, well);
+    w.fail(0, 5);
+    await w.run(8000);
+    w.succeed(0, 2);
+  }
+  deepStrictEqual(w.ejections, [1000, 2000, 4000, 1000, 2000, 1000, 1000, 2000, 1000]);
+});
+
 Deno.test("half of all requests failing opens a circuit once there are enough of them", async () => {
   const w = await ward(2);
   const prng = new Prng(1);
