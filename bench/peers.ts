@@ -103,7 +103,7 @@ export const peers: Bench = {
       rounds: positiveInteger(flags, "rounds"),
       chunkShareMin: 0.97,
       rampMs: 2000,
-      firstBytes: 200,
+      firstBytes: 100,
       prompts: { "8k": 8000, "100k": 100_000 },
     };
     const named = namedPeers(flags);
