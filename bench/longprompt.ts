@@ -27,12 +27,12 @@
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import { chunkBytes } from "./lib/chunk.ts";
 import type { Target } from "./lib/http.ts";
-import { batch, inTurns } from "./lib/load.ts";
-import { cpuPerUnit, idleCores } from "./lib/measure.ts";
+import { batch } from "./lib/load.ts";
+import { addedFirstByte, cpuPerUnit, idleCores } from "./lib/measure.ts";
 import { memoryMb } from "./lib/procfs.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { Prompts } from "./lib/prompts.ts";
-import { Figures, quantile } from "./lib/stats.ts";
+import { Figures } from "./lib/stats.ts";
 
 /** How much is asked at one length of prompt. */
 interface Part {
@@ -129,7 +129,11 @@ async function measureAll(
       // Reversed every other round, so that no program always follows the same one.
       const order = round % 2 === 0 ? subjects : subjects.toReversed();
       await measureCpu(order, prompts, part, idle, figures);
-      await measureFirstBytes(upstream, subjects[0].target, prompts, part, figures);
+      const next = () => prompts.next({ maxTokens: 1, stream: true });
+      const added = await addedFirstByte(upstream, subjects[0].target, part.firstBytes, next);
+      figures.add(`p50_ms${part.suffix}`, added.p50);
+      figures.add(`p99_ms${part.suffix}`, added.p99);
+      figures.add(`direct_p50_ms${part.suffix}`, added.directP50);
     }
     figures.add(`rss_high_mb${part.suffix}`, memoryMb(subjects[0].child.pid, "VmHWM"));
   }
@@ -166,19 +170,4 @@ async function askAll(target: Target, prompts: Prompts, part: Part): Promise<num
     if (came !== chunks) throw new Error(`Cannot measure as a stream had ${came} chunks: expected ${chunks}`);
   }
   return answers.length;
-}
-
-async function measureFirstBytes(
-  upstream: Target,
-  router: Target,
-  prompts: Prompts,
-  { firstBytes, suffix }: Part,
-  figures: Figures,
-): Promise<void> {
-  const next = () => prompts.next({ maxTokens: 1, stream: true });
-  const [directMs, routedMs] = await inTurns([upstream, router], firstBytes, next);
-  figures.add(`direct_p50_ms${suffix}`, quantile(directMs, 0.5));
-  for (const [name, share] of [["p50_ms", 0.5], ["p99_ms", 0.99]] as const) {
-    figures.add(`${name}${suffix}`, quantile(routedMs, share) - quantile(directMs, share));
-  }
 }

@@ -103,7 +103,7 @@ export const peers: Bench = {
       rounds: positiveInteger(flags, "rounds"),
       chunkShareMin: 0.97,
       rampMs: 2000,
-      firstBytes: 200,
+      firstBytes: 100,
       prompts: { "8k": 8000, "100k": 100_000 },
     };
     const named = namedPeers(flags);
@@ -167,8 +167,7 @@ async function compare(
     const version = await missing.unlessMissing(peer.name, () => install(peer.package, home));
     if (version !== undefined) subjects.push(subjectOf(peer, version, home));
   }
-  const rows = new Map(subjects.map(({ name }) => [name, new Figures()]));
-  const ratios = new Figures();
+  const rounds: Map<string, Round>[] = [];
   for (let round = 0, done = 0; round < setting.rounds; round++) {
     const measured = new Map<string, Round>();
     for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
@@ -176,14 +175,36 @@ async function compare(
       const figures = await missing.unlessMissing(subject.name, () => startAndMeasure(subject, setting, progress));
       if (figures) measured.set(subject.name, figures);
     }
-    for (const [name, figures] of measured) {
-      for (const [figure, value] of Object.entries(figures)) rows.get(name)!.add(figure, value);
-    }
-    addRatios(measured, ratios);
+    rounds.push(measured);
   }
   const found = subjects.filter(({ name }) => !(name in missing.reasons));
-  const table = found.map(({ name, version }) => [name, { version, ...rows.get(name)!.medians() }]);
-  return { peers: Object.fromEntries(table), missing: missing.reasons, figures: ratios.toRecord() };
+  return { peers: tableOf(found, rounds), missing: missing.reasons, figures: ratiosOf(found, rounds) };
+}
+
+/** Medians over the rounds, a row for each program. */
+function tableOf(found: readonly Subject[], rounds: readonly Map<string, Round>[]) {
+  return Object.fromEntries(found.map(({ name, version }) => {
+    const row = new Figures();
+    for (const round of rounds) for (const [figure, value] of Object.entries(round.get(name)!)) row.add(figure, value);
+    return [name, { version, ...row.medians() }];
+  }));
+}
+
+/** Every program's CPU over Warmpath's, of the same round. */
+function ratiosOf(found: readonly Subject[], rounds: readonly Map<string, Round>[]): Record<string, number> {
+  const ratios = new Figures();
+  for (const { name } of found) {
+    if (name === "warmpath") continue;
+    for (const [ratio, figure] of ratioFigures) {
+      for (const round of rounds) {
+        ratios.add(
+          `${ratio}_${name.replaceAll("-", "_")}`,
+          round.get(name)![figure] / (round.get("warmpath")?.[figure] ?? NaN),
+        );
+      }
+    }
+  }
+  return ratios.toRecord();
 }
 
 /** One start of a program with servers of its own. */
@@ -226,15 +247,4 @@ function subjectOf(peer: Peer, version: string, installed: string): Subject {
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
-}
-
-function addRatios(measured: ReadonlyMap<string, Round>, ratios: Figures): void {
-  const own = measured.get("warmpath");
-  if (!own) return;
-  for (const [name, figures] of measured) {
-    if (name === "warmpath") continue;
-    for (const [ratio, figure] of ratioFigures) {
-      ratios.add(`${ratio}_${name.replaceAll("-", "_")}`, figures[figure] / own[figure]);
-    }
-  }
 }

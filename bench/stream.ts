@@ -23,33 +23,21 @@
  */
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import type { Target } from "./lib/http.ts";
-import { closedLoop, inTurns, PacedStreams, pause } from "./lib/load.ts";
-import { startCpuWatch } from "./lib/procfs.ts";
+import { closedLoop, pause } from "./lib/load.ts";
+import { addedFirstByte, cpuPerChunk, type CpuPerUnit, cpuPerUnit, idleCores, type Streaming } from "./lib/measure.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { shortBody } from "./lib/prompts.ts";
-import { Figures, quantile } from "./lib/stats.ts";
+import { Figures } from "./lib/stats.ts";
 
-interface Setting {
-  readonly streams: number;
-  readonly gapMs: number;
-  readonly seconds: number;
+interface Setting extends Streaming {
   readonly rounds: number;
-  /** A measurement in which fewer of the chunks due came than this share had too little CPU to tell anything. */
-  readonly chunkShareMin: number;
-  /** Until all streams run. */
-  readonly rampMs: number;
   /** Requests each way in a round of the first-byte measurement. */
   readonly firstBytes: number;
 }
 
-/** A program under measurement. */
-interface Subject extends Program {
-  /** CPU seconds a second while nothing is asked of it. */
-  idleCores: number;
-}
-
 const connections = 16;
 const short = shortBody({ maxTokens: 60, stream: false });
+const oneChunk = shortBody({ maxTokens: 1, stream: true });
 
 export const stream: Bench = {
   name: "stream",
@@ -75,13 +63,12 @@ export const stream: Bench = {
     const programs = new Programs();
     try {
       const [upstream] = await programs.upstreams(setting.gapMs, 1);
-      const started = [
+      const subjects = [
         await programs.router([upstream]),
         await programs.relay(upstream),
         await programs.tcpRelay(upstream),
       ];
-      const subjects = started.map((program): Subject => ({ ...program, idleCores: 0 }));
-      return { setting, figures: await measureAll(upstream, subjects, setting, context) };
+      return { setting, figures: await measureAll({ url: upstream }, subjects, setting, context) };
     } finally {
       await programs.stop(context.progress);
     }
@@ -89,73 +76,39 @@ export const stream: Bench = {
 };
 
 async function measureAll(
-  upstream: string,
-  subjects: readonly Subject[],
+  upstream: Target,
+  subjects: readonly Program[],
   setting: Setting,
   { progress }: BenchContext,
 ): Promise<Record<string, number>> {
+  const { seconds, rampMs, rounds, firstBytes } = setting;
   const figures = new Figures();
-  const total = setting.rounds * 3 + 1;
+  const total = rounds * 3 + 1;
   // Compiles the code paths of every program before anything counts.
-  for (const { target } of subjects) await closedLoop(target, connections, setting.seconds / 2, () => short);
-  await measureIdle(subjects, setting);
-  figures.add("router_idle_cores", subjects[0].idleCores);
-  for (let round = 0; round < setting.rounds; round++) {
+  for (const { target } of subjects) await closedLoop(target, connections, seconds / 2, () => short);
+  await pause(rampMs);
+  const idle = await idleCores(subjects, seconds);
+  figures.add("router_idle_cores", idle.get("router")!);
+  for (let round = 0; round < rounds; round++) {
     // Reversed every other round, so that no program always follows the same one.
     const order = round % 2 === 0 ? subjects : subjects.toReversed();
     progress.update("chunks", 1 + round * 3, total);
-    const perChunk = new Map<string, number>();
-    for (const subject of order) perChunk.set(subject.name, await measureChunks(subject, setting, figures));
-    figures.add("ratio_chunk_cpu", perChunk.get("router")! / perChunk.get("relay")!);
+    const chunks = new Map<string, CpuPerUnit | undefined>();
+    for (const subject of order) chunks.set(subject.name, await cpuPerChunk(subject, idle, setting));
+    for (const [name, measured] of chunks) figures.add(`${name}_us_per_chunk`, measured?.us ?? NaN);
+    const router = chunks.get("router"), relay = chunks.get("relay");
+    if (router) figures.add("chunks_per_s", router.units / router.wallS);
+    if (router && relay) figures.add("ratio_chunk_cpu", router.us / relay.us);
     progress.update("requests", 2 + round * 3, total);
-    for (const subject of order) if (subject.name !== "tcp_relay") await measureRequests(subject, setting, figures);
+    for (const subject of order) {
+      if (subject.name === "tcp_relay") continue;
+      const load = () => closedLoop(subject.target, connections, seconds, () => short);
+      figures.add(`${subject.name}_us_per_request`, (await cpuPerUnit(subject, idle, load)).us);
+    }
     progress.update("first bytes", 3 + round * 3, total);
-    await measureFirstBytes({ url: upstream }, subjects[0].target, setting, figures);
+    const added = await addedFirstByte(upstream, subjects[0].target, firstBytes, () => oneChunk);
+    figures.add("added_ttfb_ms_p50", added.p50);
+    figures.add("added_ttfb_ms_p99", added.p99);
   }
   return figures.toRecord();
-}
-
-async function measureIdle(subjects: readonly Subject[], { seconds, rampMs }: Setting): Promise<void> {
-  await pause(rampMs);
-  const watches = subjects.map(({ child }) => startCpuWatch(child.pid));
-  await pause(seconds * 1000);
-  for (const [i, watch] of watches.entries()) {
-    const { cpuS, wallS } = watch();
-    subjects[i].idleCores = cpuS / wallS;
-  }
-}
-
-/** CPU µs a chunk of one program, less its idle share; NaN when the chunks did not come at their pace. */
-async function measureChunks(subject: Subject, setting: Setting, figures: Figures): Promise<number> {
-  const { streams: count, gapMs, seconds, rampMs } = setting;
-  const chunksEach = Math.ceil((seconds * 1000 + 4 * rampMs) / gapMs);
-  const streams = new PacedStreams(subject.target, count, chunksEach);
-  await pause(rampMs);
-  const watch = startCpuWatch(subject.child.pid);
-  const before = streams.chunks;
-  await pause(seconds * 1000);
-  const { cpuS, wallS } = watch();
-  const chunks = streams.chunks - before;
-  await streams.stop();
-  if (chunks < setting.chunkShareMin * count * wallS * 1000 / gapMs) return NaN;
-  const usPerChunk = (cpuS - subject.idleCores * wallS) * 1e6 / chunks;
-  figures.add(`${subject.name}_us_per_chunk`, usPerChunk);
-  if (subject.name === "router") figures.add("chunks_per_s", chunks / wallS);
-  await pause(rampMs / 4);
-  return usPerChunk;
-}
-
-async function measureRequests(subject: Subject, { seconds }: Setting, figures: Figures): Promise<void> {
-  const watch = startCpuWatch(subject.child.pid);
-  const requests = await closedLoop(subject.target, connections, seconds, () => short);
-  const { cpuS, wallS } = watch();
-  figures.add(`${subject.name}_us_per_request`, (cpuS - subject.idleCores * wallS) * 1e6 / requests);
-}
-
-async function measureFirstBytes(upstream: Target, router: Target, setting: Setting, figures: Figures): Promise<void> {
-  const body = shortBody({ maxTokens: 1, stream: true });
-  const [directMs, routedMs] = await inTurns([upstream, router], setting.firstBytes, () => body);
-  for (const [name, share] of [["p50", 0.5], ["p99", 0.99]] as const) {
-    figures.add(`added_ttfb_ms_${name}`, quantile(routedMs, share) - quantile(directMs, share));
-  }
 }

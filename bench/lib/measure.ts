@@ -1,7 +1,9 @@
-/** CPU of a program under load, less what it uses while idle. */
-import { pause } from "./load.ts";
+/** What a program costs: CPU under load, less what it uses while idle, and the time it adds. */
+import type { Target } from "./http.ts";
+import { inTurns, PacedStreams, pause } from "./load.ts";
 import { startCpuWatch } from "./procfs.ts";
 import type { Program } from "./programs.ts";
+import { quantile } from "./stats.ts";
 
 /** What a stretch of load cost. */
 export interface CpuPerUnit {
@@ -31,4 +33,53 @@ export async function cpuPerUnit(
   const units = await load();
   const { cpuS, wallS } = watch();
   return { us: (cpuS - (idle.get(name) ?? 0) * wallS) * 1e6 / units, units, wallS };
+}
+
+/** Streams at once. */
+export interface Streaming {
+  readonly streams: number;
+  readonly gapMs: number;
+  readonly seconds: number;
+  /** Until all streams run, and the code they need is compiled. */
+  readonly rampMs: number;
+  /** A measurement in which fewer of the chunks due came than this share had too little CPU to tell anything. */
+  readonly chunkShareMin: number;
+}
+
+/** CPU of a chunk, the units being chunks; undefined when they did not come at their pace. */
+export async function cpuPerChunk(
+  program: Program,
+  idle: ReadonlyMap<string, number>,
+  { streams: count, gapMs, seconds, rampMs, chunkShareMin }: Streaming,
+): Promise<CpuPerUnit | undefined> {
+  const streams = new PacedStreams(program.target, count, Math.ceil((seconds * 1000 + 4 * rampMs) / gapMs));
+  await pause(rampMs);
+  const measured = await cpuPerUnit(program, idle, async () => {
+    const before = streams.chunks;
+    await pause(seconds * 1000);
+    return streams.chunks - before;
+  });
+  await streams.stop();
+  await pause(rampMs / 4);
+  return measured.units < chunkShareMin * count * measured.wallS * 1000 / gapMs ? undefined : measured;
+}
+
+/** Quantiles in milliseconds. */
+export interface Added {
+  readonly p50: number;
+  readonly p99: number;
+  /** What was subtracted from the first. */
+  readonly directP50: number;
+}
+
+/** Times to the first body byte by `routed`, less the same quantile of `direct`: one request at a time, taking turns. */
+export async function addedFirstByte(
+  direct: Target,
+  routed: Target,
+  count: number,
+  next: () => Uint8Array,
+): Promise<Added> {
+  const [directMs, routedMs] = await inTurns([direct, routed], count, next);
+  const added = (share: number) => quantile(routedMs, share) - quantile(directMs, share);
+  return { p50: added(0.5), p99: added(0.99), directP50: quantile(directMs, 0.5) };
 }

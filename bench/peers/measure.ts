@@ -1,24 +1,14 @@
 /** One round of one program: everything asked of it between its start and its end. */
-import type { Target } from "../lib/http.ts";
 import { chunkBytes } from "../lib/chunk.ts";
-import { closedLoop, inTurns, PacedStreams, pause } from "../lib/load.ts";
-import { cpuPerUnit, idleCores } from "../lib/measure.ts";
-import { cpuSecondsOfTree, rssMbOfTree, startCpuWatch } from "../lib/procfs.ts";
+import { Connection, type Target } from "../lib/http.ts";
+import { closedLoop, pause } from "../lib/load.ts";
+import { addedFirstByte, cpuPerChunk, cpuPerUnit, idleCores, type Streaming } from "../lib/measure.ts";
+import { cpuSecondsOfTree, rssMbOfTree } from "../lib/procfs.ts";
 import type { Program } from "../lib/programs.ts";
 import { Prompts, shortBody } from "../lib/prompts.ts";
-import { Connection } from "../lib/http.ts";
-import { quantile } from "../lib/stats.ts";
 
-export interface Setting {
-  readonly streams: number;
-  readonly gapMs: number;
-  /** Length of one measurement. */
-  readonly seconds: number;
+export interface Setting extends Streaming {
   readonly rounds: number;
-  /** A measurement in which fewer of the chunks due came than this share had too little CPU to tell anything. */
-  readonly chunkShareMin: number;
-  /** Until all streams run, and the code they need is compiled. */
-  readonly rampMs: number;
   /** Requests each way in a round of the first-byte measurement. */
   readonly firstBytes: number;
   /** Tokens of the long prompts, by the name they have in figures. */
@@ -43,7 +33,7 @@ export async function measureRound(program: Program, upstream: Target, setting: 
   await pause(rampMs / 2);
   const idle = await idleCores([tree], seconds / 2);
   const round: Round = { idle_cores: idle.get(program.name)! };
-  round.cpu_us_per_chunk = await measureChunks(tree, idle, setting);
+  round.cpu_us_per_chunk = (await cpuPerChunk(tree, idle, setting))?.us ?? NaN;
   const requests = (next: () => Uint8Array, inFlight: number) =>
     cpuPerUnit(tree, idle, () => closedLoop(program.target, inFlight, seconds, next));
   round.cpu_us_per_request = (await requests(() => short, connections)).us;
@@ -52,10 +42,9 @@ export async function measureRound(program: Program, upstream: Target, setting: 
     const next = () => prompts.next({ maxTokens: 60, stream: false });
     round[`cpu_us_per_request_${name}`] = (await requests(next, longConnections)).us;
   }
-  const [directMs, routedMs] = await inTurns([upstream, program.target], firstBytes, () => oneChunk);
-  for (const [name, share] of [["p50", 0.5], ["p99", 0.99]] as const) {
-    round[`added_ms_${name}`] = quantile(routedMs, share) - quantile(directMs, share);
-  }
+  const added = await addedFirstByte(upstream, program.target, firstBytes, () => oneChunk);
+  round.added_ms_p50 = added.p50;
+  round.added_ms_p99 = added.p99;
   round.rss_mb = rssMbOfTree(program.child.pid);
   return round;
 }
@@ -72,23 +61,4 @@ async function checkStream(target: Target, gapMs: number): Promise<void> {
   } finally {
     connection.close();
   }
-}
-
-/** CPU µs a chunk; NaN when the chunks did not come at their pace. */
-async function measureChunks(
-  { name, target, child, cpuClock }: Program,
-  idle: ReadonlyMap<string, number>,
-  { streams: count, gapMs, seconds, rampMs, chunkShareMin }: Setting,
-): Promise<number> {
-  const streams = new PacedStreams(target, count, Math.ceil((seconds * 1000 + 4 * rampMs) / gapMs));
-  await pause(rampMs);
-  const watch = startCpuWatch(child.pid, cpuClock);
-  const before = streams.chunks;
-  await pause(seconds * 1000);
-  const { cpuS, wallS } = watch();
-  const chunks = streams.chunks - before;
-  await streams.stop();
-  await pause(rampMs / 2);
-  if (chunks < chunkShareMin * count * wallS * 1000 / gapMs) return NaN;
-  return (cpuS - idle.get(name)! * wallS) * 1e6 / chunks;
 }

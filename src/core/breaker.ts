@@ -36,17 +36,20 @@ export function freePermits(table: EndpointTable, slot: number): number {
 
 /** Whether a request may be sent to the slot as far as its circuit says. */
 export function mayPass(table: EndpointTable, slot: number): boolean {
-  return Atomics.load(table.breaker, slot) !== BreakerState.HalfOpen || freePermits(table, slot) > 0;
+  const state = Atomics.load(table.breaker, slot);
+  return state === BreakerState.Closed || (state === BreakerState.HalfOpen && freePermits(table, slot) > 0);
 }
 
-/** Takes what a request to the slot has to hold; -1 when every permit of a half-open circuit is taken. */
+/** Takes what a request to the slot has to hold; -1 where its circuit is open or has no permit left. */
 export function takePermit(table: EndpointTable, slot: number): number {
-  if (Atomics.load(table.breaker, slot) !== BreakerState.HalfOpen) return noPermit;
-  for (;;) {
+  const state = Atomics.load(table.breaker, slot);
+  if (state === BreakerState.Closed) return noPermit;
+  while (state === BreakerState.HalfOpen) {
     const cell = Atomics.load(table.permits, slot);
-    if ((cell & freeMask) === 0) return -1;
+    if ((cell & freeMask) === 0) break;
     if (Atomics.compareExchange(table.permits, slot, cell, cell - 1) === cell) return cell >>> freeBits;
   }
+  return -1;
 }
 
 /** Gives a permit back; one of an earlier round is void. */

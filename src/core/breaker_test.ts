@@ -33,6 +33,9 @@ Deno.test("takePermit() asks nothing of a closed circuit and gives no more than 
   givePermit(table, slot, first);
   equal(freePermits(table, slot), 1);
   ok(mayPass(table, slot));
+  table.breaker[slot] = BreakerState.Open;
+  equal(mayPass(table, slot), false);
+  equal(takePermit(table, slot), -1);
 });
 
 Deno.test("givePermit() of an earlier round adds nothing to the running one", () => {

@@ -39,7 +39,10 @@ export interface BreakerOptions {
    * checks are not held back: an endpoint that says it is down is down. @default {1}
    */
   readonly readyMin: number;
-  /** Nor takes out more than this share of the pool: when most fail, the cause is rarely theirs. @default {0.5} */
+  /**
+   * Nor takes out more than this share of the pool: when most fail, the cause is rarely theirs. Endpoints on trial are
+   * not out. @default {0.5}
+   */
   readonly shareMax: number;
 }
 

@@ -24,7 +24,7 @@ interface Circuit {
   ejections: number;
   openUntilMs: number;
   closedSinceMs: number;
-  /** A request went well since it closed. */
+  /** A request went well since it closed, or since its trial began. */
   answered: boolean;
   passed: number;
   slow: SlowStreak;
@@ -97,10 +97,7 @@ export class Breakers {
     if (!circuit) return;
     if (this.#state(slot) === BreakerState.Closed) return this.#close(circuit);
     if (this.#closed() < this.options.readyMin) return this.#close(circuit);
-    circuit.passed = 0;
-    beginRound(this.#parts.table, slot, this.options.probes);
-    this.#set(slot, BreakerState.HalfOpen);
-    this.#awaitVerdict(circuit);
+    this.#try(circuit);
   }
 
   /** The endpoint is out by its health checks: where it was one of the last, those on trial are taken as they are. */
@@ -123,7 +120,7 @@ export class Breakers {
     const tries = permit > 0 && permit === currentRound(table, slot);
     circuit.window.add(clock.now(), !ok);
     if (ok) {
-      circuit.answered = true;
+      if (tries || this.#isClosed(slot)) circuit.answered = true;
       Atomics.store(table.failures, slot, 0);
       this.#bias.observe(slot, workTokens, firstTokenMs);
       if (tries && this.#onTrial(slot)) this.#passed(circuit);
@@ -131,7 +128,7 @@ export class Breakers {
     }
     const failures = Atomics.add(table.failures, slot, 1) + 1;
     if (this.#onTrial(slot)) {
-      if (tries) this.#open(circuit, "failures", "a request failed while its circuit was half-open");
+      if (tries) this.#failed(circuit, "a request failed while its circuit was half-open");
     } else this.#judge(circuit, failures);
   }
 
@@ -168,11 +165,11 @@ export class Breakers {
   /** Opens a closed circuit, where the pool can do without the endpoint. */
   #eject(circuit: Circuit, reason: EjectionReason, message: string): void {
     const { table } = this.#parts;
-    if (!this.options.enabled || !this.#isClosed(circuit.slot) || !this.#mayLose()) return;
-    const { answered, closedSinceMs } = circuit;
-    // One that fails now and then does so between requests that go well.
-    const recovered = answered && reason === "failures";
-    if (recovered || this.#parts.clock.now() - closedSinceMs >= this.options.forgetMs) circuit.ejections = 0;
+    const { enabled, readyMin } = this.options;
+    if (!enabled || !this.#isClosed(circuit.slot)) return;
+    if (this.#closed() <= readyMin || !this.#mayLose()) return;
+    const { closedSinceMs } = circuit;
+    if (this.#parts.clock.now() - closedSinceMs >= this.options.forgetMs) circuit.ejections = 0;
     this.#open(circuit, reason, message);
     Atomics.store(table.failures, circuit.slot, 0);
   }
@@ -180,6 +177,8 @@ export class Breakers {
   #open(circuit: Circuit, reason: EjectionReason, message: string): void {
     const { clock, onOpen } = this.#parts;
     const { baseMs, maxMs } = this.options;
+    // It was well in between. That others do better is not told by single requests.
+    if (circuit.answered && reason === "failures") circuit.ejections = 0;
     const backoffMs = Math.min(maxMs, baseMs * 2 ** circuit.ejections);
     circuit.ejections++;
     circuit.openUntilMs = clock.now() + backoffMs;
@@ -204,8 +203,23 @@ export class Breakers {
 
   #passed(circuit: Circuit): void {
     circuit.passed++;
-    if (circuit.passed >= this.options.probeSuccesses) this.#close(circuit);
-    else this.#awaitVerdict(circuit);
+    if (circuit.passed < this.options.probeSuccesses) return this.#awaitVerdict(circuit);
+    this.#close(circuit);
+    circuit.answered = true;
+  }
+
+  /** The trial failed: the circuit opens again or, where the pool cannot do without, the trial begins anew. */
+  #failed(circuit: Circuit, message: string): void {
+    if (this.#mayLose()) this.#open(circuit, "failures", message);
+    else this.#try(circuit);
+  }
+
+  #try(circuit: Circuit): void {
+    circuit.passed = 0;
+    circuit.answered = false;
+    beginRound(this.#parts.table, circuit.slot, this.options.probes);
+    this.#set(circuit.slot, BreakerState.HalfOpen);
+    this.#awaitVerdict(circuit);
   }
 
   /**
@@ -219,8 +233,7 @@ export class Breakers {
     circuit.verdict = clock.after(probeTimeoutMs, () => {
       if (!this.#onTrial(circuit.slot)) return;
       if (freePermits(table, circuit.slot) >= probes) return this.#awaitVerdict(circuit);
-      const message = `requests to its half-open circuit said nothing for ${probeTimeoutMs} ms`;
-      this.#open(circuit, "failures", message);
+      this.#failed(circuit, `requests to its half-open circuit said nothing for ${probeTimeoutMs} ms`);
     }, { background: true });
   }
 
@@ -300,16 +313,16 @@ export class Breakers {
     return closed;
   }
 
-  /** Whether the pool can do with one closed endpoint less. */
+  /** Whether the pool can do with one ready endpoint less, on trial or not. */
   #mayLose(): boolean {
     const { table } = this.#parts;
-    let total = 0;
+    let ready = 0, total = 0;
     for (let slot = 0; slot < table.high; slot++) {
       const state = table.state[slot];
+      if (state === EndpointState.Ready) ready++;
       if (state === EndpointState.Ready || state === EndpointState.Unhealthy) total++;
     }
-    const { readyMin, shareMax } = this.options;
-    return this.#closed() > Math.max(readyMin, Math.ceil(total * (1 - shareMax)));
+    return ready > Math.ceil(total * (1 - this.options.shareMax));
   }
 
   #set(slot: number, state: BreakerState): void {

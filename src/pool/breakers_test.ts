@@ -101,6 +101,21 @@ Deno.test("openings double up to their limit while requests fail, and are forgot
   equal(w.ejections.at(-1), 1000);
 });
 
+Deno.test("an endpoint that did well in between is out for the shortest time again", async () => {
+  const w = await ward(2);
+  for (const well of [0, 1, 2]) {
+    w.fail(0, 5);
+    await w.run(8000);
+    w.fail(0, 1);
+    await w.run(8000);
+    w.succeed(0, well);
+    w.fail(0, 5);
+    await w.run(8000);
+    w.succeed(0, 2);
+  }
+  deepStrictEqual(w.ejections, [1000, 2000, 4000, 1000, 2000, 1000, 1000, 2000, 1000]);
+});
+
 Deno.test("half of all requests failing opens a circuit once there are enough of them", async () => {
   const w = await ward(2);
   const prng = new Prng(1);
@@ -195,13 +210,33 @@ Deno.test("failures keep the last closed endpoints, active checks do not", async
   await w.run(2000);
   equal(w.circuit(0), "half-open");
   w.fail(1, 1);
-  equal(w.circuit(1), "closed", "an endpoint on trial does not count as one that is there");
+  equal(w.circuit(1), "closed", "an endpoint on trial does not count as one that takes all requests");
   w.succeed(0, 2);
   w.fail(1, 1);
   equal(w.circuit(1), "open");
   for (const slot of [0, 1, 2]) w.sick.add(slot);
   await w.run(30_000);
   deepStrictEqual([0, 1, 2].map((slot) => w.state(slot)), ["unhealthy", "unhealthy", "unhealthy"]);
+});
+
+Deno.test("one on trial does not keep the next that dies in the pool, and stays on trial when the share is reached", async () => {
+  const w = await ward(3);
+  w.fail(0, 5);
+  await w.run(1251);
+  w.fail(1, 5);
+  deepStrictEqual([0, 1, 2].map((slot) => w.circuit(slot)), ["half-open", "open", "closed"]);
+  const permit = takePermit(w.table, 0);
+  w.fail(0, 1);
+  deepStrictEqual(
+    [w.circuit(0), freePermits(w.table, 0)],
+    ["half-open", 3],
+    "half of the pool is the most that is out",
+  );
+  givePermit(w.table, 0, permit);
+  equal(freePermits(w.table, 0), 3);
+  await w.run(1251);
+  w.fail(0, 1);
+  deepStrictEqual([0, 1, 2].map((slot) => w.circuit(slot)), ["open", "half-open", "closed"]);
 });
 
 Deno.test("an endpoint on trial is taken as it is when it is the last one there", async () => {
@@ -253,7 +288,7 @@ async function storm(seed: number, endpoints: number, shareMax: number): Promise
   const failing = Array.from({ length: endpoints }, () => prng.float());
   /** Requests out, by slot and round. */
   const out: { slot: number; permit: number; endsMs: number }[] = [];
-  const least = Math.min(endpoints, Math.max(1, Math.ceil(endpoints * (1 - shareMax))));
+  const least = Math.ceil(endpoints * (1 - shareMax));
   for (let i = 0; i < 1500; i++) {
     const slot = prng.below(endpoints);
     if (prng.below(100) === 0) failing[slot] = prng.float();
@@ -269,14 +304,16 @@ async function storm(seed: number, endpoints: number, shareMax: number): Promise
       const generation = w.table.generation[request.slot];
       w.breakers.report({ ...request, generation, end, firstTokenMs: 5, workTokens: 10 });
     }
-    let closed = 0;
+    let closed = 0, ready = 0;
     for (let slot = 0; slot < endpoints; slot++) {
+      if (w.table.state[slot] === EndpointState.Ready) ready++;
       if (w.table.state[slot] === EndpointState.Ready && w.table.breaker[slot] === BreakerState.Closed) closed++;
       const round = w.table.permits[slot] >>> 8;
       const ofRound = out.filter((one) => one.slot === slot && one.permit > 0 && one.permit === round).length;
       ok(ofRound <= 3, `${ofRound} requests on trial at once`);
     }
-    ok(closed >= least, `${closed} of ${endpoints} closed, at least ${least} must be`);
+    ok(closed >= 1, "one takes all requests");
+    ok(ready >= least, `${ready} of ${endpoints} ready, at least ${least} must be`);
     if (prng.below(4) === 0) await w.run(prng.below(20));
   }
   // When all is well again, every circuit closes.

@@ -44,6 +44,7 @@ Deno.test("record() writes the JSON and replaces the section of that name only",
       commit: "abc",
       command: "deno task bench x",
       policies: { one: { hit_rate: ms } },
+      peers: { other: { version: "1.2", rss_mb: ms } },
       figures: { ms, ms_min: 1, ms_max: 9 },
     });
     Deno.writeTextFileSync(new URL("RESULTS.md", home), "# Results\n\nWords of people.\n");
@@ -53,6 +54,7 @@ Deno.test("record() writes the JSON and replaces the section of that name only",
     const page = Deno.readTextFileSync(new URL("RESULTS.md", home));
     match(page, /^# Results\n\nWords of people\.\n\n<!-- x: /);
     equal(page.match(/^## /gm)!.length, 2);
+    match(page, /\| peers \| version \| rss_mb \|\n[^]*\| other \| 1\.2 \| 7 \|/);
     match(page, /## x\n[^]*\| one \| 7 \|\n[^]*\| ms \| 7 \| 1 to 9 \|\n[^]*## y\n[^]*\| ms \| 6 \| 1 to 9 \|/);
     equal(JSON.parse(Deno.readTextFileSync(new URL("results/x.json", home))).figures.ms, 7);
   } finally {
