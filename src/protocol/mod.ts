@@ -1,6 +1,7 @@
 /** Bytes in, values out: API paths, header rules, error bodies, usage and response edits. No sockets, no timers. */
 export * from "./apis.ts";
 export * from "./headers.ts";
+export * from "./http1/mod.ts";
 export * from "./kv_events/mod.ts";
 export * from "./outcomes.ts";
 export * from "./prometheus_text.ts";

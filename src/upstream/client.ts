@@ -1,6 +1,7 @@
 /** Connections to model servers: dialled, kept alive, given to one exchange at a time, watched for silence. */
 import { type Clock, systemClock, type Timer } from "../core/mod.ts";
-import { type ByteStream, Http1Connection, Http1Error, type ResponseHead } from "./http1.ts";
+import { type ByteObserver, Http1Error, type ResponseHead } from "../protocol/mod.ts";
+import { type ByteStream, Http1Connection } from "./http1.ts";
 
 /** Where to connect; an `EndpointMeta` is one. */
 export interface UpstreamTarget {
@@ -243,7 +244,19 @@ export class Exchange {
   }
 
   /** The next body bytes; null at the end. Rejects with `UpstreamFailure`. */
-  async read(): Promise<Uint8Array | null> {
+  read(): Promise<Uint8Array | null> {
+    return this.#read(undefined);
+  }
+
+  /**
+   * The next body bytes in chunked framing, told to `observer` without it and valid until the next call; null at the end,
+   * whose last chunk is the caller's to write. Rejects with `UpstreamFailure`.
+   */
+  readFramed(observer: ByteObserver): Promise<Uint8Array | null> {
+    return this.#read(observer);
+  }
+
+  async #read(framedFor: ByteObserver | undefined): Promise<Uint8Array | null> {
     if (this.#ended) {
       if (this.#abort.signal.aborted) throw this.#failure(undefined);
       return null;
@@ -253,7 +266,8 @@ export class Exchange {
     this.#deadlineMs = this.#clock.now() + (this.#sawBody ? idleTimeoutMs : firstByteTimeoutMs);
     this.#deadlineKind = this.#sawBody ? "idle-timeout" : "first-byte-timeout";
     try {
-      const bytes = await this.#connection!.read();
+      const connection = this.#connection!;
+      const bytes = await (framedFor ? connection.readFramed(framedFor) : connection.read());
       this.#sawBody = true;
       // While the reader is busy with these bytes the server is not the silent one.
       this.#deadlineMs = Infinity;

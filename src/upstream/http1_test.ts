@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
 import fc from "fast-check";
-import { type ByteStream, Http1Connection, Http1Error } from "./http1.ts";
+import { Http1Error } from "../protocol/mod.ts";
+import { type ByteStream, Http1Connection } from "./http1.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
