@@ -9,7 +9,7 @@ import { Pool } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
 import type { ModelStatus, Tokens } from "../tokens/mod.ts";
 import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
-import { adminApp, edgeApp, type ListedModel, Listener } from "../edge/mod.ts";
+import { adminHandler, BodyBudget, edgeHandler, type ListedModel, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
 import { collect } from "./collect.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
@@ -209,8 +209,15 @@ export class Router {
   async #listen(): Promise<void> {
     const { server, admin } = this.#config;
     const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
-    const edge = edgeApp({ pipeline: this.pipeline, clock: this.#clock, models: () => this.#models(), bodyBytesMax });
-    const pages = adminApp({
+    const bodyBudget = new BodyBudget(() => this.#config.server.bodyMemoryBytes);
+    const edge = edgeHandler({
+      pipeline: this.pipeline,
+      clock: this.#clock,
+      models: () => this.#models(),
+      bodyBytesMax,
+      bodyBudget,
+    });
+    const pages = adminHandler({
       pipeline: this.pipeline,
       clock: this.#clock,
       metrics: () => this.metrics.render(this.#clock),
@@ -221,10 +228,11 @@ export class Router {
       saveSnapshot: () => this.#snapshots.save(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
       bodyBytesMax,
+      bodyBudget,
     });
     const port = { clock: this.#clock, onError: (error: unknown) => this.#answerFailed(error) };
-    this.#edge = await Listener.open((request, bindings) => edge.fetch(request, bindings), { ...server, ...port });
-    this.#admin = await Listener.open((request, bindings) => pages.fetch(request, bindings), { ...admin, ...port });
+    this.#edge = await Listener.open(edge, { ...server, ...port, limits: { connectionsMax: server.connectionsMax } });
+    this.#admin = await Listener.open(pages, { ...admin, ...port });
   }
 
   /** What an endpoint caches, with times as ages: this process's clock says nothing outside it. */

@@ -60,6 +60,8 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       host: overrides.host ?? values.server?.host ?? serverDefaults.host,
       port: overrides.port ?? values.server?.port ?? serverDefaults.port,
       bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
+      bodyMemoryBytes: values.server?.bodyMemory ?? serverDefaults.bodyMemoryBytes,
+      connectionsMax: values.server?.connectionsMax ?? serverDefaults.connectionsMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
     },
     admin: {

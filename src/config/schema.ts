@@ -53,6 +53,14 @@ const server = section("The port that clients call.", {
     default: serverDefaults.bodyBytesMax,
     bare: true,
   }),
+  bodyMemory: bytes(1 * MiB, 64 * GiB, {
+    about: "Memory of all request bodies at once, until their answers begin; a body without room is answered 503.",
+    default: serverDefaults.bodyMemoryBytes,
+  }),
+  connectionsMax: integer(1, 1_000_000, {
+    about: "Client connections at once; more are answered 503 and closed.",
+    default: serverDefaults.connectionsMax,
+  }),
   drainTimeout: duration(0, hourMs, {
     about: "How long running streams may finish after SIGTERM.",
     default: serverDefaults.drainTimeoutMs,

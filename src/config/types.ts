@@ -7,6 +7,9 @@ export interface ServerConfig {
   /** 0 takes a free port. */
   readonly port: number;
   readonly bodyBytesMax: number;
+  /** Of all request bodies at once. */
+  readonly bodyMemoryBytes: number;
+  readonly connectionsMax: number;
   readonly drainTimeoutMs: number;
 }
 

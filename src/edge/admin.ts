@@ -1,11 +1,13 @@
 import { type Context, Hono } from "hono";
 import { type Clock, RouterError } from "../core/mod.ts";
-import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
-import type { Pipeline } from "../pipeline/mod.ts";
-import { readBody } from "./body.ts";
-import type { Bindings } from "./listener.ts";
+import { apiPaths, errorAnswer, errorResponse, errorShape } from "../protocol/mod.ts";
+import { answerOf, type Pipeline } from "../pipeline/mod.ts";
+import { type ReadBody, readBody } from "./body.ts";
+import type { BodyBudget } from "./body_budget.ts";
+import { type ClientBody, type Handler, platformRequest } from "./http/request.ts";
 
-type Env = { Bindings: Bindings };
+/** What pages are told of a request beside the `Request`: its body, which has no stream. */
+type Env = { Bindings: { readonly body: ClientBody } };
 
 /** What the operators' app is joined from. */
 export interface AdminParts {
@@ -26,10 +28,22 @@ export interface AdminParts {
   /** Procedures other routers call; undefined for a path that is none. */
   readonly procedures: (request: Request) => Promise<Response> | undefined;
   readonly bodyBytesMax: () => number;
+  readonly bodyBudget: BodyBudget;
 }
 
-/** The app operators and probes talk to, on its own port. */
-export function adminApp(parts: AdminParts): Hono<Env> {
+/** What operators and probes talk to, on its own port. */
+export function adminHandler(parts: AdminParts): Handler {
+  const app = adminApp(parts);
+  return async (request) => {
+    try {
+      return answerOf(await app.fetch(platformRequest(request), { body: request.body }));
+    } catch (error) {
+      return errorAnswer(RouterError.from(error), "openai", crypto.randomUUID());
+    }
+  };
+}
+
+function adminApp(parts: AdminParts): Hono<Env> {
   const app = new Hono<Env>({ strict: false });
   app.get("/livez", (c) => c.text("ok\n"));
   app.get("/readyz", (c) => {
@@ -65,15 +79,16 @@ export function adminApp(parts: AdminParts): Hono<Env> {
 async function decide({ req: { raw: request }, env }: Context<Env>, parts: AdminParts): Promise<Response> {
   const id = crypto.randomUUID();
   const path = new URL(request.url).searchParams.get("path") ?? "/v1/chat/completions";
+  let body: ReadBody | undefined;
   try {
-    const body = await readBody(request.headers, env.incoming, parts.bodyBytesMax());
+    body = await readBody(env.body, parts.bodyBytesMax(), parts.bodyBudget);
     const report = await parts.pipeline.explain({
       id,
       api: Object.hasOwn(apiPaths, path) ? apiPaths[path] : "passthrough",
       method: "POST",
       path,
       headers: request.headers,
-      body,
+      body: body.bytes,
       errorShape: errorShape(path),
       signal: request.signal,
       receivedAtMs: parts.clock.now(),
@@ -99,15 +114,18 @@ async function decide({ req: { raw: request }, env }: Context<Env>, parts: Admin
     });
   } catch (error) {
     return errorResponse(RouterError.from(error), errorShape(path), id);
+  } finally {
+    body?.release();
   }
 }
 
 /** What a procedure is asked with is a few bytes. */
 const procedureBytesMax = 65_536;
 
-async function procedure(c: Context<Env>, { procedures }: AdminParts): Promise<Response> {
+async function procedure(c: Context<Env>, { procedures, bodyBudget }: AdminParts): Promise<Response> {
   const { method, url, headers, signal } = c.req.raw;
-  const body = await readBody(headers, c.env.incoming, procedureBytesMax);
-  return await procedures(new Request(url, { method, headers, signal, body: body as Uint8Array<ArrayBuffer> })) ??
-    c.notFound();
+  const { bytes, release } = await readBody(c.env.body, procedureBytesMax, bodyBudget);
+  const asked = new Request(url, { method, headers, signal, body: bytes?.slice() });
+  release();
+  return await procedures(asked) ?? c.notFound();
 }

@@ -1,17 +1,18 @@
-import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
+import { concatBytes, RouterError } from "../core/mod.ts";
 import {
   type BodyEdit,
   BodyObserver,
-  errorBody,
-  type ErrorShape,
+  type Fields,
   forwardedHeaders,
   ModelNameRestorer,
+  type ResponseHead,
   returnedHeaders,
   UsageEventRemoval,
 } from "../protocol/mod.ts";
 import type { RetryReason } from "../telemetry/mod.ts";
-import { type FailureKind, type ResponseHead, UpstreamFailure, type UpstreamRequest } from "../upstream/mod.ts";
-import { type BodySource, SourcedResponse } from "./answer.ts";
+import { type FailureKind, UpstreamFailure, type UpstreamRequest } from "../upstream/mod.ts";
+import type { Answer } from "./answer.ts";
+import { AnswerBody, applyEdits, outcomeOf, upstreamError } from "./answer_body.ts";
 import type { RequestLife } from "./life.ts";
 import type { Placed } from "./dispatch.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -40,7 +41,7 @@ export async function attempt(
   placed: Placed,
   parts: PipelineParts,
   lastTry: boolean,
-): Promise<Response> {
+): Promise<Answer> {
   const meta = parts.table.meta(placed.placement.slot);
   const exchange = parts.upstream.send(meta, upstreamRequest(life, prepared, placed, parts));
   life.exchange = exchange;
@@ -62,16 +63,15 @@ export async function attempt(
       !sse && Number(head.headers.get("content-length") ?? Infinity) <= wholeBodyBytesMax,
     );
     parts.pool.report(placed.placement.slot, head.status < 500);
-    const init = { status: head.status, headers };
+    const { status } = head;
+    life.inbound.body = undefined;
     if (first.done) {
-      const body = bodyless(life.inbound.method, head.status) ? null : applyEdits(edits, first.bytes, true);
-      if (body) headers.set("content-length", String(body.length));
-      const response = new Response(body, init);
-      life.end(outcomeOf(head.status));
-      return response;
+      const body = bodyless(life.inbound.method, status) ? null : applyEdits(edits, first.bytes, true);
+      life.end(outcomeOf(status));
+      return { status, headers, body };
     }
     life.answering = true;
-    return new SourcedResponse(new AnswerBody(life, first.bytes, edits, sse), init);
+    return { status, headers, body: new AnswerBody(life, first.bytes, edits, sse) };
   } catch (error) {
     throw attemptError(error);
   }
@@ -83,18 +83,13 @@ function editable(head: ResponseHead): boolean {
   return head.status < 400 && (encoding === null || encoding === "identity");
 }
 
-/** An answer of 5xx is the server's failure even when it arrives whole; one of 4xx is what the request deserved. */
-function outcomeOf(status: number): Outcome {
-  return status >= 500 ? "upstream-error" : "completed";
-}
-
 function responseHeaders(
   head: ResponseHead,
   life: RequestLife,
   { view }: Prepared,
   { placement }: Placed,
   parts: PipelineParts,
-): Headers {
+): Fields {
   const headers = returnedHeaders(head.headers);
   headers.set("x-request-id", life.inbound.id);
   for (const [name, value] of parts.scheduler.responseHeaders(view, placement, placement.slot)) {
@@ -141,17 +136,6 @@ function bodyEdits(life: RequestLife, prepared: Prepared, sse: boolean): BodyEdi
   return edits;
 }
 
-function applyEdits(edits: readonly BodyEdit[], bytes: Uint8Array, last: boolean): Uint8Array<ArrayBuffer> {
-  let out = bytes;
-  for (const edit of edits) {
-    out = edit.push(out);
-    if (!last) continue;
-    const rest = edit.end();
-    if (rest.length > 0) out = concatBytes([out, rest]);
-  }
-  return out as Uint8Array<ArrayBuffer>;
-}
-
 /** The body's first bytes, or all of a small body. */
 async function readFirst(life: RequestLife, whole: boolean): Promise<{ bytes: Uint8Array; done: boolean }> {
   const parts: Uint8Array[] = [];
@@ -162,71 +146,6 @@ async function readFirst(life: RequestLife, whole: boolean): Promise<{ bytes: Ui
     parts.push(bytes);
     if (!whole) return { bytes, done: false };
   }
-}
-
-/** The rest of the body, read from the server only as the client takes it: nothing is buffered here beyond one read. */
-class AnswerBody implements BodySource {
-  readonly #life: RequestLife;
-  readonly #edits: readonly BodyEdit[];
-  readonly #sse: boolean;
-  #first: Uint8Array | undefined;
-  #done = false;
-
-  constructor(life: RequestLife, first: Uint8Array, edits: readonly BodyEdit[], sse: boolean) {
-    this.#life = life;
-    this.#first = first;
-    this.#edits = edits;
-    this.#sse = sse;
-  }
-
-  async read(): Promise<Uint8Array | null> {
-    if (this.#done) return null;
-    try {
-      for (;;) {
-        const bytes = this.#first ?? await this.#life.exchange!.read();
-        if (bytes === null) return this.#end();
-        if (this.#first) this.#first = undefined;
-        else this.#life.sawChunk(bytes);
-        const out = this.#edits.length > 0 ? applyEdits(this.#edits, bytes, false) : bytes;
-        if (out.length > 0) return out;
-      }
-    } catch (error) {
-      return this.#breakOff(error);
-    }
-  }
-
-  cancel(): void {
-    this.#done = true;
-    this.#life.end("client-disconnect");
-  }
-
-  #end(): Uint8Array | null {
-    this.#done = true;
-    this.#life.end(outcomeOf(this.#life.status));
-    const rest = applyEdits(this.#edits, new Uint8Array(), true);
-    return rest.length > 0 ? rest : null;
-  }
-
-  /** The server was lost in the middle of an answer: a stream is told so in its own format, another body is cut off. */
-  #breakOff(error: unknown): Uint8Array {
-    this.#done = true;
-    const life = this.#life;
-    const timedOut = upstreamError(error).outcome === "upstream-timeout";
-    const lost = new RouterError(timedOut ? "upstream-timeout" : "upstream-aborted", lostMessage, { cause: error });
-    if (life.ended) throw lost;
-    life.failedMidStream();
-    life.end(lost.outcome, lost);
-    if (!this.#sse) throw lost;
-    // An empty line first: the last event may have been cut in the middle.
-    return new TextEncoder().encode(`\n\n${lostEvent(life.inbound.errorShape)}\n\n`);
-  }
-}
-
-const lostMessage = "The model server ended the response early";
-
-function lostEvent(shape: ErrorShape): string {
-  if (shape === "openai") return `data: ${errorBody(new RouterError("upstream-aborted", lostMessage), shape, "")}`;
-  return `event: error\ndata: ${JSON.stringify({ type: "error", error: { type: "api_error", message: lostMessage } })}`;
 }
 
 function attemptError(error: unknown): unknown {
@@ -244,12 +163,3 @@ const retryReasons: Readonly<Record<Exclude<FailureKind, "cancelled">, RetryReas
   "reset": "reset",
   "protocol": "protocol",
 };
-
-function upstreamError(error: unknown): RouterError {
-  if (error instanceof UpstreamFailure && error.kind.endsWith("timeout")) {
-    return new RouterError("upstream-timeout", "The model server did not answer in time", { cause: error });
-  }
-  return new RouterError("upstream-error", "The model server could not be reached or ended the request early", {
-    cause: error,
-  });
-}

@@ -15,6 +15,8 @@ export class RequestLife {
   readonly trace: RequestTrace;
   readonly #parts: PipelineParts;
   readonly #onEnd: () => void;
+  readonly #requestBytes: number;
+  readonly #leave = () => this.abandon();
   view: RequestView | undefined;
   #placed: Placed | undefined;
   #placedMs = 0;
@@ -42,6 +44,8 @@ export class RequestLife {
     this.trace = parts.tracing.startRequest(inbound.headers);
     this.#parts = parts;
     this.#onEnd = onEnd;
+    this.#requestBytes = inbound.body?.length ?? 0;
+    inbound.signal.addEventListener("abort", this.#leave);
   }
 
   /** The endpoint in hand; absent before the decision and after a failed attempt. */
@@ -87,8 +91,13 @@ export class RequestLife {
 
   /** Body bytes arrived from the endpoint. */
   sawChunk(bytes: Uint8Array): void {
-    const now = this.#parts.clock.now();
     this.observer!.chunk(bytes);
+    this.arrived();
+  }
+
+  /** Body bytes arrived that the observer has seen. */
+  arrived(): void {
+    const now = this.#parts.clock.now();
     if (this.#firstByteMs === undefined) {
       this.#firstByteMs = now;
       this.placed!.reservation.firstByte();
@@ -105,6 +114,7 @@ export class RequestLife {
   end(outcome: Outcome, error?: RouterError): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.inbound.signal.removeEventListener("abort", this.#leave);
     const { placed, exchange } = this;
     const endpoint = placed ? this.#parts.table.peek(placed.placement.slot) : this.#lastEndpoint;
     exchange?.cancel();
@@ -147,7 +157,7 @@ export class RequestLife {
       ttftMs: this.#firstByteMs === undefined ? undefined : this.#firstByteMs - inbound.receivedAtMs,
       processingMs: this.processingMs,
       decisionMs: this.decisionMs,
-      requestBytes: inbound.body?.length ?? 0,
+      requestBytes: this.#requestBytes,
       responseBytes: observer?.bytes ?? 0,
       promptTokens: usage.promptTokens,
       cachedTokens: usage.cachedTokens,

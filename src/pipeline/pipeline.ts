@@ -6,8 +6,9 @@ import {
   type RequestView,
   RouterError,
 } from "../core/mod.ts";
-import { errorResponse, outcomeTable } from "../protocol/mod.ts";
+import { errorAnswer, outcomeTable } from "../protocol/mod.ts";
 import { spanNames } from "../telemetry/mod.ts";
+import type { Answer } from "./answer.ts";
 import { DirectDispatch, type Dispatch, noEndpoints } from "./dispatch.ts";
 import { attempt, AttemptFailed } from "./forward.ts";
 import { RequestLife } from "./life.ts";
@@ -52,10 +53,9 @@ export class Pipeline {
   }
 
   /** Answers one request. Never rejects: every failure becomes an error response. */
-  async handle(inbound: Inbound): Promise<Response> {
+  async handle(inbound: Inbound): Promise<Answer> {
     this.#active++;
     const life = new RequestLife(inbound, this.parts, () => this.#ended());
-    inbound.signal.addEventListener("abort", () => life.abandon(), { once: true });
     try {
       if (this.#draining) throw new RouterError("rejected-shutting-down", "The router is shutting down");
       const preparing = prepare(inbound, this.parts);
@@ -71,7 +71,7 @@ export class Pipeline {
   }
 
   /** Answers a request whose body could not be read: it is recorded like any other. */
-  refuse(inbound: Inbound, error: unknown): Response {
+  refuse(inbound: Inbound, error: unknown): Answer {
     this.#active++;
     return this.#refuse(new RequestLife(inbound, this.parts, () => this.#ended()), error);
   }
@@ -107,7 +107,7 @@ export class Pipeline {
     if (rule !== undefined) metrics.modelRewritten(rule, model, targetModel);
   }
 
-  async #forward(life: RequestLife, prepared: Prepared): Promise<Response> {
+  async #forward(life: RequestLife, prepared: Prepared): Promise<Answer> {
     const { attemptsMax } = this.parts.options;
     const tried: number[] = [];
     let lastFailure: AttemptFailed | undefined;
@@ -152,13 +152,13 @@ export class Pipeline {
     }
   }
 
-  #refuse(life: RequestLife, thrown: unknown): Response {
+  #refuse(life: RequestLife, thrown: unknown): Answer {
     const gone = life.inbound.signal.aborted;
     const error = gone ? RouterError.clientLeft() : RouterError.from(thrown);
     life.dropAttempt(false);
     life.status = gone ? 0 : statusOf(error.outcome);
     life.end(error.outcome, error);
-    return errorResponse(error, life.inbound.errorShape, life.inbound.id);
+    return errorAnswer(error, life.inbound.errorShape, life.inbound.id);
   }
 
   #ended(): void {

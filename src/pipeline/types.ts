@@ -1,5 +1,5 @@
 import type { Api } from "../core/mod.ts";
-import type { ErrorShape } from "../protocol/mod.ts";
+import type { ErrorShape, HeaderFields } from "../protocol/mod.ts";
 
 /** One request as the edge hands it over: the body read and bounded, nothing else done. */
 export interface Inbound {
@@ -8,9 +8,9 @@ export interface Inbound {
   readonly method: string;
   /** Path with query, as it goes to the model server. */
   readonly path: string;
-  readonly headers: Headers;
-  /** Absent when the request has none. */
-  readonly body?: Uint8Array;
+  readonly headers: HeaderFields;
+  /** Absent when the request has none, and once the answer has begun: a long answer does not hold its prompt. */
+  body?: Uint8Array;
   readonly errorShape: ErrorShape;
   /** Aborts when the client goes. */
   readonly signal: AbortSignal;

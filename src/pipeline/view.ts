@@ -1,6 +1,6 @@
 import { type RequestView, RouterError, type Slo } from "../core/mod.ts";
 import { type BodyEditSpan, includeUsageEdit, modelEdit, type RequestScan, spliceBody } from "../hotpath/mod.ts";
-import { controlHeader, controlHeaders, hasStreamOptions } from "../protocol/mod.ts";
+import { controlHeader, controlHeaders, hasStreamOptions, type HeaderFields } from "../protocol/mod.ts";
 import { type HashedPrompt, hashPrompt } from "./blocks.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
@@ -109,7 +109,7 @@ function scanBody(
 
 const jsonType = /^application\/(?:[\w.-]+\+)?json\b/i;
 
-function readSlo(headers: Headers): Slo {
+function readSlo(headers: HeaderFields): Slo {
   const read = (names: readonly string[]): number | undefined => {
     const text = controlHeader(headers, names);
     if (text === undefined) return undefined;
@@ -127,7 +127,7 @@ function readSlo(headers: Headers): Slo {
 }
 
 /** The endpoints a proxy in front restricts the choice to; a header that is there but empty leaves none. */
-function readSubset(headers: Headers): readonly string[] | undefined {
+function readSubset(headers: HeaderFields): readonly string[] | undefined {
   const text = headers.get(controlHeaders.subset[0]);
   if (text === null) return undefined;
   return text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");

@@ -1,4 +1,5 @@
 /** Header names and what crosses the router in each direction. All names are lower case. */
+import { Fields, type HeaderFields } from "./http1/mod.ts";
 
 /** Canonical request headers with their older aliases; the canonical name wins. */
 export const controlHeaders = {
@@ -64,7 +65,7 @@ const notReturned = new Set([
   "content-length",
 ]);
 
-function connectionListed(headers: Headers): Set<string> | undefined {
+function connectionListed(headers: HeaderFields): Set<string> | undefined {
   const value = headers.get("connection");
   if (!value) return undefined;
   return new Set(value.split(",").map((name) => name.trim().toLowerCase()));
@@ -74,7 +75,7 @@ function connectionListed(headers: Headers): Set<string> | undefined {
  * Client headers that go on to the model server, as `name: value` lines, and `own` in place of the client's of the same
  * name. `accept-encoding` is dropped so that the answer comes uncompressed and its usage can be read.
  */
-export function forwardedHeaders(headers: Headers, own: Readonly<Record<string, string>> = {}): string {
+export function forwardedHeaders(headers: HeaderFields, own: Readonly<Record<string, string>> = {}): string {
   const listed = connectionListed(headers);
   let lines = "";
   headers.forEach((value, name) => {
@@ -86,9 +87,9 @@ export function forwardedHeaders(headers: Headers, own: Readonly<Record<string, 
 }
 
 /** Model-server headers that go back to the client. */
-export function returnedHeaders(headers: Headers): Headers {
+export function returnedHeaders(headers: HeaderFields): Fields {
   const listed = connectionListed(headers);
-  const out = new Headers();
+  const out = new Fields();
   headers.forEach((value, name) => {
     if (!notReturned.has(name) && !listed?.has(name)) out.append(name, value);
   });

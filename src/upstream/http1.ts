@@ -5,8 +5,8 @@
  * framings, with differing lengths, with a bare CR, a folded line or a malformed chunk size ends the connection.
  */
 import {
-  bytesOf,
   type ByteObserver,
+  bytesOf,
   chunkOf,
   type Framing,
   headBytesMax,
@@ -15,8 +15,8 @@ import {
   keepsAlive,
   noBody,
   parseResponseHead,
-  type ResponseHead,
   responseFraming,
+  type ResponseHead,
   textOf,
 } from "../protocol/mod.ts";
 

@@ -30,6 +30,12 @@ const requestLine = /^([A-Z]+) ([\x21-\x7e]+) HTTP\/1\.([01])$/;
 /** Methods a model server may be asked with, and those that are answered 405; another word is no request. */
 const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"]);
 
+/** Throws Http1Error for a method that is answered by the port itself. */
+export function checkMethod(method: string): void {
+  if (!methods.has(method)) throw new Http1Error("its method is unknown");
+  if (method === "CONNECT") throw new Http1Error("the router is no tunnel", { status: 405 });
+}
+
 /** The header lines of a head whose first line ends before `at`. */
 function parseFields(text: string, at: number): Fields {
   const fields = new Fields();
@@ -64,14 +70,14 @@ export function parseResponseHead(text: string): Http1ResponseHead {
 export function parseRequestHead(text: string): RequestHead {
   const line = firstLine(text);
   const start = requestLine.exec(line);
-  if (!start || !methods.has(start[1])) throw new Http1Error("it is not valid HTTP/1.1");
+  if (!start) throw new Http1Error("it is not valid HTTP/1.1");
+  checkMethod(start[1]);
   const method = start[1], minor = Number(start[3]);
   const headers = parseFields(text, line.length + 2);
   const hosts = headers.times("host");
   if (hosts > 1 || (hosts === 0 && minor === 1)) {
     throw new Http1Error("it must be HTTP/1.1 with one host header, or HTTP/1.0");
   }
-  if (method === "CONNECT") throw new Http1Error("the router is no tunnel", { status: 405 });
   return { method, path: originForm(method, start[2]), minor, headers };
 }
 
