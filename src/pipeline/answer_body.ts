@@ -1,5 +1,5 @@
 import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
-import { type BodyEdit, chunkOf, errorBody, type ErrorShape } from "../protocol/mod.ts";
+import { type BodyEdit, type ByteGate, chunkOf, errorBody, type ErrorShape } from "../protocol/mod.ts";
 import { UpstreamFailure } from "../upstream/mod.ts";
 import type { BodySource } from "./answer.ts";
 import type { RequestLife } from "./life.ts";
@@ -31,21 +31,18 @@ export function applyEdits(edits: readonly BodyEdit[], bytes: Uint8Array, last: 
 }
 
 /** The rest of the body, read from the server only as the client takes it: nothing is buffered here beyond one read. */
-export class AnswerBody implements BodySource {
+export class AnswerBody implements BodySource, ByteGate {
   readonly #life: RequestLife;
   readonly #edits: readonly BodyEdit[];
   readonly #sse: boolean;
   #first: Uint8Array | undefined;
   #done = false;
-  /** Absent where bytes must change on their way. */
-  readonly readFramed?: () => Promise<Uint8Array | null>;
 
   constructor(life: RequestLife, first: Uint8Array, edits: readonly BodyEdit[], sse: boolean) {
     this.#life = life;
     this.#first = first;
     this.#edits = edits;
     this.#sse = sse;
-    if (edits.length === 0) this.readFramed = () => this.#readFramed();
   }
 
   async read(): Promise<Uint8Array | null> {
@@ -56,7 +53,7 @@ export class AnswerBody implements BodySource {
         if (bytes === null) return this.#end();
         if (this.#first) this.#first = undefined;
         else this.#life.sawChunk(bytes);
-        const out = this.#edits.length > 0 ? applyEdits(this.#edits, bytes, false) : bytes;
+        const out = this.#edited(bytes);
         if (out.length > 0) return out;
       }
     } catch (error) {
@@ -64,22 +61,40 @@ export class AnswerBody implements BodySource {
     }
   }
 
-  async #readFramed(): Promise<Uint8Array | null> {
+  async readFramed(): Promise<Uint8Array | null> {
     if (this.#done) return null;
-    if (this.#first) {
-      const first = chunkOf(this.#first);
-      this.#first = undefined;
-      return first;
-    }
-    const life = this.#life;
     try {
-      const bytes = await life.exchange!.readFramed(life.observer!);
-      if (bytes === null) return this.#end();
-      life.arrived();
-      return bytes;
+      const { exchange } = this.#life;
+      for (;;) {
+        const bytes = this.#first ?? await exchange!.read(this);
+        if (bytes === null) {
+          const rest = this.#end();
+          return rest && chunkOf(rest);
+        }
+        if (this.#first) this.#first = undefined;
+        else if (exchange!.framed) {
+          this.#life.arrived();
+          return bytes;
+        } else this.#life.sawChunk(bytes);
+        const out = this.#edited(bytes);
+        if (out.length > 0) return chunkOf(out);
+      }
     } catch (error) {
       return chunkOf(this.#breakOff(error));
     }
+  }
+
+  passes(payload: Uint8Array): boolean {
+    for (const edit of this.#edits) if (!edit.passes(payload)) return false;
+    return true;
+  }
+
+  chunk(payload: Uint8Array): void {
+    this.#life.observer!.chunk(payload);
+  }
+
+  #edited(bytes: Uint8Array): Uint8Array {
+    return this.#edits.length > 0 ? applyEdits(this.#edits, bytes, false) : bytes;
   }
 
   cancel(): void {

@@ -7,11 +7,13 @@ const tailBytes = 4_096;
 const roomMax = 2 * tailBytes;
 const roomMin = 1_024;
 
+const none = new Uint8Array();
+
 /** Looks at a response body as it passes: counts its bytes, keeps a copy of its beginning and end for the usage. */
 export class BodyObserver {
   bytes = 0;
   #head: Uint8Array | undefined;
-  #tail = new Uint8Array(roomMin);
+  #tail: Uint8Array = none;
   #end = 0;
 
   chunk(bytes: Uint8Array): void {
@@ -27,7 +29,7 @@ export class BodyObserver {
     const old = this.#tail;
     const from = Math.max(0, this.#end - tailBytes);
     if (old.length < roomMax) {
-      this.#tail = new Uint8Array(Math.min(roomMax, Math.max(old.length * 4, this.#end + size)));
+      this.#tail = new Uint8Array(Math.min(roomMax, Math.max(roomMin, old.length * 4, this.#end + size)));
       this.#tail.set(old.subarray(from, this.#end));
     } else old.copyWithin(0, from, this.#end);
     this.#end -= from;

@@ -1,6 +1,6 @@
 /** Connections to model servers: dialled, kept alive, given to one exchange at a time, watched for silence. */
 import { type Clock, systemClock, type Timer } from "../core/mod.ts";
-import { type ByteObserver, Http1Error, type ResponseHead } from "../protocol/mod.ts";
+import { type ByteGate, Http1Error, type ResponseHead } from "../protocol/mod.ts";
 import { type ByteStream, Http1Connection } from "./http1.ts";
 
 /** Where to connect; an `EndpointMeta` is one. */
@@ -243,20 +243,16 @@ export class Exchange {
     this.head.catch(() => {});
   }
 
-  /** The next body bytes; null at the end. Rejects with `UpstreamFailure`. */
-  read(): Promise<Uint8Array | null> {
-    return this.#read(undefined);
+  /** The bytes of the last `read` are in chunked framing. */
+  get framed(): boolean {
+    return this.#connection?.framed === true;
   }
 
   /**
-   * The next body bytes in chunked framing, told to `observer` without it and valid until the next call; null at the end,
-   * whose last chunk is the caller's to write. Rejects with `UpstreamFailure`.
+   * The next body bytes; null at the end. With a `gate`, whole chunks that it lets pass come in their framing and stay valid
+   * until the next call; `framed` tells. Rejects with `UpstreamFailure`.
    */
-  readFramed(observer: ByteObserver): Promise<Uint8Array | null> {
-    return this.#read(observer);
-  }
-
-  async #read(framedFor: ByteObserver | undefined): Promise<Uint8Array | null> {
+  async read(gate?: ByteGate): Promise<Uint8Array | null> {
     if (this.#ended) {
       if (this.#abort.signal.aborted) throw this.#failure(undefined);
       return null;
@@ -266,8 +262,7 @@ export class Exchange {
     this.#deadlineMs = this.#clock.now() + (this.#sawBody ? idleTimeoutMs : firstByteTimeoutMs);
     this.#deadlineKind = this.#sawBody ? "idle-timeout" : "first-byte-timeout";
     try {
-      const connection = this.#connection!;
-      const bytes = await (framedFor ? connection.readFramed(framedFor) : connection.read());
+      const bytes = await this.#connection!.read(gate);
       this.#sawBody = true;
       // While the reader is busy with these bytes the server is not the silent one.
       this.#deadlineMs = Infinity;

@@ -5,9 +5,8 @@
  * framings, with differing lengths, with a bare CR, a folded line or a malformed chunk size ends the connection.
  */
 import {
-  type ByteObserver,
+  type ByteGate,
   bytesOf,
-  chunkOf,
   type Framing,
   headBytesMax,
   headEnd,
@@ -102,37 +101,32 @@ export class Http1Connection {
     return await this.#readHead(method);
   }
 
-  /** The next body bytes, in a buffer of their own; null at the end of the body. */
-  async read(): Promise<Uint8Array | null> {
-    for (;;) {
-      if (this.#framing.kind === "none") return null;
-      const available = this.#takeBuffered();
-      if (available) return available;
-      if (!(await this.#more())) return null;
-    }
-  }
+  /** The bytes of the last `read` are in chunked framing. */
+  framed = false;
 
   /**
-   * The next body bytes in chunked framing, as they came where that can be passed on: valid until the next call. Their
-   * payload is told to `observer`. Null at the end of the body, whose last chunk is the caller's to write.
+   * The next body bytes, in a buffer of their own; null at the end of the body. With a `gate`, whole chunks that it lets pass
+   * come in their framing, as they lie in the connection's buffer, valid until the next call; `framed` tells.
    */
-  async readFramed(observer: ByteObserver): Promise<Uint8Array | null> {
+  async read(gate?: ByteGate): Promise<Uint8Array | null> {
     for (;;) {
       if (this.#framing.kind === "none") return null;
-      const available = this.#takeFramed(observer);
+      const available = this.#takeBuffered(gate);
       if (available) return available;
-      if (!(await this.#more())) return null;
+      // #takeBuffered moves the framing on; the compiler does not see it.
+      if ((this.#framing as Framing).kind === "none") return null;
+      // Awaited here rather than in a function of its own: this is the way of every chunk.
+      this.#prepareFill();
+      const n = await this.#reading();
+      if (n) {
+        this.#end += n;
+        continue;
+      }
+      if (this.#framing.kind !== "until-close") throw new Http1Error("Connection ended inside a response body");
+      this.#framing = noBody;
+      this.close();
+      return null;
     }
-  }
-
-  /** Reads on in a body; false at its end. */
-  async #more(): Promise<boolean> {
-    if (this.#framing.kind === "none") return false;
-    if (await this.#fill()) return true;
-    if (this.#framing.kind !== "until-close") throw new Http1Error("Connection ended inside a response body");
-    this.#framing = noBody;
-    this.close();
-    return false;
   }
 
   async #send(head: Uint8Array, body: Uint8Array | undefined): Promise<void> {
@@ -150,14 +144,22 @@ export class Http1Connection {
     for (let at = 0; at < bytes.length;) at += await this.#stream.write(at === 0 ? bytes : bytes.subarray(at));
   }
 
-  async #fill(): Promise<boolean> {
+  #prepareFill(): void {
     if (this.#start === this.#end) this.#start = this.#end = 0;
     else if (this.#end === this.#buffer.length) this.#makeRoom();
+  }
+
+  #reading(): Promise<number | null> {
     const reading = this.#pending ??
       this.#stream.read(this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end));
     this.#pending = undefined;
-    const n = await reading;
-    if (n === null || n === 0) return false;
+    return reading;
+  }
+
+  async #fill(): Promise<boolean> {
+    this.#prepareFill();
+    const n = await this.#reading();
+    if (!n) return false;
     this.sawByte = true;
     this.#end += n;
     return true;
@@ -210,25 +212,19 @@ export class Http1Connection {
     }
   }
 
-  #takeFramed(observer: ByteObserver): Uint8Array | undefined {
-    if (this.#framing.kind === "chunked" && this.#start < this.#end) {
-      const size = this.#framing.body.whole(this.#buffer.subarray(this.#start, this.#end), observer);
-      if (size > 0) {
-        this.#start += size;
-        return this.#buffer.subarray(this.#start - size, this.#start);
+  /** Body bytes among those already read; undefined when there are none. */
+  #takeBuffered(gate: ByteGate | undefined): Uint8Array | undefined {
+    const framing = this.#framing;
+    this.framed = false;
+    if (this.#start === this.#end || framing.kind === "none") return undefined;
+    if (gate && framing.kind === "chunked") {
+      const whole = framing.body.whole(this.#buffer.subarray(this.#start, this.#end), gate);
+      if (whole > 0) {
+        this.framed = true;
+        this.#start += whole;
+        return this.#buffer.subarray(this.#start - whole, this.#start);
       }
     }
-    // A chunk that is not whole yet is passed on as a chunk of its own: nothing is held back, nothing is left unfinished.
-    const bytes = this.#takeBuffered();
-    if (!bytes) return undefined;
-    observer.chunk(bytes);
-    return chunkOf(bytes);
-  }
-
-  /** Body bytes among those already read, copied out; undefined when there are none. */
-  #takeBuffered(): Uint8Array | undefined {
-    const framing = this.#framing;
-    if (this.#start === this.#end || framing.kind === "none") return undefined;
     if (framing.kind === "chunked") {
       const out = new Uint8Array(this.#end - this.#start);
       const size = framing.body.decode(this.#buffer.subarray(this.#start, this.#end), out);

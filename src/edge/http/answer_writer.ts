@@ -66,10 +66,9 @@ async function writeWhole(head: Uint8Array, body: Uint8Array | null, write: Writ
 /** The first piece goes out with the head. */
 async function writeChunks(head: Uint8Array, body: BodySource, write: Write): Promise<void> {
   let start: Uint8Array | undefined = head;
-  const { readFramed } = body;
   for (;;) {
     let bytes: Uint8Array | null;
-    if (readFramed) bytes = await readFramed();
+    if (body.readFramed) bytes = await body.readFramed();
     else {
       bytes = await body.read();
       if (bytes) bytes = bytes.length > 0 ? chunkOf(bytes) : bytes;

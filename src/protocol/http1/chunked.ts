@@ -1,9 +1,12 @@
 import { Fields, parseField } from "./fields.ts";
 import { Http1Error } from "./text.ts";
 
-/** Told of body bytes as they pass; they are not its to keep. */
-export interface ByteObserver {
-  chunk(bytes: Uint8Array): void;
+/** Stands beside body bytes that pass in their framing; they are not its to keep. */
+export interface ByteGate {
+  /** Whether a chunk's payload may go on as it is. */
+  passes(payload: Uint8Array): boolean;
+  /** This payload goes on. */
+  chunk(payload: Uint8Array): void;
 }
 
 const lineBytesMax = 4_096;
@@ -45,10 +48,10 @@ export class ChunkedBody {
   }
 
   /**
-   * Length of the whole chunks at the start of `bytes`, each of plain framing and none the last; their payload is told to
-   * `observer`. 0 when there are none or a chunk has begun before.
+   * Length of the whole chunks at the start of `bytes` that `gate` lets pass, each of plain framing and none the last. 0 when
+   * there are none or a chunk has begun before.
    */
-  whole(bytes: Uint8Array, observer: ByteObserver): number {
+  whole(bytes: Uint8Array, gate: ByteGate): number {
     if (this.#state !== "size" || this.#line !== "") return 0;
     for (let from = 0;;) {
       let at = from, size = 0;
@@ -56,7 +59,9 @@ export class ChunkedBody {
       for (let digit = 0; at < last && (digit = hexDigit(bytes[at])) >= 0; at++) size = size * 16 + digit;
       const end = at + 2 + size;
       if (size === 0 || end + 2 > bytes.length || !isCrlf(bytes, at) || !isCrlf(bytes, end)) return from;
-      observer.chunk(bytes.subarray(at + 2, end));
+      const payload = bytes.subarray(at + 2, end);
+      if (!gate.passes(payload)) return from;
+      gate.chunk(payload);
       from = end + 2;
     }
   }
