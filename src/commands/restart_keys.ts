@@ -10,6 +10,8 @@ function feedsOf(config: Config, others: Config): unknown {
 const fixed: readonly { readonly key: string; readonly of: (config: Config) => unknown }[] = [
   { key: "server.host", of: (config) => config.server.host },
   { key: "server.port", of: (config) => config.server.port },
+  { key: "server.connectionsMax", of: (config) => config.server.connectionsMax },
+  { key: "server.tls", of: (config) => config.server.tls },
   { key: "admin", of: (config) => config.admin },
   { key: "workers", of: (config) => config.workers },
   { key: "memory", of: (config) => config.memory },

@@ -9,11 +9,12 @@ import { Pool } from "../pool/mod.ts";
 import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
 import type { ModelStatus, Tokens } from "../tokens/mod.ts";
 import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
-import { adminHandler, BodyBudget, edgeHandler, type ListedModel, Listener } from "../edge/mod.ts";
+import { adminHandler, BodyBudget, edgeHandler, type KeyPair, type ListedModel, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
 import { collect } from "./collect.ts";
 import { discoveries, healthCheck } from "./discovery.ts";
 import { feedOf, feedSources, openTokens } from "./knowledge.ts";
+import { openKeys, type RouterKeys } from "./key_files.ts";
 import { pipelineOptions, readCa, upstreamOptions } from "./options.ts";
 import { poolObserver } from "./pool_observer.ts";
 import { type ProcessHost, version } from "./process.ts";
@@ -36,6 +37,7 @@ export class Router {
   readonly #clock: Clock = systemClock;
   readonly #parts: PipelineParts;
   readonly #upstream: UpstreamClient;
+  readonly #keys: RouterKeys;
   readonly #seed: number;
   readonly #sessionKey = crypto.getRandomValues(new Uint8Array(32));
   readonly #stopLag: () => void;
@@ -54,13 +56,14 @@ export class Router {
   static async start(config: Config, host: Pick<ProcessHost, "out" | "err" | "errIsTerminal">): Promise<Router> {
     const setup = schedulingSetup(config);
     const caCerts = await readCa(config);
+    const keys = await openKeys(config);
     const hotpath = await Hotpath.load({
       endpoints: config.pool.capacity,
       blockTreeBytes: config.memory.prefixTreeBytes,
       bodyBytesMax: config.server.bodyBytesMax,
       prefixTokensMax: setup.prefix.tokensMax,
     }, hashSeedOf(setup.prefix.hashSeed));
-    const router = new Router(config, setup, hotpath, caCerts, host);
+    const router = new Router(config, setup, hotpath, { caCerts, keys }, host);
     try {
       await router.#listen();
       await router.#snapshots.recall();
@@ -77,11 +80,12 @@ export class Router {
     config: Config,
     setup: SchedulingSetup,
     hotpath: Hotpath,
-    caCerts: string[] | undefined,
+    { caCerts, keys }: { readonly caCerts: string[] | undefined; readonly keys: RouterKeys },
     host: Pick<ProcessHost, "out" | "err" | "errIsTerminal">,
   ) {
     this.#config = config;
     this.#setup = setup;
+    this.#keys = keys;
     this.#seed = config.scheduling.seed ?? randomSeed();
     const clock = this.#clock;
     this.log = new Logger({
@@ -106,7 +110,7 @@ export class Router {
     this.tokens = tokens;
     this.#closeTokens = close;
     this.pool = this.#buildPool(setup, caCerts);
-    this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts });
+    this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts, identity: this.#identity });
     const accessLog = new AccessLog({ write: (line) => host.out(line.trimEnd()), clock });
     this.#parts = {
       clock,
@@ -151,6 +155,7 @@ export class Router {
    * Throws ConfigError and changes nothing when the new one cannot be used.
    */
   async reload(config: Config): Promise<void> {
+    await Promise.all(Object.values(this.#keys).map((keys) => keys.check()));
     const setup = schedulingSetup(config);
     // Sessions and other state of the plugins live in the scheduler: an equal plan goes on with it.
     const samePlan = JSON.stringify(setup.plan) === JSON.stringify(this.#setup.plan);
@@ -188,6 +193,7 @@ export class Router {
     }
     if (drainTimeoutMs > 0) await this.#snapshots.keep();
     await Promise.all([this.#edge?.close(), this.#admin?.close()]);
+    for (const keys of Object.values(this.#keys)) keys.stop();
     this.#upstream.close();
     this.pool.stop();
     this.#closeTokens();
@@ -231,8 +237,24 @@ export class Router {
       bodyBudget,
     });
     const port = { clock: this.#clock, onError: (error: unknown) => this.#answerFailed(error) };
-    this.#edge = await Listener.open(edge, { ...server, ...port, limits: { connectionsMax: server.connectionsMax } });
-    this.#admin = await Listener.open(pages, { ...admin, ...port });
+    const limits = { connectionsMax: server.connectionsMax };
+    this.#edge = await Listener.open(edge, { ...server, ...port, limits, tls: this.#keys.server?.pair });
+    this.#admin = await Listener.open(pages, { ...admin, ...port, tls: this.#keys.admin?.pair });
+    this.#watchKeys("server", (pair) => this.#edge!.renew(pair));
+    this.#watchKeys("admin", (pair) => this.#admin!.renew(pair));
+    // Asked for at each new connection.
+    this.#watchKeys("upstream", () => {});
+  }
+
+  /** The certificate shown to model servers. */
+  readonly #identity = () => this.#keys.upstream?.pair;
+
+  #watchKeys(name: keyof RouterKeys, onChange: (pair: KeyPair) => void): void {
+    this.#keys[name]?.watch(this.#clock, {
+      onChange,
+      onRenewed: (key) => this.log.info("Certificate renewed", { key }),
+      onProblem: (key, problem) => this.log.error("Cannot renew a certificate: the old one stays", { key, problem }),
+    });
   }
 
   /** What an endpoint caches, with times as ages: this process's clock says nothing outside it. */
@@ -355,7 +377,7 @@ export class Router {
           ejectShareMax: ejection.shareMax,
         },
         models: { intervalMs: modelsIntervalMs },
-        http: { caCerts },
+        http: { caCerts, identity: this.#identity },
       },
       events: {
         onSlotAdded: (slot) => this.caches.slotAdded(slot),

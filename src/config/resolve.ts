@@ -63,10 +63,12 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       bodyMemoryBytes: values.server?.bodyMemory ?? serverDefaults.bodyMemoryBytes,
       connectionsMax: values.server?.connectionsMax ?? serverDefaults.connectionsMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
+      ...keyPair(values.server?.tls),
     },
     admin: {
       host: overrides.adminHost ?? values.admin?.host ?? adminDefaults.host,
       port: overrides.adminPort ?? values.admin?.port ?? adminDefaults.port,
+      ...keyPair(values.admin?.tls),
     },
     workers: overrides.workers ?? values.workers ?? workersDefault,
     endpoints: resolveEndpoints(
@@ -103,6 +105,12 @@ function defined<T extends object>(part: T | undefined): { [K in keyof T]?: NonN
   return Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: NonNullable<T[K]>;
   };
+}
+
+/** A half of a pair is complained of where relations are looked at. */
+function keyPair(tls: { certFile?: string; keyFile?: string } | undefined) {
+  const { certFile, keyFile } = tls ?? {};
+  return certFile !== undefined && keyFile !== undefined ? { tls: { certFile, keyFile } } : {};
 }
 
 function resolvePool(raw: RawValues["pool"]): PoolConfig {
@@ -220,7 +228,7 @@ function resolveUpstream(raw: RawValues["upstream"]): Config["upstream"] {
     idleConnectionsMax: raw?.idleConnectionsMax ?? upstreamDefaults.idleConnectionsMax,
     idleConnectionTimeoutMs: raw?.idleConnectionTimeout ?? upstreamDefaults.idleConnectionTimeoutMs,
     attemptsMax: raw?.attemptsMax ?? upstreamDefaults.attemptsMax,
-    tls: { caFile: raw?.tls?.caFile },
+    tls: { ...raw?.tls },
   };
 }
 

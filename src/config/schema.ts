@@ -45,6 +45,15 @@ const pathPattern = /^\/\S*$/;
 /** Policies that ship with the router, by the name `scheduling.policy` takes. */
 export const policyNames = ["default", "llm-d", "random", "round-robin", "least-request"] as const;
 
+const portTls = section(
+  "TLS with HTTP/2 and HTTP/1.1 for its clients; in the clear when absent. Files are read again on change.",
+  {
+    certFile: text({ about: "PEM file of the certificate and its chain, relative to this file." }),
+    keyFile: text({ about: "PEM file of the certificate's key, relative to this file." }),
+    clientCaFile: text({ about: "Not available: the runtime's TLS cannot ask clients for certificates." }),
+  },
+);
+
 const server = section("The port that clients call.", {
   host: text({ about: "Address to listen on.", default: serverDefaults.host }),
   port: integer(0, portMax, { about: "Port to listen on; 0 takes a free one.", default: serverDefaults.port }),
@@ -65,11 +74,13 @@ const server = section("The port that clients call.", {
     about: "How long running streams may finish after SIGTERM.",
     default: serverDefaults.drainTimeoutMs,
   }),
+  tls: portTls,
 });
 
 const admin = section("The port of metrics, probes and debug pages.", {
   host: text({ about: "Address to listen on.", default: adminDefaults.host }),
   port: integer(0, portMax, { about: "Port to listen on; 0 takes a free one.", default: adminDefaults.port }),
+  tls: portTls,
 });
 
 const healthKinds = ["http", "grpc"] as const;
@@ -210,8 +221,13 @@ const upstream = section("Connections to model servers.", {
     about: "Endpoints tried before the first byte of an answer.",
     default: upstreamDefaults.attemptsMax,
   }),
-  tls: section("Trust in `https` endpoints.", {
+  tls: section("Trust between the router and `https` endpoints.", {
     caFile: text({ about: "PEM file of certificate authorities trusted besides the system's, relative to this file." }),
+    certFile: text({
+      about:
+        "PEM file of the certificate shown to endpoints that ask for one, relative to this file; read again on change.",
+    }),
+    keyFile: text({ about: "PEM file of that certificate's key, relative to this file." }),
   }),
 });
 

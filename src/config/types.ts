@@ -2,6 +2,13 @@ import type { EndpointPickerSource } from "./load.ts";
 import type { policyNames } from "./schema.ts";
 import type { feedKinds, tokenSources } from "./schema_knowledge.ts";
 
+/** Paths of PEM files. */
+export interface KeyPairFiles {
+  /** The certificate and those between it and the authority. */
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
 export interface ServerConfig {
   readonly host: string;
   /** 0 takes a free port. */
@@ -11,6 +18,8 @@ export interface ServerConfig {
   readonly bodyMemoryBytes: number;
   readonly connectionsMax: number;
   readonly drainTimeoutMs: number;
+  /** Absent: in the clear. */
+  readonly tls?: KeyPairFiles;
 }
 
 /** How one endpoint's health is asked; `path` is for `http` only. */
@@ -123,7 +132,8 @@ export interface UpstreamConfig {
   readonly idleConnectionTimeoutMs: number;
   /** The first choice included. */
   readonly attemptsMax: number;
-  readonly tls: { readonly caFile?: string };
+  /** `certFile` and `keyFile` are both there or both absent. */
+  readonly tls: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
 }
 
 export type PolicyName = (typeof policyNames)[number];
@@ -172,7 +182,7 @@ export interface ModelsConfig {
 /** Everything the router is told at start: complete, checked and frozen. */
 export interface Config {
   readonly server: ServerConfig;
-  readonly admin: { readonly host: string; readonly port: number };
+  readonly admin: { readonly host: string; readonly port: number; readonly tls?: KeyPairFiles };
   /** Edge isolates. */
   readonly workers: number;
   readonly endpoints: readonly EndpointConfig[];

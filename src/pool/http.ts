@@ -1,6 +1,6 @@
 /** The pool's small GET requests: metrics, health and model lists, over kept-alive connections of their own. */
 import { type Clock, concatBytes, type EndpointMeta } from "../core/mod.ts";
-import { type Exchange, UpstreamClient } from "../upstream/mod.ts";
+import { type ClientIdentity, type Exchange, UpstreamClient } from "../upstream/mod.ts";
 
 /** Where a request goes. */
 export type FetchTarget = Pick<EndpointMeta, "scheme" | "host" | "port">;
@@ -27,6 +27,8 @@ export class HttpStatusError extends Error {
 export interface HttpOptions {
   /** PEM certificates trusted beside the system's. */
   readonly caCerts?: readonly string[];
+  /** The certificate and key shown to servers that ask. */
+  readonly identity?: () => ClientIdentity | undefined;
   readonly clock?: Clock;
 }
 
@@ -37,9 +39,9 @@ const headerLines = "accept: */*\r\naccept-encoding: identity\r\n";
 export class HttpFetcher {
   readonly #client: UpstreamClient;
 
-  constructor({ caCerts, clock }: HttpOptions = {}) {
+  constructor({ caCerts, identity, clock }: HttpOptions = {}) {
     // Scrape, health and models may overlap at one endpoint: two idle connections a host cover nearly all requests.
-    this.#client = new UpstreamClient({ caCerts, clock, idleConnectionsMax: 2 });
+    this.#client = new UpstreamClient({ caCerts, identity, clock, idleConnectionsMax: 2 });
   }
 
   readonly fetch: FetchText = async (target, path, { signal, bytesMax }) => {

@@ -2,6 +2,7 @@
 import { type Clock, systemClock, type Timer } from "../core/mod.ts";
 import { type ByteGate, Http1Error, type ResponseHead } from "../protocol/mod.ts";
 import { type ByteStream, Http1Connection } from "./http1.ts";
+import { bareHost, type ClientIdentity, dialWithIdentity, shaken } from "./tls.ts";
 
 /** Where to connect; an `EndpointMeta` is one. */
 export interface UpstreamTarget {
@@ -27,6 +28,8 @@ export interface UpstreamOptions {
   readonly keepAliveMs: number;
   /** PEM certificates trusted beside the system's. */
   readonly caCerts?: readonly string[];
+  /** The certificate and key shown to servers that ask; asked for at each new connection. */
+  readonly identity?: () => ClientIdentity | undefined;
   readonly clock?: Clock;
   readonly dial?: (target: UpstreamTarget, signal: AbortSignal) => Promise<ByteStream>;
 }
@@ -133,6 +136,8 @@ export class UpstreamClient {
   /** @internal */
   async dial(target: UpstreamTarget, signal: AbortSignal): Promise<Http1Connection> {
     if (this.options.dial) return new Http1Connection(await this.options.dial(target, signal));
+    const identity = target.scheme === "https" ? this.options.identity?.() : undefined;
+    if (identity) return new Http1Connection(await dialWithIdentity(target, identity, this.#caCerts(), signal));
     const tcp = await Deno.connect({ hostname: bareHost(target), port: target.port, signal });
     try {
       tcp.setNoDelay(true);
@@ -148,24 +153,16 @@ export class UpstreamClient {
   }
 
   async #dialTls(target: UpstreamTarget, tcp: Deno.TcpConn, signal: AbortSignal): Promise<Deno.TlsConn> {
-    const caCerts = this.options.caCerts ? [...this.options.caCerts] : undefined;
-    const tls = await Deno.startTls(tcp, { hostname: bareHost(target), caCerts, alpnProtocols: ["http/1.1"] });
-    const stop = () => tls.close();
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      signal.throwIfAborted();
-      await tls.handshake();
-      return tls;
-    } catch (error) {
-      try {
-        tls.close();
-      } catch {
-        // The abort closed it.
-      }
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
+    const tls = await Deno.startTls(tcp, {
+      hostname: bareHost(target),
+      caCerts: this.#caCerts(),
+      alpnProtocols: ["http/1.1"],
+    });
+    return await shaken(tls, signal);
+  }
+
+  #caCerts(): string[] | undefined {
+    return this.options.caCerts && [...this.options.caCerts];
   }
 
   /** @internal An exchange has ended; its connection is kept when it may be used again. */
@@ -208,10 +205,6 @@ export class UpstreamClient {
       if (list.length === 0) this.#idle.delete(key);
     }
   }
-}
-
-function bareHost({ host }: UpstreamTarget): string {
-  return host.startsWith("[") ? host.slice(1, -1) : host;
 }
 
 function keyOf(target: UpstreamTarget): string {
