@@ -192,7 +192,7 @@ export class Http1Connection implements PortConnection {
       return false;
     }
     this.#phase = "answer";
-    this.#streaming = this.#unjudged = isSource(answer.body);
+    this.#streaming = this.#unjudged = body.done && isSource(answer.body);
     const rest = body.done ? 0 : body.length ?? Infinity;
     const readable = body.done || (!body.broken && !body.awaited && rest <= skippedBytesMax);
     const stays = readable && !this.#port.draining && keepsAlive({ minor, headers });
