@@ -7,8 +7,8 @@ import type { KeyPair } from "../edge/mod.ts";
 const checkMs = 5_000;
 
 export interface KeyFilesEvents {
-  /** New connections get this pair from now on. Throws when it cannot be used. */
-  readonly onChange: (pair: KeyPair) => void;
+  /** New connections get this pair from now on. Rejects when it cannot be used. */
+  readonly onChange: (pair: KeyPair) => Promise<void>;
   readonly onRenewed: (key: string) => void;
   /** The files cannot be used: the old pair stays. */
   readonly onProblem: (key: string, problem: string) => void;
@@ -73,7 +73,7 @@ export class KeyFiles {
       if (now === this.#seen) return;
       this.#seen = now;
       const pair = await readPair(this.#files);
-      this.#events?.onChange(pair);
+      await this.#events?.onChange(pair);
       this.#pair = pair;
       this.#events?.onRenewed(this.#key);
     } catch (error) {

@@ -243,13 +243,13 @@ export class Router {
     this.#watchKeys("server", (pair) => this.#edge!.renew(pair));
     this.#watchKeys("admin", (pair) => this.#admin!.renew(pair));
     // Asked for at each new connection.
-    this.#watchKeys("upstream", () => {});
+    this.#watchKeys("upstream", () => Promise.resolve());
   }
 
   /** The certificate shown to model servers. */
   readonly #identity = () => this.#keys.upstream?.pair;
 
-  #watchKeys(name: keyof RouterKeys, onChange: (pair: KeyPair) => void): void {
+  #watchKeys(name: keyof RouterKeys, onChange: (pair: KeyPair) => Promise<void>): void {
     this.#keys[name]?.watch(this.#clock, {
       onChange,
       onRenewed: (key) => this.log.info("Certificate renewed", { key }),

@@ -36,13 +36,14 @@ export class Listener {
   readonly #connections: Port;
   readonly #serving = new Set<Promise<void>>();
   #socket: Socket;
+  #accepting: Promise<void>;
 
   private constructor(socket: Socket, connections: Port, options: ListenerOptions) {
     this.#socket = socket;
     this.#connections = connections;
     this.#options = options;
     this.port = (socket.addr as Deno.NetAddr).port;
-    this.#track(this.#accept(socket));
+    this.#accepting = this.#accept(socket);
   }
 
   /** Opens the port. Rejects with the system's error, which has a `code` such as `EADDRINUSE`. */
@@ -60,19 +61,23 @@ export class Listener {
   }
 
   /**
-   * New connections get this certificate; those that are open go on with theirs. Throws, and changes nothing, when it
-   * cannot be used.
+   * New connections get this certificate once it resolves; those that are open go on with theirs. Rejects, and changes
+   * nothing, when it cannot be used. The runtime binds a certificate to the listening socket, so a second one takes over: a
+   * connection that the system has handed the first one, and that was not accepted yet, is reset.
    */
-  renew(tls: KeyPair): void {
+  async renew(tls: KeyPair): Promise<void> {
     const socket = listen(this.#options, this.port, tls);
-    this.#socket.close();
+    this.#closeSocket();
     this.#socket = socket;
-    this.#track(this.#accept(socket));
+    const before = this.#accepting;
+    this.#accepting = this.#accept(socket);
+    await before;
   }
 
   /** Takes no new connection; resolves when those that are open have ended. */
   async drain(): Promise<void> {
     this.#closeSocket();
+    await this.#accepting;
     await this.#connections.drain();
     await Promise.all(this.#serving);
   }
@@ -80,6 +85,7 @@ export class Listener {
   /** Closes the port and every connection as it stands. */
   async close(): Promise<void> {
     this.#closeSocket();
+    await this.#accepting;
     await this.#connections.close();
     await Promise.all(this.#serving);
   }
