@@ -218,11 +218,12 @@ export class Http1Connection {
     this.framed = false;
     if (this.#start === this.#end || framing.kind === "none") return undefined;
     if (gate && framing.kind === "chunked") {
-      const whole = framing.body.whole(this.#buffer.subarray(this.#start, this.#end), gate);
-      if (whole > 0) {
+      const from = this.#start;
+      const end = framing.body.whole(this.#buffer, from, this.#end, gate);
+      if (end > from) {
         this.framed = true;
-        this.#start += whole;
-        return this.#buffer.subarray(this.#start - whole, this.#start);
+        this.#start = end;
+        return this.#buffer.subarray(from, end);
       }
     }
     if (framing.kind === "chunked") {

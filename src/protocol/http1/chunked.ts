@@ -48,17 +48,17 @@ export class ChunkedBody {
   }
 
   /**
-   * Length of the whole chunks at the start of `bytes` that `gate` lets pass, each of plain framing and none the last. 0 when
-   * there are none or a chunk has begun before.
+   * Where the whole chunks end that begin at `from` and that `gate` lets pass, each of plain framing and none the last;
+   * `from` when there are none or a chunk has begun before.
    */
-  whole(bytes: Uint8Array, gate: ByteGate): number {
-    if (this.#state !== "size" || this.#line !== "") return 0;
-    for (let from = 0;;) {
+  whole(bytes: Uint8Array, from: number, to: number, gate: ByteGate): number {
+    if (this.#state !== "size" || this.#line !== "") return from;
+    for (;;) {
       let at = from, size = 0;
-      const last = Math.min(bytes.length, at + 7);
+      const last = Math.min(to, at + 7);
       for (let digit = 0; at < last && (digit = hexDigit(bytes[at])) >= 0; at++) size = size * 16 + digit;
       const end = at + 2 + size;
-      if (size === 0 || end + 2 > bytes.length || !isCrlf(bytes, at) || !isCrlf(bytes, end)) return from;
+      if (size === 0 || end + 2 > to || !isCrlf(bytes, at) || !isCrlf(bytes, end)) return from;
       const payload = bytes.subarray(at + 2, end);
       if (!gate.passes(payload)) return from;
       gate.chunk(payload);

@@ -94,13 +94,14 @@ Deno.test("whole() passes the leading whole plain chunks that the gate lets thro
     ]
   ) {
     const gate = new Collector();
-    equal(new ChunkedBody().whole(bytesOf(whole + rest), gate), whole.length, JSON.stringify(rest));
+    const bytes = bytesOf(`XX${whole}${rest}Z`);
+    equal(new ChunkedBody().whole(bytes, 2, bytes.length - 1, gate), 2 + whole.length, JSON.stringify(rest));
     equal(gate.payload, "abc0123456789");
   }
-  equal(new ChunkedBody().whole(bytesOf(whole), new Collector("5")), 8);
+  equal(new ChunkedBody().whole(bytesOf(whole), 0, whole.length, new Collector("5")), 8);
   const begun = new ChunkedBody();
   begun.decode(bytesOf("5\r\nab"), new Uint8Array(8));
-  equal(begun.whole(bytesOf(whole), new Collector()), 0);
+  equal(begun.whole(bytesOf(whole), 0, whole.length, new Collector()), 0);
 });
 
 Deno.test("whole chunks and decoded rests together are the payload, however it is cut", () => {
@@ -110,7 +111,7 @@ Deno.test("whole chunks and decoded rests together are the payload, however it i
     for (let at = 0, i = 0; at < bytes.length; i++) {
       const end = at + (cuts.length > 0 ? cuts[i % cuts.length] : bytes.length);
       const piece = bytes.subarray(at, end);
-      const passed = body.whole(piece, gate);
+      const passed = body.whole(piece, 0, piece.length, gate);
       const out = new Uint8Array(piece.length);
       gate.payload += textOf(out.subarray(0, body.decode(piece.subarray(passed), out)));
       at += passed + body.used;
