@@ -14,3 +14,21 @@ Deno.test("BodyObserver keeps the end of a long body and the usage in its first 
   equal(observer.finishReason(), "end_turn");
   equal(observer.tail().length < 20_000, true);
 });
+
+Deno.test("BodyObserver keeps what it was shown, whatever becomes of the buffer it lay in", () => {
+  for (const pieces of [1, 2, 3, 40, 400]) {
+    const observer = new BodyObserver(), buffer = new Uint8Array(64);
+    observer.chunk(encoder.encode("first,"));
+    let text = "first,";
+    for (let i = 0; i < pieces; i++) {
+      const piece = encoder.encode(`piece ${i},`);
+      buffer.set(piece);
+      observer.chunk(buffer.subarray(0, piece.length));
+      buffer.fill(0x58);
+      text += `piece ${i},`;
+    }
+    equal(observer.bytes, text.length);
+    const tail = new TextDecoder().decode(observer.tail());
+    equal(text.endsWith(tail) && tail.length >= Math.min(text.length, 4_096), true, tail.slice(0, 100));
+  }
+});

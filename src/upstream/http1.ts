@@ -93,7 +93,7 @@ export class Http1Connection {
     this.sawByte = false;
     this.#writeError = undefined;
     this.#sending = true;
-    this.#send(bytesOf(head), body).then(() => {
+    this.#send(head, body).then(() => {
       this.#sending = false;
     }, (error) => {
       this.#writeError = error;
@@ -129,15 +129,13 @@ export class Http1Connection {
     }
   }
 
-  async #send(head: Uint8Array, body: Uint8Array | undefined): Promise<void> {
-    if (body && body.length > 0 && body.length <= readBytes) {
-      const both = new Uint8Array(head.length + body.length);
-      both.set(head);
-      both.set(body, head.length);
-      return await this.#writeAll(both);
-    }
-    await this.#writeAll(head);
-    if (body && body.length > 0) await this.#writeAll(body);
+  /** A small body goes out with the head in one write. */
+  async #send(head: string, body: Uint8Array | undefined): Promise<void> {
+    const joined = body !== undefined && body.length <= readBytes;
+    const bytes = bytesOf(head, joined ? body.length : 0);
+    if (joined) bytes.set(body, head.length);
+    await this.#writeAll(bytes);
+    if (body && !joined) await this.#writeAll(body);
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {
