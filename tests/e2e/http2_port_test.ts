@@ -3,6 +3,7 @@ import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { Buffer } from "node:buffer";
 import { VirtualClock } from "../../src/core/mod.ts";
+import type { BodySource } from "../../src/pipeline/mod.ts";
 import { busy, eventData, fact, model, nothingReserved, reserved, until, withRouter } from "./harness.ts";
 import { connected, echo, plain, received, withPort } from "./ports.ts";
 
@@ -200,3 +201,39 @@ fact("curl speaks HTTP/2 to the router, with prior knowledge", () =>
     ok(success);
     match(Buffer.from(stdout).toString(), /"choices".*\n2 200$/s);
   }));
+
+fact("a client that takes nothing of its answer stops its source, and is given up in time", async () => {
+  const clock = new VirtualClock();
+  let pieces = 0, cancelled = false;
+  const endless: BodySource = {
+    read: () => {
+      pieces++;
+      return Promise.resolve(new Uint8Array(16_384));
+    },
+    cancel: () => {
+      cancelled = true;
+    },
+  };
+  await withPort(
+    () => ({ status: 200, headers: new Headers(), body: endless }),
+    { clock },
+    (port) =>
+      session(origin(port.listener.port), async (client) => {
+        const stream = ask(client, "/");
+        stream.on("error", () => {});
+        stream.pause();
+        let still = 0, last = -1;
+        await until("the source is left alone", () => {
+          still = pieces === last ? still + 1 : 0;
+          last = pieces;
+          return pieces > 0 && still > 20;
+        });
+        ok(pieces < 1_000, `${pieces} pieces taken`);
+        await until("it is given up", () => {
+          clock.advance(5_000);
+          return cancelled;
+        });
+        equal(port.errors.length, 0);
+      }),
+  );
+});

@@ -19,6 +19,8 @@ export class Http2Exchange {
   readonly #port: Port;
   readonly #gone = new AbortController();
   #done = false;
+  /** Wakes a write that waits for the client's window. */
+  #wake: (() => void) | undefined;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, port: Port) {
     this.#stream = stream;
@@ -27,16 +29,22 @@ export class Http2Exchange {
     this.deadlineMs = port.nowMs + port.limits.requestMs;
     // A reset is told by `close` as well; unheard, an error would end the process.
     stream.on("error", () => {});
+    stream.on("drain", () => this.#wake?.());
     stream.once("close", () => {
       this.abandoned = !this.#done;
-      this.#gone.abort(new DOMException("The client left", "AbortError"));
+      this.#leave();
     });
   }
 
   expired(): void {
     this.deadlineMs = Infinity;
     this.#stream.close();
-    this.#gone.abort(new DOMException("The client did not go on", "AbortError"));
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#gone.abort(new DOMException("The client left", "AbortError"));
+    this.#wake?.();
   }
 
   async run(): Promise<void> {
@@ -111,8 +119,7 @@ export class Http2Exchange {
     if (this.#stream.write(bytes)) return;
     this.deadlineMs = this.#port.nowMs + this.#port.limits.stallMs;
     await new Promise<void>((resolve) => {
-      this.#stream.once("drain", resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
+      this.#wake = resolve;
     });
     signal.throwIfAborted();
     this.deadlineMs = Infinity;
