@@ -49,7 +49,9 @@ export class Listener {
   /** Opens the port. Rejects with the system's error, which has a `code` such as `EADDRINUSE`. */
   static open(handler: Handler, options: ListenerOptions): Promise<Listener> {
     return new Promise((resolve) => {
-      const { clock, onError, limits } = options;
+      const { clock, onError, limits, host, port, tls, reusePort } = options;
+      // With TLS the port can be shared: without this look, two routers on one port would not notice each other.
+      if (tls && !reusePort) Deno.listen({ hostname: host, port }).close();
       const socket = listen(options, options.port, options.tls);
       resolve(new Listener(socket, new Port(handler, clock, { ...portLimits, ...limits }, onError), options));
     });
@@ -120,6 +122,7 @@ export class Listener {
 
   async #serve(stream: Deno.TcpConn | Deno.TlsConn): Promise<void> {
     const port = this.#connections;
+    port.wake();
     if (port.connections >= port.limits.connectionsMax) return await refuse(stream, port);
     try {
       if ("handshake" in stream) {

@@ -1,5 +1,5 @@
 /** The port's HTTP/1.1 on raw sockets: framing, order, times and bounds. */
-import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
+import { deepStrictEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { VirtualClock } from "../../src/core/mod.ts";
 import type { BodySource } from "../../src/pipeline/mod.ts";
 import { fact, until } from "./harness.ts";
@@ -191,6 +191,22 @@ for (
   });
 }
 
+fact("the first client after a long silence has as much time as any", async () => {
+  const clock = new VirtualClock();
+  await withPort(echo, { clock }, async (port) => {
+    for (let hour = 0; hour < 2; hour++) {
+      clock.advance(3_600_000);
+      await connected(port, "GET /", async (connection) => {
+        await until("it is connected", () => port.listener.connections === 1);
+        clock.advance(20_000);
+        await send(connection, " HTTP/1.1\r\nhost: x\r\n\r\n");
+        match(await received(connection, "GET / "), /^HTTP\/1.1 200 OK\r\n/);
+      });
+      await until("it is gone", () => port.listener.connections === 0);
+    }
+  });
+});
+
 fact("a head sent byte by byte has no more time than another", async () => {
   const clock = new VirtualClock();
   await withPort(echo, { clock }, (port) =>
@@ -245,6 +261,19 @@ fact(
           })),
     ),
 );
+
+fact("two ports do not share a number unless both are told to, with TLS neither", async () => {
+  const file = (name: string) => Deno.readTextFileSync(new URL(`../golden/tls/${name}`, import.meta.url));
+  const tls = { cert: file("server.pem"), key: file("server.key") };
+  for (const options of [{}, { tls }]) {
+    await withPort(echo, options, async ({ listener: { port } }) => {
+      await rejects(withPort(echo, { ...options, port }, () => Promise.resolve()), { code: "EADDRINUSE" });
+    });
+    await withPort(echo, { ...options, reusePort: true }, async ({ listener: { port } }) => {
+      await withPort(echo, { ...options, port, reusePort: true }, () => Promise.resolve());
+    });
+  }
+});
 
 fact("draining ends idle connections and lets answers under way end, each the last of its connection", async () => {
   const go = Promise.withResolvers<void>();

@@ -67,16 +67,18 @@ export class Port {
     return this.#connections.size;
   }
 
+  /** The clock stands still while there are no connections: to be called before one is made. */
+  wake(): void {
+    if (!this.#sweep) this.#tick();
+  }
+
   add(connection: PortConnection): void {
     this.#connections.add(connection);
-    if (!this.#sweep) this.#tick();
   }
 
   remove(connection: PortConnection): void {
     this.#connections.delete(connection);
     if (this.#connections.size > 0) return;
-    this.#sweep?.cancel();
-    this.#sweep = undefined;
     for (const resolve of this.#empty.splice(0)) resolve();
   }
 
@@ -87,10 +89,12 @@ export class Port {
     return this.#whenEmpty();
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.draining = true;
     for (const connection of this.#connections) connection.close();
-    return this.#whenEmpty();
+    await this.#whenEmpty();
+    this.#sweep?.cancel();
+    this.#sweep = undefined;
   }
 
   #whenEmpty(): Promise<void> {
@@ -102,6 +106,9 @@ export class Port {
     this.nowMs = this.#clock.now();
     this.date = new Date(this.#clock.wallMs()).toUTCString();
     for (const connection of this.#connections) if (connection.deadlineMs <= this.nowMs) connection.expired();
-    this.#sweep = this.#clock.after(sweepMs, () => this.#tick(), { background: true });
+    this.#sweep = this.#clock.after(sweepMs, () => {
+      this.#sweep = undefined;
+      if (this.#connections.size > 0) this.#tick();
+    }, { background: true });
   }
 }
