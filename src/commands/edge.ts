@@ -11,10 +11,12 @@ import { PrefixClaims } from "../kv/mod.ts";
 import type { ModelStatus, Tokens, TokensStatus } from "../tokens/mod.ts";
 import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
 import {
-  edgeApp,
+  BodyBudget,
+  edgeHandler,
   explainDecision,
   type Explained,
   type ExplainRequest,
+  type KeyPair,
   type ListedModel,
   Listener,
   OverloadGuard,
@@ -36,6 +38,8 @@ export interface EdgeParts {
   readonly rung: () => void;
   /** Of the configuration it starts with. */
   readonly keyPlan: KeyPlan;
+  /** Shown to model servers that ask; changed by `renew`. */
+  readonly identity?: KeyPair;
   /** Of decisions: every edge has the same, so that all decide alike. */
   readonly seed: number;
   /** Of opaque session tokens: one edge accepts what another gave out. */
@@ -51,6 +55,8 @@ export interface EdgeParts {
 export interface EdgeAddress {
   readonly port: number;
   readonly shared: boolean;
+  /** Absent: in the clear. */
+  readonly tls?: KeyPair;
 }
 
 /** What an edge says of itself. */
@@ -65,6 +71,8 @@ export interface EdgeDoor {
   listen(address: EdgeAddress): Promise<number>;
   mirror(updates: readonly MirrorUpdate[]): Promise<void>;
   prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void>;
+  /** New connections get this certificate: of clients, or to model servers. Rejects when it cannot be used. */
+  renew(of: "server" | "upstream", pair: KeyPair): Promise<void>;
   explain(request: ExplainRequest): Promise<Explained>;
   dump(): Promise<MetricsDump>;
   status(): Promise<EdgeStatus>;
@@ -100,6 +108,7 @@ export class Edge implements EdgeDoor {
   #next: Next | undefined;
   /** Of the configuration in force here; that of the start has 0. */
   #epoch = 0;
+  #identity: KeyPair | undefined;
   #listener: Listener | undefined;
   #asked = 0;
 
@@ -127,7 +136,14 @@ export class Edge implements EdgeDoor {
     });
     this.#tokens = tokens;
     this.#closeTokens = close;
-    this.#upstream = new UpstreamClient({ ...upstreamOptions(config), caCerts, clock });
+    this.#identity = parts.identity;
+    this.#upstream = new UpstreamClient({
+      ...upstreamOptions(config),
+      caCerts,
+      clock,
+      // Asked for at each new connection.
+      identity: () => this.#identity,
+    });
     this.#pipelineParts = this.#join();
     this.pipeline = new Pipeline(this.#pipelineParts);
     this.#overload = new OverloadGuard(
@@ -141,24 +157,38 @@ export class Edge implements EdgeDoor {
     this.#stopLag = watchLoopLag(clock, (lagMs) => this.#lagged(lagMs));
   }
 
-  async listen({ port, shared }: EdgeAddress): Promise<number> {
+  async listen({ port, shared, tls }: EdgeAddress): Promise<number> {
     const { server } = this.#config;
-    const bodyBytesMax = () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax);
     const { clock } = this.#parts;
-    const app = edgeApp({
+    const handler = edgeHandler({
       pipeline: this.pipeline,
       clock,
       models: () => this.#models(),
-      bodyBytesMax,
+      // Memory was laid out for the limit of the start.
+      bodyBytesMax: () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax),
+      bodyBudget: new BodyBudget(() => this.#config.server.bodyMemoryBytes),
       keys: this.#keys,
       overload: this.#overload,
     });
-    this.#listener = await Listener.open((request, bindings) => {
+    this.#listener = await Listener.open((request) => {
       this.#adopt();
-      return app.fetch(request, bindings);
-    }, { ...server, port, reusePort: shared, clock, onError: (error) => this.#answerFailed(error) });
+      return handler(request);
+    }, {
+      host: server.host,
+      port,
+      reusePort: shared,
+      tls,
+      clock,
+      limits: { connectionsMax: server.connectionsMax },
+      onError: (error) => this.#answerFailed(error),
+    });
     this.#loadTokenizers();
     return this.#listener.port;
+  }
+
+  async renew(of: "server" | "upstream", pair: KeyPair): Promise<void> {
+    if (of === "upstream") this.#identity = pair;
+    else await this.#listener?.renew(pair);
   }
 
   mirror(updates: readonly MirrorUpdate[]): Promise<void> {

@@ -3,6 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { alignedClock, type Clock, systemClock } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import { Hotpath, type MemorySizes, type SharedHotpath } from "../hotpath/mod.ts";
+import type { KeyPair } from "../edge/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
 import { Logger, Metrics } from "../telemetry/mod.ts";
@@ -23,6 +24,7 @@ export interface EdgeInit {
   readonly buffers: SharedBuffers;
   readonly config: Config;
   readonly keyPlan: KeyPlan;
+  readonly identity?: KeyPair;
   readonly endpoints: readonly MirrorUpdate[];
   readonly seed: number;
   readonly sessionKey: Uint8Array;
@@ -61,6 +63,7 @@ async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promis
     cells,
     rung: () => cells.bell.ring(),
     keyPlan: init.keyPlan,
+    identity: init.identity,
     seed: init.seed,
     sessionKey: init.sessionKey,
     metrics: new Metrics({ version, pinnedModels: init.pinnedModels }),
@@ -92,6 +95,7 @@ const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
   mirror: async (updates: readonly MirrorUpdate[]) => await (await started.promise).mirror(updates),
   prepare: async (config: Config, epoch: number, keyPlan: KeyPlan) =>
     await (await started.promise).prepare(config, epoch, keyPlan),
+  renew: async (of: "server" | "upstream", pair: KeyPair) => await (await started.promise).renew(of, pair),
   explain: async (request: Parameters<Edge["explain"]>[0]) => await (await started.promise).explain(request),
   dump: async () => await (await started.promise).dump(),
   status: async () => await (await started.promise).status(),

@@ -3,6 +3,7 @@ import type { Config } from "../config/mod.ts";
 import type { PoolOptions } from "../pool/mod.ts";
 import { healthCheck } from "./discovery.ts";
 import { breakerOptions } from "./options.ts";
+import type { ClientIdentity } from "../upstream/mod.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
 
 export function poolOptions(
@@ -10,6 +11,7 @@ export function poolOptions(
   setup: SchedulingSetup,
   caCerts: string[] | undefined,
   authorization: () => string | undefined,
+  identity: () => ClientIdentity | undefined,
 ): PoolOptions {
   const { health, load, modelsIntervalMs } = config.pool;
   return {
@@ -30,6 +32,6 @@ export function poolOptions(
     },
     breaker: breakerOptions(config),
     models: { intervalMs: modelsIntervalMs },
-    http: { caCerts, authorization },
+    http: { caCerts, authorization, identity },
   };
 }

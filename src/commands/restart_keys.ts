@@ -10,8 +10,11 @@ function feedsOf(config: Config, others: Config): unknown {
 const fixed: readonly { readonly key: string; readonly of: (config: Config) => unknown }[] = [
   { key: "server.host", of: (config) => config.server.host },
   { key: "server.port", of: (config) => config.server.port },
+  { key: "server.connectionsMax", of: (config) => config.server.connectionsMax },
+  { key: "server.tls", of: (config) => config.server.tls },
   { key: "admin.host", of: (config) => config.admin.host },
   { key: "admin.port", of: (config) => config.admin.port },
+  { key: "admin.tls", of: (config) => config.admin.tls },
   { key: "workers", of: (config) => config.workers },
   { key: "memory", of: (config) => config.memory },
   { key: "pool.capacity", of: (config) => config.pool.capacity },

@@ -1,27 +1,21 @@
 /** The router as one object: the control isolate and its edges joined, started, reloaded, drained and stopped. */
-import {
-  type Clock,
-  type EndpointTable,
-  feedStateNames,
-  Prng,
-  randomSeed,
-  systemClock,
-  type Timer,
-} from "../core/mod.ts";
+import { type Clock, type EndpointTable, Prng, randomSeed, systemClock, type Timer } from "../core/mod.ts";
 import { type Config, ModelRewriter, publicConfig } from "../config/mod.ts";
 import type { Hotpath, MemorySizes } from "../hotpath/mod.ts";
 import { type KeyPlan, keyReport, KeyRows, type QuotaTable } from "../keys/mod.ts";
 import { Logger, Metrics } from "../telemetry/mod.ts";
 import { MirrorSource, Pool } from "../pool/mod.ts";
-import { Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
-import { adminApp, Listener } from "../edge/mod.ts";
+import { type Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
+import { adminHandler, BodyBudget, type KeyPair, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
+import { openCaches } from "./caches.ts";
 import { collect } from "./collect.ts";
 import { discoveries } from "./discovery.ts";
 import { Edge } from "./edge.ts";
 import { makeBuffers, type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import { Edges } from "./edges.ts";
-import { feedOf, feedSources } from "./knowledge.ts";
+import { openKeys, type RouterKeys, watchKeys } from "./key_files.ts";
+import { feedOf } from "./knowledge.ts";
 import { layOut, memorySizes } from "./memory.ts";
 import { readCa } from "./options.ts";
 import { poolObserver } from "./pool_observer.ts";
@@ -48,6 +42,7 @@ export class Router {
   readonly #hotpath: Hotpath;
   readonly #sizes: MemorySizes;
   readonly #buffers: SharedBuffers;
+  readonly #certificates: RouterKeys;
   readonly #quotas: QuotaTable;
   readonly #keyRows: KeyRows;
   readonly #mirror: MirrorSource;
@@ -72,10 +67,10 @@ export class Router {
    */
   static async start(config: Config, host: Host): Promise<Router> {
     const setup = schedulingSetup(config);
-    const caCerts = await readCa(config);
+    const tls = { caCerts: await readCa(config), certificates: await openKeys(config) };
     const sizes = memorySizes(config, setup);
     const hotpath = await layOut(sizes, setup);
-    const router = new Router(config, setup, hotpath, sizes, caCerts, host);
+    const router = new Router(config, setup, hotpath, sizes, tls, host);
     try {
       await router.#openEdges();
       await router.#openAdmin();
@@ -94,9 +89,10 @@ export class Router {
     setup: SchedulingSetup,
     hotpath: Hotpath,
     sizes: MemorySizes,
-    caCerts: string[] | undefined,
+    { caCerts, certificates }: { readonly caCerts: string[] | undefined; readonly certificates: RouterKeys },
     host: Host,
   ) {
+    this.#certificates = certificates;
     this.#started = portableConfig(config);
     this.#config = config;
     this.#setup = setup;
@@ -120,7 +116,14 @@ export class Router {
     this.#keyPlan = this.#keyRows.plan(config.keys);
     this.#keyRows.commit(this.#keyPlan);
     this.metrics = new Metrics({ version, pinnedModels: this.#pinnedModels(config) });
-    this.caches = this.#buildCaches(caCerts);
+    this.caches = openCaches(setup, caCerts, {
+      tree: hotpath.blockTree,
+      table: this.table,
+      clock,
+      log: this.log,
+      feedOf: (meta) => feedOf(meta, this.#config, this.#setup.knowledge.feed),
+      onLoad: (slot, sample) => this.pool.pushLoad(slot, sample),
+    });
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     this.pool = this.#buildPool(setup, caCerts);
     const { table, metrics, log } = this;
@@ -162,6 +165,7 @@ export class Router {
    * requests under way go on. Throws ConfigError and changes nothing when the new one cannot be used.
    */
   async reload(config: Config): Promise<void> {
+    await Promise.all(Object.values(this.#certificates).map((pair) => pair.check()));
     const setup = schedulingSetup(config);
     const epoch = this.#epoch + 1;
     const keyPlan = this.#keyRows.plan(config.keys);
@@ -191,6 +195,7 @@ export class Router {
     if (drainTimeoutMs > 0) await this.#snapshots.keep();
     await Promise.all([this.edges.close(), this.#admin?.close()]);
     this.#mirroring?.cancel();
+    for (const pair of Object.values(this.#certificates)) pair.stop();
     this.pool.stop();
     await this.caches.stop();
   }
@@ -225,6 +230,7 @@ export class Router {
       buffers: this.#buffers,
       config: this.#started,
       keyPlan: this.#keyPlan,
+      identity: this.#certificates.upstream?.pair,
       endpoints: this.#mirror.all(),
       seed: this.#seed,
       sessionKey: this.#sessionKey,
@@ -237,7 +243,7 @@ export class Router {
       told = this.#epoch;
       await worker.prepare(portableConfig(this.#config), told, this.#keyPlan);
     }
-    await worker.listen({ port: this.#port, shared: true });
+    await worker.listen({ port: this.#port, shared: true, tls: this.#certificates.server?.pair });
   }
 
   async #openInline(): Promise<void> {
@@ -248,6 +254,7 @@ export class Router {
       cells,
       rung,
       keyPlan: this.#keyPlan,
+      identity: this.#certificates.upstream?.pair,
       seed: this.#seed,
       sessionKey: this.#sessionKey,
       metrics: this.metrics,
@@ -256,12 +263,13 @@ export class Router {
       refreshModels: () => this.pool.refreshModels(),
     }, this.#config);
     join(edge);
-    this.#port = await edge.listen({ port: this.#config.server.port, shared: false });
+    const { server } = this.#config;
+    this.#port = await edge.listen({ port: server.port, shared: false, tls: this.#certificates.server?.pair });
   }
 
   async #openAdmin(): Promise<void> {
     const { server, admin } = this.#config;
-    const pages = adminApp({
+    const pages = adminHandler({
       explain: (request) => this.edges.any().explain(request),
       metrics: async () => await this.metrics.render(this.#clock, await this.edges.dumps()),
       readiness: () => this.#readiness(),
@@ -274,12 +282,24 @@ export class Router {
       saveSnapshot: () => this.#snapshots.save(),
       procedures: snapshotService(this.caches.seedCheck, () => this.caches.snapshot()),
       bodyBytesMax: () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax),
+      bodyBudget: new BodyBudget(() => this.#config.server.bodyMemoryBytes),
     });
     const onError = (error: unknown) => this.log.error("Cannot finish an admin answer", { cause: String(error) });
-    this.#admin = await Listener.open(
-      (request, bindings) => pages.fetch(request, bindings),
-      { ...admin, clock: this.#clock, onError },
-    );
+    const tls = this.#certificates.admin?.pair;
+    this.#admin = await Listener.open(pages, { host: admin.host, port: admin.port, tls, clock: this.#clock, onError });
+    this.#keepCertificates();
+  }
+
+  /** Certificates are looked at every few seconds, and shown to new connections once they changed. */
+  #keepCertificates(): void {
+    const renew = async (of: "server" | "upstream", pair: KeyPair) =>
+      void await this.edges.each((door) => door.renew(of, pair));
+    const onChange = {
+      server: (pair: KeyPair) => renew("server", pair),
+      upstream: (pair: KeyPair) => renew("upstream", pair),
+      admin: async (pair: KeyPair) => await this.#admin!.renew(pair),
+    };
+    watchKeys(this.#certificates, this.#clock, this.log, onChange);
   }
 
   /** What an endpoint caches, with times as ages: this process's clock says nothing outside it. */
@@ -326,39 +346,19 @@ export class Router {
     return new ModelRewriter(config.models.rules, new Prng(this.#seed)).names;
   }
 
-  #buildCaches(caCerts: string[] | undefined): Caches {
-    const { prefix, knowledge: { feed } } = this.#setup;
-    const open = feedSources({ clock: this.#clock, seedCheck: () => this.caches.seedCheck, caCerts });
-    const named = (slot: number) => this.table.peek(slot)?.id ?? "";
-    return new Caches({
-      tree: this.#hotpath.blockTree,
-      table: this.table,
-      clock: this.#clock,
-      rng: new Prng(randomSeed()),
-      source: (meta) => open(meta, feedOf(meta, this.#config, feed)),
-      onLoad: (slot, sample) => this.pool.pushLoad(slot, sample),
-      onFull: (pairs) =>
-        this.log.warn("The prefix tree is full and gives up the least used blocks: raise memory.prefixTree", { pairs }),
-      onTrouble: (slot, address, cause) =>
-        this.log.warn("No link to a feed", { endpoint: named(slot), address, cause }),
-      onState: (slot, to, from, reason) => {
-        const states = { from: feedStateNames[from], to: feedStateNames[to] };
-        this.log.info("Feed changed state", { endpoint: named(slot), ...states, reason });
-      },
-    }, {
-      blockTokens: prefix.blockTokens,
-      capacityBlocks: prefix.lruCapacityPerServer,
-      feed: { reorderMs: feed.reorderWindowMs, graceMs: feed.graceMs },
-    });
-  }
-
   #buildPool(setup: SchedulingSetup, caCerts: string[] | undefined): Pool {
     this.table.onChange = () => this.#tellEdgesSoon();
     return new Pool({
       table: this.table,
       clock: this.#clock,
       discovery: [...discoveries(this.#config, this.#clock), ...setup.discovery],
-      options: poolOptions(this.#config, setup, caCerts, () => this.#config.upstream.authorization),
+      options: poolOptions(
+        this.#config,
+        setup,
+        caCerts,
+        () => this.#config.upstream.authorization,
+        () => this.#certificates.upstream?.pair,
+      ),
       events: {
         onSlotAdded: (slot) => this.caches.slotAdded(slot),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),

@@ -69,7 +69,7 @@ function isDemo({ endpoints, discovery, scheduling }: Config): boolean {
 
 function announce(router: Router, demo: WorkerServers | undefined, host: ProcessHost): void {
   const { server, admin } = router.config;
-  const url = `http://${callableHost(server.host)}:${router.port}`;
+  const url = `${server.tls ? "https" : "http"}://${callableHost(server.host)}:${router.port}`;
   if (demo) {
     host.err("");
     host.err(
@@ -86,7 +86,7 @@ function announce(router: Router, demo: WorkerServers | undefined, host: Process
   }
   router.log.info("Serving", {
     url,
-    admin: `http://${callableHost(admin.host)}:${router.adminPort}`,
+    admin: `${admin.tls ? "https" : "http"}://${callableHost(admin.host)}:${router.adminPort}`,
     endpoints: router.pool.readiness().total,
   });
 }

@@ -1,7 +1,7 @@
 /** An edge in a worker, as the control isolate sees it. */
 import { Worker } from "node:worker_threads";
 import type { Config } from "../config/mod.ts";
-import type { Explained, ExplainRequest } from "../edge/mod.ts";
+import type { Explained, ExplainRequest, KeyPair } from "../edge/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
 import type { MetricsDump } from "../telemetry/mod.ts";
@@ -47,6 +47,10 @@ export class WorkerEdge implements EdgeDoor {
 
   prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void> {
     return this.#rpc.call("prepare", config, epoch, keyPlan) as Promise<void>;
+  }
+
+  renew(of: "server" | "upstream", pair: KeyPair): Promise<void> {
+    return this.#rpc.call("renew", of, pair) as Promise<void>;
   }
 
   explain(request: ExplainRequest): Promise<Explained> {

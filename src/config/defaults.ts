@@ -1,6 +1,6 @@
 /** Every default of the configuration, each with the arithmetic or the fact behind it. */
 
-import { MiB } from "./units.ts";
+import { GiB, MiB } from "./units.ts";
 
 export const serverDefaults = {
   host: "0.0.0.0",
@@ -8,6 +8,10 @@ export const serverDefaults = {
   port: 8000,
   // 128k tokens of text are about 0.5 MiB; the rest is room for images inside the JSON.
   bodyBytesMax: 64 * MiB,
+  // Two thousand prompts of 128k tokens that wait for their first token, or sixteen of the longest bodies.
+  bodyMemoryBytes: GiB,
+  // Each idle one holds 4 KiB and a socket: 64 MiB and a common limit of file descriptors between both sides.
+  connectionsMax: 16_384,
   // Kubernetes kills after 30 s by default: waiting longer would lose the orderly exit.
   drainTimeoutMs: 30_000,
 } as const;

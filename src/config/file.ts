@@ -11,15 +11,19 @@ import { loadConfigText, type RawConfig } from "./load.ts";
  */
 export async function readConfigFile(path: string): Promise<RawConfig> {
   const raw = loadConfigText(await readText(path, path, ""), path);
-  const { admin, discovery, keys, upstream, scheduling, tokens, snapshot } = raw.values;
+  const { server, admin, discovery, keys, upstream, scheduling, tokens, snapshot } = raw.values;
   const beside = (name: string) => isAbsolute(name) ? name : join(dirname(path), name);
   const read = async (name: string | undefined, ...keyPath: string[]): Promise<Named | undefined> => {
     if (name === undefined) return undefined;
     const named = beside(name);
     return { path: named, text: await readText(named, raw.where(keyPath), keyPath.join(".")) };
   };
+  /** A `tls` section, every key of which names a file. */
+  const readAll = async <T extends object>(tls: T, section: string): Promise<T> => {
+    const paths = Object.entries(tls).map(async ([key, name]) => [key, (await read(name, section, "tls", key))?.path]);
+    return Object.fromEntries(await Promise.all(paths)) as T;
+  };
   const list = await read(discovery?.file, "discovery", "file");
-  const authorities = await read(upstream?.tls?.caFile, "upstream", "tls", "caFile");
   const picker = await read(scheduling?.endpointPickerConfig, "scheduling", "endpointPickerConfig");
   const keysFile = await read(keys?.file, "keys", "file");
   const adminToken = await read(admin?.tokenFile, "admin", "tokenFile");
@@ -32,7 +36,9 @@ export async function readConfigFile(path: string): Promise<RawConfig> {
     values: {
       ...raw.values,
       ...(list && { discovery: { ...discovery, file: list.path } }),
-      ...(authorities && { upstream: { ...upstream, tls: { caFile: authorities.path } } }),
+      ...(server?.tls && { server: { ...server, tls: await readAll(server.tls, "server") } }),
+      ...(admin?.tls && { admin: { ...admin, tls: await readAll(admin.tls, "admin") } }),
+      ...(upstream?.tls && { upstream: { ...upstream, tls: await readAll(upstream.tls, "upstream") } }),
       // Tokenizer files are read when the model is first asked for, the snapshot need not exist yet.
       ...(tokens?.models && {
         tokens: {

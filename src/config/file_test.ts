@@ -45,7 +45,8 @@ Deno.test("readConfigFile() names the key whose file is not there", async () => 
 
 Deno.test("readConfigFile() finds other files relative to the file that names them", async () => {
   const files = {
-    "w.yaml": "discovery: {file: list.yaml}\nupstream: {attemptsMax: 2, tls: {caFile: ca.pem}}\n",
+    "w.yaml": "discovery: {file: list.yaml}\nupstream: {attemptsMax: 2, tls: {caFile: ca.pem}}\n" +
+      "server: {tls: {certFile: ca.pem, keyFile: ca.pem}}\n",
     "list.yaml": "endpoints: []\n",
     "ca.pem": "",
   };
@@ -54,6 +55,7 @@ Deno.test("readConfigFile() finds other files relative to the file that names th
     equal(config.discovery.file, join(folder, "list.yaml"));
     equal(config.upstream.tls.caFile, join(folder, "ca.pem"));
     equal(config.upstream.attemptsMax, 2);
+    equal(config.server.tls?.keyFile, join(folder, "ca.pem"));
     await Deno.remove(join(folder, "list.yaml"));
     await rejects(readConfigFile(join(folder, "w.yaml")), {
       message: `${join(folder, "w.yaml")}:1: discovery.file: must be a readable file: no such file: ${

@@ -68,7 +68,7 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
       complain(`${section}.${other}`, `must not be set together with ${key}`);
     }
   }
-  problems.push(...knowledgeProblems(config, raw));
+  problems.push(...tlsProblems(raw), ...knowledgeProblems(config, raw));
   for (const alias of Object.keys(config.models.aliases)) {
     const rule = raw.values.models?.rewrites?.find(({ match }) => match?.includes(alias));
     if (!rule) continue;
@@ -76,6 +76,29 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
     problems.push(
       new ConfigError(at, `models.aliases.${alias}`, `must not be matched by rewrite "${rule.name}" as well`),
     );
+  }
+  return problems;
+}
+
+function tlsProblems(raw: RawConfig): ConfigError[] {
+  const problems: ConfigError[] = [];
+  const { server, admin, upstream } = raw.values;
+  for (const [name, tls] of [["server", server?.tls], ["admin", admin?.tls], ["upstream", upstream?.tls]] as const) {
+    if (!tls) continue;
+    const complain = (key: string, expected: string) =>
+      problems.push(new ConfigError(raw.where([name, "tls", key]), `${name}.tls.${key}`, expected));
+    if (tls.certFile === undefined && (tls.keyFile !== undefined || name !== "upstream")) {
+      complain("certFile", "must be set: TLS needs a certificate and its key");
+    }
+    if (tls.keyFile === undefined && (tls.certFile !== undefined || name !== "upstream")) {
+      complain("keyFile", "must be set: TLS needs a certificate and its key");
+    }
+    if ("clientCaFile" in tls && tls.clientCaFile !== undefined) {
+      complain(
+        "clientCaFile",
+        "must be absent: the runtime's TLS cannot ask clients for certificates; put a proxy that does in front",
+      );
+    }
   }
   return problems;
 }

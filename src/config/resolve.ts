@@ -70,13 +70,16 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
       host: overrides.host ?? values.server?.host ?? serverDefaults.host,
       port: overrides.port ?? values.server?.port ?? serverDefaults.port,
       bodyBytesMax: values.server?.bodyBytesMax ?? serverDefaults.bodyBytesMax,
+      bodyMemoryBytes: values.server?.bodyMemory ?? serverDefaults.bodyMemoryBytes,
+      connectionsMax: values.server?.connectionsMax ?? serverDefaults.connectionsMax,
       drainTimeoutMs: values.server?.drainTimeout ?? serverDefaults.drainTimeoutMs,
       overload: {
         loopLagMs: values.server?.overload?.loopLag ?? overloadDefaults.loopLagMs,
         requestsMax: values.server?.overload?.requestsMax ?? overloadDefaults.requestsMax,
       },
+      ...keyPair(values.server?.tls),
     },
-    admin: resolveAdmin(raw, overrides),
+    admin: { ...resolveAdmin(raw, overrides), ...keyPair(values.admin?.tls) },
     keys: resolveKeys(raw, overrides, problems),
     workers: countOf(overrides.workers ?? values.workers ?? workersDefault),
     endpoints: resolveEndpoints(
@@ -114,6 +117,12 @@ function defined<T extends object>(part: T | undefined): { [K in keyof T]?: NonN
   return Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: NonNullable<T[K]>;
   };
+}
+
+/** A half of a pair is complained of where relations are looked at. */
+function keyPair(tls: { certFile?: string; keyFile?: string } | undefined) {
+  const { certFile, keyFile } = tls ?? {};
+  return certFile !== undefined && keyFile !== undefined ? { tls: { certFile, keyFile } } : {};
 }
 
 function resolvePool(raw: RawValues["pool"], upstream: UpstreamConfig): PoolConfig {
@@ -249,7 +258,7 @@ function resolveUpstream(raw: RawValues["upstream"], authorization: string | und
     retryBudget: { ...retryBudgetDefaults, ...defined(raw?.retryBudget) },
     hedge: { ...hedgeDefaults, ...defined(raw?.hedge) },
     continuation: raw?.continuation ?? continuationDefault,
-    tls: { caFile: raw?.tls?.caFile },
+    tls: { ...raw?.tls },
   };
 }
 

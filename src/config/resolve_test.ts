@@ -204,6 +204,20 @@ const relations: readonly { text: string; message: string }[] = [
     message: "w.yaml:1: pool.ejection.timeMax: must be at least pool.ejection.time (2m): current value is 30s",
   },
   {
+    text: "server: {tls: {certFile: a.pem}}",
+    message: "w.yaml:1: server.tls.keyFile: must be set: TLS needs a certificate and its key",
+  },
+  {
+    text: "upstream: {tls: {keyFile: a.pem}}",
+    message: "w.yaml:1: upstream.tls.certFile: must be set: TLS needs a certificate and its key",
+  },
+  {
+    text: "admin:\n  tls: {certFile: a, keyFile: b, clientCaFile: c}",
+    message:
+      "w.yaml:2: admin.tls.clientCaFile: must be absent: the runtime's TLS cannot ask clients for certificates; " +
+      "put a proxy that does in front",
+  },
+  {
     text: "server: {port: 9090}",
     message: "w.yaml:1: admin.port: must differ from server.port: current value is 9090",
   },

@@ -48,6 +48,15 @@ const pathPattern = /^\/\S*$/;
 /** Policies that ship with the router, by the name `scheduling.policy` takes. */
 export const policyNames = ["default", "llm-d", "random", "round-robin", "least-request"] as const;
 
+const portTls = section(
+  "TLS with HTTP/2 and HTTP/1.1 for its clients; in the clear when absent. Files are read again on change.",
+  {
+    certFile: text({ about: "PEM file of the certificate and its chain, relative to this file." }),
+    keyFile: text({ about: "PEM file of the certificate's key, relative to this file." }),
+    clientCaFile: text({ about: "Not available: the runtime's TLS cannot ask clients for certificates." }),
+  },
+);
+
 const server = section("The port that clients call.", {
   host: text({ about: "Address to listen on.", default: serverDefaults.host }),
   port: integer(0, portMax, { about: "Port to listen on; 0 takes a free one.", default: serverDefaults.port }),
@@ -56,11 +65,20 @@ const server = section("The port that clients call.", {
     default: serverDefaults.bodyBytesMax,
     bare: true,
   }),
+  bodyMemory: bytes(1 * MiB, 64 * GiB, {
+    about: "Memory of all request bodies at once, until their answers begin; a body without room is answered 503.",
+    default: serverDefaults.bodyMemoryBytes,
+  }),
+  connectionsMax: integer(1, 1_000_000, {
+    about: "Client connections at once; more are answered 503 and closed.",
+    default: serverDefaults.connectionsMax,
+  }),
   drainTimeout: duration(0, hourMs, {
     about: "How long running streams may finish after SIGTERM.",
     default: serverDefaults.drainTimeoutMs,
   }),
   overload,
+  tls: portTls,
 });
 
 const admin = section("The port of metrics, probes and debug pages.", {
@@ -79,6 +97,7 @@ const admin = section("The port of metrics, probes and debug pages.", {
     about: "Whether, without a token, all pages answer to other machines too.",
     default: adminDefaults.allowOpen,
   }),
+  tls: portTls,
 });
 
 const healthKinds = ["http", "grpc"] as const;
@@ -219,8 +238,13 @@ const upstream = section("Connections to model servers.", {
     about: "Path of a file that holds `authorization`, relative to this file; re-read when it changes.",
   }),
   ...resilienceKeys,
-  tls: section("Trust in `https` endpoints.", {
+  tls: section("Trust between the router and `https` endpoints.", {
     caFile: text({ about: "PEM file of certificate authorities trusted besides the system's, relative to this file." }),
+    certFile: text({
+      about:
+        "PEM file of the certificate shown to endpoints that ask for one, relative to this file; read again on change.",
+    }),
+    keyFile: text({ about: "PEM file of that certificate's key, relative to this file." }),
   }),
 });
 

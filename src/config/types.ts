@@ -2,14 +2,26 @@ import type { EndpointPickerSource } from "./load.ts";
 import type { policyNames } from "./schema.ts";
 import type { feedKinds, tokenSources } from "./schema_knowledge.ts";
 
+/** Paths of PEM files. */
+export interface KeyPairFiles {
+  /** The certificate and those between it and the authority. */
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
 export interface ServerConfig {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
   readonly bodyBytesMax: number;
+  /** Of all request bodies at once. */
+  readonly bodyMemoryBytes: number;
+  readonly connectionsMax: number;
   readonly drainTimeoutMs: number;
   /** Limits above which requests are refused. */
   readonly overload: { readonly loopLagMs: number; readonly requestsMax: number };
+  /** Absent: in the clear. */
+  readonly tls?: KeyPairFiles;
 }
 
 /** How one endpoint's health is asked; `path` is for `http` only. */
@@ -141,7 +153,8 @@ export interface UpstreamConfig {
   readonly retryBudget: { readonly ratio: number; readonly minPerSecond: number; readonly burst: number };
   readonly hedge: { readonly after?: number | "p95"; readonly promptTokensMax: number };
   readonly continuation: boolean;
-  readonly tls: { readonly caFile?: string };
+  /** `certFile` and `keyFile` are both there or both absent. */
+  readonly tls: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
 }
 
 /** What a key or the keys of a tenant may use; absent means without limit. */
@@ -181,6 +194,8 @@ export interface KeysConfig {
 export interface AdminConfig {
   readonly host: string;
   readonly port: number;
+  /** Absent: in the clear. */
+  readonly tls?: KeyPairFiles;
   /** SHA-256 of the token in hex. */
   readonly tokenHash?: string;
   /** The token itself where it is known: for the admin ports of peers. */

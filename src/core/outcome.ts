@@ -18,6 +18,7 @@ export const outcomes = [
   "rejected-ttl-expired",
   "rejected-context-cancelled",
   "rejected-shutting-down",
+  "rejected-body-memory",
   "evicted",
   "internal-error",
 ] as const;

@@ -1,12 +1,15 @@
 import { type Context, Hono } from "hono";
 import { RouterError } from "../core/mod.ts";
-import { errorResponse } from "../protocol/mod.ts";
+import { errorAnswer, errorResponse } from "../protocol/mod.ts";
+import { answerOf } from "../pipeline/mod.ts";
 import { type AdminAccess, checkAccess } from "./admin_access.ts";
 import { readBody } from "./body.ts";
+import type { BodyBudget } from "./body_budget.ts";
 import type { Explained, ExplainRequest } from "./explain.ts";
-import type { Bindings } from "./listener.ts";
+import { type ClientBody, type Handler, platformRequest } from "./http/request.ts";
 
-type Env = { Bindings: Bindings };
+/** What pages are told of a request beside the `Request`: its body, which has no stream. */
+type Env = { Bindings: { readonly body: ClientBody; readonly peer: string } };
 
 /** What the operators' app is joined from. */
 export interface AdminParts {
@@ -31,10 +34,22 @@ export interface AdminParts {
   /** Procedures other routers call; undefined for a path that is none. */
   readonly procedures: (request: Request) => Promise<Response> | undefined;
   readonly bodyBytesMax: () => number;
+  readonly bodyBudget: BodyBudget;
 }
 
-/** The app operators and probes talk to, on its own port. */
-export function adminApp(parts: AdminParts): Hono<Env> {
+/** What operators and probes talk to, on its own port. */
+export function adminHandler(parts: AdminParts): Handler {
+  const app = adminApp(parts);
+  return async (request) => {
+    try {
+      return answerOf(await app.fetch(platformRequest(request), { body: request.body, peer: request.peer }));
+    } catch (error) {
+      return errorAnswer(RouterError.from(error), "openai", crypto.randomUUID());
+    }
+  };
+}
+
+function adminApp(parts: AdminParts): Hono<Env> {
   const app = new Hono<Env>({ strict: false });
   app.use(async ({ req: { raw: request, path }, env }, next) => {
     checkAccess(parts.access(), path, request.headers, env.peer);
@@ -84,17 +99,22 @@ export function adminApp(parts: AdminParts): Hono<Env> {
  */
 async function decide({ req: { raw: request }, env }: Context<Env>, parts: AdminParts): Promise<Response> {
   const path = new URL(request.url).searchParams.get("path") ?? "/v1/chat/completions";
-  const read = await readBody(request.headers, env.incoming, parts.bodyBytesMax());
-  const { status, body } = await parts.explain({ path, headers: [...request.headers], body: read });
-  return new Response(body, { status, headers: { "content-type": "application/json" } });
+  const read = await readBody(env.body, parts.bodyBytesMax(), parts.bodyBudget);
+  try {
+    const { status, body } = await parts.explain({ path, headers: [...request.headers], body: read.bytes });
+    return new Response(body, { status, headers: { "content-type": "application/json" } });
+  } finally {
+    read.release();
+  }
 }
 
 /** What a procedure is asked with is a few bytes. */
 const procedureBytesMax = 65_536;
 
-async function procedure(c: Context<Env>, { procedures }: AdminParts): Promise<Response> {
+async function procedure(c: Context<Env>, { procedures, bodyBudget }: AdminParts): Promise<Response> {
   const { method, url, headers, signal } = c.req.raw;
-  const body = await readBody(headers, c.env.incoming, procedureBytesMax);
-  return await procedures(new Request(url, { method, headers, signal, body: body as Uint8Array<ArrayBuffer> })) ??
-    c.notFound();
+  const { bytes, release } = await readBody(c.env.body, procedureBytesMax, bodyBudget);
+  const asked = new Request(url, { method, headers, signal, body: bytes?.slice() });
+  release();
+  return await procedures(asked) ?? c.notFound();
 }

@@ -1,14 +1,13 @@
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { type Api, type Clock, RouterError } from "../core/mod.ts";
 import type { Caller, KeyGuard } from "../keys/mod.ts";
-import { apiPaths, errorResponse, errorShape } from "../protocol/mod.ts";
-import { modelNotFound, type Pipeline } from "../pipeline/mod.ts";
+import { apiPaths, errorAnswer, errorResponse, errorShape, type HeaderFields } from "../protocol/mod.ts";
+import { type Answer, answerOf, modelNotFound, type Pipeline } from "../pipeline/mod.ts";
 import { readBody } from "./body.ts";
-import type { Bindings } from "./listener.ts";
+import type { BodyBudget } from "./body_budget.ts";
+import { type ClientRequest, type Handler, platformRequest } from "./http/request.ts";
 import type { OverloadGuard } from "./overload.ts";
 import { type ListedModel, modelList, modelObject } from "./models.ts";
-
-type Env = { Bindings: Bindings };
 
 /** What the client-facing app is joined from. */
 export interface EdgeParts {
@@ -17,6 +16,7 @@ export interface EdgeParts {
   /** Every model a client may ask for: the pool's, adapters, and aliases. */
   readonly models: () => readonly ListedModel[];
   readonly bodyBytesMax: () => number;
+  readonly bodyBudget: BodyBudget;
   readonly keys: Pick<KeyGuard, "enforced" | "identify">;
   readonly overload: OverloadGuard;
 }
@@ -24,62 +24,82 @@ export interface EdgeParts {
 // What probes of load balancers ask for, and browsers before they send a key.
 const openPaths = new Set(["/health", "/ping"]);
 
-function isOpen({ method }: Request, path: string): boolean {
+function isOpen({ method }: ClientRequest, path: string): boolean {
   return method === "OPTIONS" || (method === "GET" || method === "HEAD") && openPaths.has(path);
 }
 
 /** Client ids longer than this, or with bytes that cannot stand in a header or a log line, are replaced. */
 const requestId = /^[\x21-\x7e]{1,128}$/;
 
-/** The app clients talk to: the known APIs, the list of models, and everything else passed to a scheduled endpoint. */
-export function edgeApp(parts: EdgeParts): Hono<Env> {
-  const app = new Hono<Env>({ strict: false });
+/**
+ * What clients talk to: the known APIs, the list of models, and everything else passed to a scheduled endpoint. The paths
+ * that models answer are looked up at once; pages go through Hono, whose request and response objects cost more than a
+ * short request's whole way.
+ */
+export function edgeHandler(parts: EdgeParts): Handler {
+  const pages = modelPages(parts);
+  return (request) => {
+    const path = bare(request.path);
+    const api = apiOf(path);
+    if (api !== undefined) return request.method === "POST" ? route(request, api, parts) : refuseMethod(request, path);
+    return isModelPage(request.method, path) ? page(request, pages) : route(request, "passthrough", parts);
+  };
+}
+
+/** A slash at the end makes no other path. */
+function apiOf(path: string): Api | undefined {
+  const known = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+  return Object.hasOwn(apiPaths, known) ? apiPaths[known] : undefined;
+}
+
+function isModelPage(method: string, path: string): boolean {
+  return (method === "GET" || method === "HEAD") && (path === "/v1/models" || path.startsWith("/v1/models/"));
+}
+
+function modelPages({ models, keys }: EdgeParts): Hono {
+  const app = new Hono({ strict: false });
   const modelsFor = ({ headers }: Request) => {
-    const caller = parts.keys.identify(headers);
-    return parts.models().filter(({ id }) => caller?.lists(id) ?? true);
+    const caller = keys.identify(headers);
+    return models().filter(({ id }) => caller?.lists(id) ?? true);
   };
   app.get("/v1/models", (c) => c.json(modelList(modelsFor(c.req.raw))));
   // Model names contain slashes, so the name is whatever follows.
   app.get("/v1/models/*", (c) => {
-    const id = decoded(bare(pathOf(c.req.raw.url)).slice("/v1/models/".length));
+    const id = decoded(new URL(c.req.raw.url).pathname.slice("/v1/models/".length));
     const model = modelsFor(c.req.raw).find((model) => model.id === id);
     if (model) return c.json(modelObject(model));
-    return errorResponse(modelNotFound(id), "openai", idOf(c.req.raw));
+    return errorResponse(modelNotFound(id), "openai", idOf(c.req.raw.headers));
   });
-  for (const [path, api] of Object.entries(apiPaths)) {
-    app.post(path, (c) => route(c, api, parts));
-    app.all(path, refuseMethod);
-  }
-  app.all("*", (c) => route(c, "passthrough", parts));
-  app.onError((error, c) =>
-    errorResponse(RouterError.from(error), errorShape(bare(pathOf(c.req.raw.url))), idOf(c.req.raw))
-  );
+  app.onError((error, c) => errorResponse(RouterError.from(error), "openai", idOf(c.req.raw.headers)));
   return app;
 }
 
-/** Answers 405 to anything but POST. */
-function refuseMethod({ req }: Context): Response {
-  const path = bare(pathOf(req.raw.url));
-  const error = new RouterError("bad-request", `Cannot ${req.method} ${path}: it takes POST`, {
-    code: "method_not_allowed",
-  });
-  const response = errorResponse(error, errorShape(path), idOf(req.raw));
-  return new Response(response.body, { status: 405, headers: [...response.headers, ["allow", "POST"]] });
+async function page(request: ClientRequest, pages: Hono): Promise<Answer> {
+  try {
+    return answerOf(await pages.fetch(platformRequest(request)));
+  } catch (error) {
+    return errorAnswer(RouterError.from(error), "openai", idOf(request.headers));
+  }
 }
 
-function idOf(request: Request): string {
-  const given = request.headers.get("x-request-id");
+/** Answers 405 to anything but POST. */
+function refuseMethod({ method, headers }: ClientRequest, path: string): Answer {
+  const error = new RouterError("bad-request", `Cannot ${method} ${path}: it takes POST`, {
+    code: "method_not_allowed",
+  });
+  const answer = errorAnswer(error, errorShape(path), idOf(headers));
+  answer.headers.append("allow", "POST");
+  return { ...answer, status: 405 };
+}
+
+function idOf(headers: HeaderFields): string {
+  const given = headers.get("x-request-id");
   return given !== null && requestId.test(given) ? given : crypto.randomUUID();
 }
 
-/** The path and query as the client wrote them: `Request.url` is absolute. */
-function pathOf(url: string): string {
-  const from = url.indexOf("/", url.indexOf("//") + 2);
-  return from < 0 ? "/" : url.slice(from);
-}
-
 function bare(path: string): string {
-  return path.split("?", 1)[0];
+  const query = path.indexOf("?");
+  return query < 0 ? path : path.slice(0, query);
 }
 
 /** Percent-decoded; as it is where it cannot be decoded. */
@@ -91,33 +111,29 @@ function decoded(text: string): string {
   }
 }
 
-async function route(
-  { req: { raw: request }, env }: Context<Env>,
-  api: Api,
-  { pipeline, clock, bodyBytesMax, keys, overload }: EdgeParts,
-): Promise<Response> {
-  const path = pathOf(request.url);
+async function route(request: ClientRequest, api: Api, parts: EdgeParts): Promise<Answer> {
+  const { pipeline, clock, keys, overload } = parts;
+  const { method, path, headers, signal } = request;
   const inbound = {
-    id: idOf(request),
+    id: idOf(headers),
     api,
-    method: request.method,
+    method,
     path,
-    headers: request.headers,
+    headers,
     errorShape: errorShape(bare(path)),
-    signal: request.signal,
+    signal,
     receivedAtMs: clock.now(),
   };
-  const refusal = overload.refusal(() => pipeline.priorityOf(request.headers));
+  const refusal = overload.refusal(() => pipeline.priorityOf(headers));
   if (refusal) return pipeline.refuse(inbound, refusal);
-  let caller: Caller | undefined;
-  let body: Uint8Array | undefined;
+  let caller: Caller | undefined, body;
   try {
     // Before the body: who may not send one is told so at once.
     const stranger = keys.enforced && isOpen(request, bare(path));
-    if (!stranger) caller = keys.identify(request.headers);
-    body = await readBody(request.headers, env.incoming, stranger ? 0 : bodyBytesMax());
+    if (!stranger) caller = keys.identify(headers);
+    body = await readBody(request.body, stranger ? 0 : parts.bodyBytesMax(), parts.bodyBudget);
   } catch (error) {
     return pipeline.refuse({ ...inbound, caller }, error);
   }
-  return await pipeline.handle({ ...inbound, caller, body });
+  return await pipeline.handle({ ...inbound, caller, body: body.bytes, releaseBody: body.release });
 }

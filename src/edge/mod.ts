@@ -1,7 +1,9 @@
-/** The Hono apps: what clients see and what operators see. */
-export { adminApp, type AdminParts } from "./admin.ts";
-export { edgeApp, type EdgeParts } from "./app.ts";
+/** The ports, and what answers on them: what clients see and what operators see. */
+export { adminHandler, type AdminParts } from "./admin.ts";
+export { edgeHandler, type EdgeParts } from "./app.ts";
+export { BodyBudget } from "./body_budget.ts";
 export { explainDecision, type Explained, type ExplainRequest } from "./explain.ts";
-export { type Bindings, Listener, type ListenerOptions } from "./listener.ts";
+export type { ClientRequest, Handler } from "./http/request.ts";
+export { type KeyPair, Listener, type ListenerOptions } from "./listener.ts";
 export { type ListedModel } from "./models.ts";
 export { OverloadGuard, type OverloadLimits, type ShedReason } from "./overload.ts";

@@ -1,5 +1,5 @@
 import { RouterError, sameHash, secretHash } from "../core/mod.ts";
-import { presentedKey } from "../protocol/mod.ts";
+import { type HeaderFields, presentedKey } from "../protocol/mod.ts";
 import { Caller, type KeyParts } from "./caller.ts";
 import { quotaOf } from "./quota.ts";
 import { type Bucket, type QuotaTable, rateOf, type Seat } from "./quota_table.ts";
@@ -36,7 +36,7 @@ export class KeyGuard {
   }
 
   /** The key that the headers hold; undefined where none is asked for. Throws the 401 that its client gets. */
-  identify(headers: Headers): Caller | undefined {
+  identify(headers: Pick<HeaderFields, "get">): Caller | undefined {
     if (!this.#plan.enforced) return undefined;
     const secret = presentedKey(headers);
     if (secret === undefined) {

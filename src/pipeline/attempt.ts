@@ -1,7 +1,7 @@
 import { AttemptEnd, type Clock, RouterError } from "../core/mod.ts";
-import { FirstTokenGate } from "../protocol/mod.ts";
+import { FirstTokenGate, type ResponseHead } from "../protocol/mod.ts";
 import type { RetryReason } from "../telemetry/mod.ts";
-import { type Exchange, type FailureKind, type ResponseHead, UpstreamFailure } from "../upstream/mod.ts";
+import { type Exchange, type FailureKind, UpstreamFailure } from "../upstream/mod.ts";
 import type { Placed } from "./placed.ts";
 
 // Read whole before anything is answered: a server lost in the middle of such a body costs the client nothing.
@@ -27,7 +27,7 @@ const endOf: Readonly<Record<RetryReason, AttemptEnd>> = {
 };
 
 /** The beginning of an answer: enough of it that the client may be told. */
-export interface Answer {
+export interface Begun {
   readonly attempt: Attempt;
   readonly head: ResponseHead;
   readonly sse: boolean;
@@ -72,7 +72,7 @@ export class Attempt {
    * Waits until there is something to tell the client: a stream's first token, the first bytes of another body, the whole
    * of a small one. Throws `AttemptFailed` when another endpoint may be tried.
    */
-  async open({ stream, firstToken, giveUp }: OpenOptions): Promise<Answer> {
+  async open({ stream, firstToken, giveUp }: OpenOptions): Promise<Begun> {
     try {
       const head = await this.exchange.head;
       if (retryableStatuses.has(head.status) && giveUp()) {

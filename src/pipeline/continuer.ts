@@ -1,6 +1,6 @@
 import { AttemptEnd, concatBytes, RouterError } from "../core/mod.ts";
 import { hasStreamOptions } from "../protocol/mod.ts";
-import { type Answer, AttemptFailed } from "./attempt.ts";
+import { AttemptFailed, type Begun } from "./attempt.ts";
 import type { GoOn } from "./continuation.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { upstreamRequest } from "./forward.ts";
@@ -53,7 +53,7 @@ export class Continuer {
     prepared: Prepared,
     body: Uint8Array,
     tried: number[],
-  ): Promise<Answer | undefined> {
+  ): Promise<Begun | undefined> {
     const { clock, options, table, upstream } = this.#parts;
     while (life.attempts < options.attemptsMax) {
       const placed = await this.#place(life, tried);

@@ -1,17 +1,18 @@
-import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
+import { concatBytes } from "../core/mod.ts";
 import {
   type BodyEdit,
-  errorBody,
-  type ErrorShape,
+  type Fields,
   forwardedHeaders,
   hasStreamOptions,
   ModelNameRestorer,
+  type ResponseHead,
   returnedHeaders,
   UsageEventRemoval,
 } from "../protocol/mod.ts";
-import type { ResponseHead, UpstreamRequest } from "../upstream/mod.ts";
-import { type BodySource, SourcedResponse } from "./answer.ts";
-import { type Answer, plain, upstreamError } from "./attempt.ts";
+import type { UpstreamRequest } from "../upstream/mod.ts";
+import type { Answer } from "./answer.ts";
+import { AnswerBody, applyEdits, outcomeOf } from "./answer_body.ts";
+import { type Begun, plain } from "./attempt.ts";
 import { ContinuedStream, type GoOn } from "./continuation.ts";
 import type { RequestLife } from "./life.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -25,33 +26,28 @@ import type { Prepared } from "./view.ts";
 export function respond(
   life: RequestLife,
   prepared: Prepared,
-  answer: Answer,
+  begun: Begun,
   parts: PipelineParts,
   goOn?: GoOn,
-): Response {
-  const { head, sse, done } = answer;
-  life.adopt(answer);
-  const edits = plain(head) ? bodyEdits(life, prepared, sse) : [];
-  const headers = responseHeaders(head, life, prepared, answer.attempt.placed, parts);
-  const first = concatBytes(answer.first);
-  const init = { status: head.status, headers };
+): Answer {
+  const { head: { status }, sse, done } = begun;
+  life.adopt(begun);
+  const edits = plain(begun.head) ? bodyEdits(life, prepared, sse) : [];
+  const headers = responseHeaders(begun.head, life, prepared, begun.attempt.placed, parts);
+  const first = concatBytes(begun.first);
   if (done) {
-    const body = bodyless(life.inbound.method, head.status) ? null : applyEdits(edits, first, true);
-    if (body) headers.set("content-length", String(body.length));
-    const response = new Response(body, init);
-    life.end(outcomeOf(head.status));
-    return response;
+    const body = bodyless(life.inbound.method, status) ? null : applyEdits(edits, first, true);
+    life.end(outcomeOf(status));
+    return { status, headers, body };
   }
   life.answering = true;
-  if (!goOn || !sse || !plain(head)) return new SourcedResponse(new AnswerBody(life, first, edits, sse), init);
-  const continued = new ContinuedStream(answer.attempt.exchange, goOn);
+  if (!goOn || !sse || !plain(begun.head)) {
+    life.letBodyGo();
+    return { status, headers, body: new AnswerBody(life, first, edits, sse) };
+  }
+  const continued = new ContinuedStream(begun.attempt.exchange, goOn);
   life.exchange = continued;
-  return new SourcedResponse(new AnswerBody(life, continued.push(first), edits, sse), init);
-}
-
-/** An answer of 5xx is the server's failure even when it arrives whole; one of 4xx is what the request deserved. */
-function outcomeOf(status: number): Outcome {
-  return status >= 500 ? "upstream-error" : "completed";
+  return { status, headers, body: new AnswerBody(life, continued.push(first), edits, sse) };
 }
 
 function responseHeaders(
@@ -60,7 +56,7 @@ function responseHeaders(
   { view }: Prepared,
   { placement }: Placed,
   parts: PipelineParts,
-): Headers {
+): Fields {
   const headers = returnedHeaders(head.headers);
   headers.set("x-request-id", life.inbound.id);
   const limits = life.bill?.headers();
@@ -114,80 +110,4 @@ function bodyEdits(life: RequestLife, prepared: Prepared, sse: boolean): BodyEdi
   const { model, requestedModel } = prepared.view;
   if (model !== requestedModel && requestedModel !== "") edits.push(new ModelNameRestorer(model, requestedModel));
   return edits;
-}
-
-function applyEdits(edits: readonly BodyEdit[], bytes: Uint8Array, last: boolean): Uint8Array<ArrayBuffer> {
-  let out = bytes;
-  for (const edit of edits) {
-    out = edit.push(out);
-    if (!last) continue;
-    const rest = edit.end();
-    if (rest.length > 0) out = concatBytes([out, rest]);
-  }
-  return out as Uint8Array<ArrayBuffer>;
-}
-
-/** The rest of the body, read from the server only as the client takes it: nothing is buffered here beyond one read. */
-class AnswerBody implements BodySource {
-  readonly #life: RequestLife;
-  readonly #edits: readonly BodyEdit[];
-  readonly #sse: boolean;
-  #first: Uint8Array | undefined;
-  #done = false;
-
-  constructor(life: RequestLife, first: Uint8Array, edits: readonly BodyEdit[], sse: boolean) {
-    this.#life = life;
-    this.#first = first;
-    this.#edits = edits;
-    this.#sse = sse;
-  }
-
-  async read(): Promise<Uint8Array | null> {
-    if (this.#done) return null;
-    try {
-      for (;;) {
-        const bytes = this.#first ?? await this.#life.exchange!.read();
-        if (bytes === null) return this.#end();
-        if (this.#first) this.#first = undefined;
-        else this.#life.sawChunk(bytes);
-        const out = this.#edits.length > 0 ? applyEdits(this.#edits, bytes, false) : bytes;
-        if (out.length > 0) return out;
-      }
-    } catch (error) {
-      return this.#breakOff(error);
-    }
-  }
-
-  cancel(): void {
-    this.#done = true;
-    this.#life.end("client-disconnect");
-  }
-
-  #end(): Uint8Array | null {
-    this.#done = true;
-    this.#life.end(outcomeOf(this.#life.status));
-    const rest = applyEdits(this.#edits, new Uint8Array(), true);
-    return rest.length > 0 ? rest : null;
-  }
-
-  /** The server was lost in the middle of an answer: a stream is told so in its own format, another body is cut off. */
-  #breakOff(error: unknown): Uint8Array {
-    this.#done = true;
-    const life = this.#life;
-    const timedOut = upstreamError(error).outcome === "upstream-timeout";
-    const lost = new RouterError(timedOut ? "upstream-timeout" : "upstream-aborted", lostMessage, { cause: error });
-    if (life.ended) throw lost;
-    life.failedMidStream();
-    life.end(lost.outcome, lost);
-    if (!this.#sse) throw lost;
-    // An empty line first: the last event may have been cut in the middle.
-    return new TextEncoder().encode(`\n\n${lostEvent(life.inbound.errorShape)}\n\n`);
-  }
-}
-
-const lostMessage = "The model server ended the response early";
-
-function lostEvent(shape: ErrorShape): string {
-  if (shape === "openai") return `data: ${errorBody(new RouterError("upstream-aborted", lostMessage), shape, "")}`;
-  return `event: error\ndata: ${JSON.stringify({ type: "error", error: { type: "api_error", message: lostMessage } })}`;
 }

@@ -2,7 +2,8 @@
 import { RouterError } from "../core/mod.ts";
 import { generates, hasStreamOptions } from "../protocol/mod.ts";
 import { spanNames } from "../telemetry/mod.ts";
-import { type Answer, type Attempt, AttemptFailed, type OpenOptions } from "./attempt.ts";
+import type { Answer } from "./answer.ts";
+import { type Attempt, AttemptFailed, type Begun, type OpenOptions } from "./attempt.ts";
 import { Continuer } from "./continuer.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { respond, upstreamRequest } from "./forward.ts";
@@ -36,7 +37,7 @@ export class Forwarder {
   }
 
   /** Answers the request. Throws `RouterError`; what is in hand then is the life's to give back. */
-  async forward(life: RequestLife, prepared: Prepared): Promise<Response> {
+  async forward(life: RequestLife, prepared: Prepared): Promise<Answer> {
     const { clock, options } = this.#parts;
     this.#budget.deposit(clock.now(), options.retryBudget);
     const tried: number[] = [];
@@ -101,7 +102,7 @@ export class Forwarder {
   }
 
   /** Waits for the attempt's answer, and makes a second one beside it where that is due. */
-  async #open(life: RequestLife, prepared: Prepared, first: Attempt, tried: number[]): Promise<Answer> {
+  async #open(life: RequestLife, prepared: Prepared, first: Attempt, tried: number[]): Promise<Begun> {
     const { clock, options } = this.#parts;
     const { api, stream } = prepared.view;
     const { promptTokensMax } = options.hedge;
@@ -118,7 +119,7 @@ export class Forwarder {
   }
 
   /** The answer of one attempt, which is dropped when it fails. */
-  async #await(life: RequestLife, { view }: Prepared, attempt: Attempt, tried: number[]): Promise<Answer> {
+  async #await(life: RequestLife, { view }: Prepared, attempt: Attempt, tried: number[]): Promise<Begun> {
     const options: OpenOptions = {
       stream: view.stream,
       firstToken: view.stream && hasStreamOptions(view.api),
@@ -147,7 +148,7 @@ export class Forwarder {
     prepared: Prepared,
     first: Attempt,
     tried: number[],
-  ): Promise<Answer> | undefined {
+  ): Promise<Begun> | undefined {
     const { clock, options, metrics } = this.#parts;
     const now = clock.now();
     if (life.inbound.signal.aborted || life.attempts >= options.attemptsMax) return;

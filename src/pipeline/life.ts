@@ -8,16 +8,17 @@ import {
 } from "../core/mod.ts";
 import type { DisconnectPhase, RequestRecord, RequestSeries, RequestTrace } from "../telemetry/mod.ts";
 import type { Exchange } from "../upstream/mod.ts";
-import { BodyObserver, type Usage } from "../protocol/mod.ts";
-import { type Answer, Attempt } from "./attempt.ts";
+import { BodyObserver, type ByteGate, type Usage } from "../protocol/mod.ts";
+import { Attempt, type Begun } from "./attempt.ts";
 import type { Bill } from "./bill.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Placed } from "./placed.ts";
 import type { Inbound } from "./types.ts";
 
-/** Where the bytes of an answer come from: an exchange, or several joined into one answer. */
+/** Where the bytes of an answer come from: an exchange, or several joined into one answer. See `Exchange`. */
 export interface AnswerBytes {
-  read(): Promise<Uint8Array | null>;
+  read(gate?: ByteGate): Promise<Uint8Array | null>;
+  readonly framed?: boolean;
   cancel(): void;
 }
 
@@ -30,6 +31,8 @@ export class RequestLife {
   readonly trace: RequestTrace;
   readonly #parts: PipelineParts;
   readonly #onEnd: () => void;
+  readonly #requestBytes: number;
+  readonly #leave = () => this.abandon();
   view: RequestView | undefined;
   /** Attempts that were neither dropped nor ended with the request; two where one is hedged. */
   readonly #inHand = new Set<Attempt>();
@@ -62,6 +65,8 @@ export class RequestLife {
     this.trace = parts.tracing.startRequest(inbound.headers);
     this.#parts = parts;
     this.#onEnd = onEnd;
+    this.#requestBytes = inbound.body?.length ?? 0;
+    inbound.signal.addEventListener("abort", this.#leave);
   }
 
   get ended(): boolean {
@@ -102,7 +107,7 @@ export class RequestLife {
   }
 
   /** The answer is the client's: what was read of it so far counts as read now. */
-  adopt({ attempt, head, first }: Answer): void {
+  adopt({ attempt, head, first }: Begun): void {
     this.#answering = attempt;
     this.exchange = attempt.exchange;
     this.status = head.status;
@@ -125,6 +130,12 @@ export class RequestLife {
     this.#continuations++;
   }
 
+  /** Nobody needs the request's body any more: a long answer does not hold its prompt. */
+  letBodyGo(): void {
+    this.inbound.body = undefined;
+    this.inbound.releaseBody?.();
+  }
+
   /** The client is gone: the endpoint stops computing, whatever phase the request is in. */
   abandon(): void {
     if (this.answering) this.end("client-disconnect");
@@ -138,8 +149,13 @@ export class RequestLife {
 
   /** Body bytes arrived from the endpoint. */
   sawChunk(bytes: Uint8Array): void {
-    const now = this.#parts.clock.now();
     this.observer!.chunk(bytes);
+    this.arrived();
+  }
+
+  /** Body bytes arrived that the observer has seen. */
+  arrived(): void {
+    const now = this.#parts.clock.now();
     if (this.#firstByteMs === undefined) this.#firstByteMs = now;
     else if (this.view!.stream) this.series?.itl(now - this.#lastChunkMs);
     this.#lastChunkMs = now;
@@ -149,6 +165,8 @@ export class RequestLife {
   end(outcome: Outcome, error?: RouterError): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.inbound.signal.removeEventListener("abort", this.#leave);
+    this.letBodyGo();
     this.exchange?.cancel();
     for (const attempt of this.#inHand) attempt.release();
     const [attempt] = this.#inHand;
@@ -197,7 +215,7 @@ export class RequestLife {
       ttftMs: this.#firstByteMs === undefined ? undefined : this.#firstByteMs - inbound.receivedAtMs,
       processingMs: this.processingMs,
       decisionMs: this.decisionMs,
-      requestBytes: inbound.body?.length ?? 0,
+      requestBytes: this.#requestBytes,
       responseBytes: observer?.bytes ?? 0,
       promptTokens: usage.promptTokens,
       cachedTokens: usage.cachedTokens,

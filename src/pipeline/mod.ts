@@ -1,5 +1,5 @@
 /** One request's life, and the interfaces of what it is joined from. */
-export { type BodySource, SourcedResponse } from "./answer.ts";
+export { type Answer, answerOf, type BodySource, isSource } from "./answer.ts";
 export { type DecisionReport, modelNotFound, Pipeline } from "./pipeline.ts";
 export { DirectDispatch, type Dispatch } from "./dispatch.ts";
 export type { HedgeOptions } from "./hedge.ts";

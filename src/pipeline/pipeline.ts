@@ -6,7 +6,8 @@ import {
   type RequestView,
   RouterError,
 } from "../core/mod.ts";
-import { errorResponse, outcomeTable } from "../protocol/mod.ts";
+import { errorAnswer, type HeaderFields, outcomeTable } from "../protocol/mod.ts";
+import type { Answer } from "./answer.ts";
 import { Bill } from "./bill.ts";
 import { DirectDispatch, noEndpoints } from "./dispatch.ts";
 import { Forwarder } from "./forwarder.ts";
@@ -53,10 +54,9 @@ export class Pipeline {
   }
 
   /** Answers one request. Never rejects: every failure becomes an error response. */
-  async handle(inbound: Inbound): Promise<Response> {
+  async handle(inbound: Inbound): Promise<Answer> {
     Atomics.add(this.#active, 0, 1);
     const life = new RequestLife(inbound, this.parts, () => this.#ended());
-    inbound.signal.addEventListener("abort", () => life.abandon(), { once: true });
     try {
       if (this.#draining) throw new RouterError("rejected-shutting-down", "The router is shutting down");
       const preparing = prepare(inbound, this.parts);
@@ -74,12 +74,12 @@ export class Pipeline {
   }
 
   /** The priority that a request's headers name. */
-  priorityOf(headers: Headers): number {
+  priorityOf(headers: HeaderFields): number {
     return priorityOf(headers, this.parts.options);
   }
 
   /** Answers a request whose body was not or could not be read: it is recorded like any other. */
-  refuse(inbound: Inbound, error: unknown): Response {
+  refuse(inbound: Inbound, error: unknown): Answer {
     Atomics.add(this.#active, 0, 1);
     return this.#refuse(new RequestLife(inbound, this.parts, () => this.#ended()), error);
   }
@@ -115,12 +115,12 @@ export class Pipeline {
     if (rule !== undefined) metrics.modelRewritten(rule, model, targetModel);
   }
 
-  #refuse(life: RequestLife, thrown: unknown): Response {
+  #refuse(life: RequestLife, thrown: unknown): Answer {
     const gone = life.inbound.signal.aborted;
     const error = gone ? RouterError.clientLeft() : RouterError.from(thrown);
     life.status = gone ? 0 : statusOf(error.outcome);
     life.end(error.outcome, error);
-    return errorResponse(error, life.inbound.errorShape, life.inbound.id);
+    return errorAnswer(error, life.inbound.errorShape, life.inbound.id);
   }
 
   #ended(): void {

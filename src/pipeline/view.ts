@@ -1,6 +1,6 @@
 import { type RequestView, RouterError, type Slo } from "../core/mod.ts";
 import { type BodyEditSpan, includeUsageEdit, modelEdit, type RequestScan, spliceBody } from "../hotpath/mod.ts";
-import { controlHeader, controlHeaders, hasStreamOptions } from "../protocol/mod.ts";
+import { controlHeader, controlHeaders, hasStreamOptions, type HeaderFields } from "../protocol/mod.ts";
 import { type HashedPrompt, hashPrompt } from "./blocks.ts";
 import type { PipelineOptions, PipelineParts } from "./parts.ts";
 import type { Inbound } from "./types.ts";
@@ -91,12 +91,12 @@ function withPrompt(
   return { view, prompt, body, removesUsage, rule };
 }
 
-function objectiveOf(headers: Headers): string {
+function objectiveOf(headers: HeaderFields): string {
   return controlHeader(headers, controlHeaders.objective) ?? "";
 }
 
 /** The priority of the objective that the headers name; 0 for none. */
-export function priorityOf(headers: Headers, { objectives }: PipelineOptions): number {
+export function priorityOf(headers: HeaderFields, { objectives }: PipelineOptions): number {
   return objectives.get(objectiveOf(headers)) ?? 0;
 }
 
@@ -123,7 +123,7 @@ function scanBody(
 
 const jsonType = /^application\/(?:[\w.-]+\+)?json\b/i;
 
-function readSlo(headers: Headers): Slo {
+function readSlo(headers: HeaderFields): Slo {
   const read = (names: readonly string[]): number | undefined => {
     const text = controlHeader(headers, names);
     if (text === undefined) return undefined;
@@ -141,7 +141,7 @@ function readSlo(headers: Headers): Slo {
 }
 
 /** The endpoints a proxy in front restricts the choice to; a header that is there but empty leaves none. */
-function readSubset(headers: Headers): readonly string[] | undefined {
+function readSubset(headers: HeaderFields): readonly string[] | undefined {
   const text = headers.get(controlHeaders.subset[0]);
   if (text === null) return undefined;
   return text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");

@@ -1,6 +1,6 @@
 /** The pool's small GET requests: metrics, health and model lists, over kept-alive connections of their own. */
 import { type Clock, concatBytes, type EndpointMeta } from "../core/mod.ts";
-import { type Exchange, UpstreamClient } from "../upstream/mod.ts";
+import { type ClientIdentity, type Exchange, UpstreamClient } from "../upstream/mod.ts";
 
 /** Where a request goes. */
 export type FetchTarget = Pick<EndpointMeta, "scheme" | "host" | "port">;
@@ -27,6 +27,8 @@ export class HttpStatusError extends Error {
 export interface HttpOptions {
   /** PEM certificates trusted beside the system's. */
   readonly caCerts?: readonly string[];
+  /** The certificate and key shown to servers that ask. */
+  readonly identity?: () => ClientIdentity | undefined;
   readonly clock?: Clock;
   /** What endpoints are sent as `authorization` at the time. */
   readonly authorization?: () => string | undefined;
@@ -41,10 +43,10 @@ export class HttpFetcher {
 
   readonly #authorization: () => string | undefined;
 
-  constructor({ caCerts, clock, authorization = () => undefined }: HttpOptions = {}) {
+  constructor({ caCerts, identity, clock, authorization = () => undefined }: HttpOptions = {}) {
     this.#authorization = authorization;
     // Scrape, health and models may overlap at one endpoint: two idle connections a host cover nearly all requests.
-    this.#client = new UpstreamClient({ caCerts, clock, idleConnectionsMax: 2 });
+    this.#client = new UpstreamClient({ caCerts, identity, clock, idleConnectionsMax: 2 });
   }
 
   readonly fetch: FetchText = async (target, path, { signal, bytesMax }) => {

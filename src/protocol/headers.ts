@@ -1,4 +1,5 @@
 /** Header names and what crosses the router in each direction. All names are lower case. */
+import { Fields, type HeaderFields } from "./http1/mod.ts";
 
 /** Canonical request headers with their older aliases; the canonical name wins. */
 export const controlHeaders = {
@@ -37,7 +38,7 @@ export function bearerToken(value: string | null): string | undefined {
  * The API key a client sent: that of the first of its credential headers that is there, "" when none can stand in it.
  * Undefined: there is no such header.
  */
-export function presentedKey(headers: Headers): string | undefined {
+export function presentedKey(headers: Pick<HeaderFields, "get">): string | undefined {
   for (const name of credentials) {
     const value = headers.get(name);
     if (value) return name === "authorization" ? bearerToken(value) ?? "" : value;
@@ -84,7 +85,7 @@ const notReturned = new Set([
   "content-length",
 ]);
 
-function connectionListed(headers: Headers): Set<string> | undefined {
+function connectionListed(headers: HeaderFields): Set<string> | undefined {
   const value = headers.get("connection");
   if (!value) return undefined;
   return new Set(value.split(",").map((name) => name.trim().toLowerCase()));
@@ -96,7 +97,7 @@ function connectionListed(headers: Headers): Set<string> | undefined {
  * are for the router: they go on only where `withCredentials` says so.
  */
 export function forwardedHeaders(
-  headers: Headers,
+  headers: HeaderFields,
   own: Readonly<Record<string, string>> = {},
   withCredentials = false,
 ): string {
@@ -112,9 +113,9 @@ export function forwardedHeaders(
 }
 
 /** Model-server headers that go back to the client. */
-export function returnedHeaders(headers: Headers): Headers {
+export function returnedHeaders(headers: HeaderFields): Fields {
   const listed = connectionListed(headers);
-  const out = new Headers();
+  const out = new Fields();
   headers.forEach((value, name) => {
     if (!notReturned.has(name) && !listed?.has(name)) out.append(name, value);
   });

@@ -2,6 +2,7 @@
 export * from "./apis.ts";
 export * from "./first_token.ts";
 export * from "./headers.ts";
+export * from "./http1/mod.ts";
 export * from "./kv_events/mod.ts";
 export * from "./outcomes.ts";
 export * from "./prometheus_text.ts";

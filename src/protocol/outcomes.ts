@@ -1,6 +1,7 @@
 import type { Outcome, RouterError } from "../core/mod.ts";
 import { droppedReasonHeader } from "./headers.ts";
 import type { ErrorShape } from "./apis.ts";
+import { Fields } from "./http1/mod.ts";
 
 interface OutcomeRow {
   /** Status when the router itself answers. */
@@ -37,6 +38,7 @@ export const outcomeTable: Readonly<Record<Outcome, OutcomeRow>> = {
   "rejected-ttl-expired": row(429, "rate_limit_error", "rate_limit_error", "ttl_expired", "rejected-ttl-expired", 1),
   "rejected-context-cancelled": row(503, "server_error", "api_error", "cancelled", "rejected-context-cancelled"),
   "rejected-shutting-down": row(503, "server_error", "overloaded_error", "shutting_down", "rejected-shutting-down", 1),
+  "rejected-body-memory": row(503, "server_error", "overloaded_error", "body_memory", "rejected-body-memory", 1),
   "evicted": row(429, "rate_limit_error", "rate_limit_error", "evicted", "evicted", 1),
   "internal-error": row(500, "server_error", "api_error", "internal_error"),
 };
@@ -52,19 +54,34 @@ function row(
   return { status, type, anthropicType, code, reason, retryAfterS };
 }
 
+/** What a client is told of an error. */
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly headers: Fields;
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+const encoder = new TextEncoder();
+
 /** The error's answer in the shape the path's clients read. */
-export function errorResponse(error: RouterError, shape: ErrorShape, requestId: string): Response {
+export function errorAnswer(error: RouterError, shape: ErrorShape, requestId: string): ErrorAnswer {
   const row = outcomeTable[error.outcome];
-  const headers = new Headers({ "content-type": "application/json", "x-request-id": requestId });
-  if (row.reason) headers.set(droppedReasonHeader, row.reason);
+  const headers = new Fields();
+  headers.append("content-type", "application/json");
+  headers.append("x-request-id", requestId);
+  if (row.reason) headers.append(droppedReasonHeader, row.reason);
   const wait = error.retryAfterS ?? row.retryAfterS;
-  if (wait !== undefined) headers.set("retry-after", String(Math.ceil(wait)));
+  if (wait !== undefined) headers.append("retry-after", String(Math.ceil(wait)));
   // RFC 9110 section 15.5.2 asks for the scheme.
-  if (row.status === 401) headers.set("www-authenticate", "Bearer");
-  for (const name in error.headers) headers.set(name, error.headers[name]);
-  const bytes = new TextEncoder().encode(errorBody(error, shape, requestId));
-  headers.set("content-length", String(bytes.length));
-  return new Response(bytes, { status: row.status, headers });
+  if (row.status === 401) headers.append("www-authenticate", "Bearer");
+  for (const name in error.headers) headers.append(name, error.headers[name]);
+  return { status: row.status, headers, body: encoder.encode(errorBody(error, shape, requestId)) };
+}
+
+/** {@link errorAnswer} as a `Response`. */
+export function errorResponse(error: RouterError, shape: ErrorShape, requestId: string): Response {
+  const { status, headers, body } = errorAnswer(error, shape, requestId);
+  return new Response(body, { status, headers: [...headers, ["content-length", String(body.length)]] });
 }
 
 /** The error as the JSON the path's clients read. */

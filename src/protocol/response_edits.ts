@@ -4,6 +4,8 @@ import { concatBytes } from "../core/mod.ts";
 /** Takes chunks as they come and gives what may go on; holds back no more than an unfinished event or name. */
 export interface BodyEdit {
   push(chunk: Uint8Array): Uint8Array;
+  /** Whether a chunk may go on as it is, with nothing held back and nothing to remember of it. */
+  passes(chunk: Uint8Array): boolean;
   /** What was held back, at the end of the body. */
   end(): Uint8Array;
 }
@@ -47,6 +49,11 @@ export class UsageEventRemoval implements BodyEdit {
       this.#held = bytes.slice(complete);
     }
     return this.#withoutUsage(bytes.subarray(0, complete));
+  }
+
+  /** Whole events in which none is the usage's: how engines send them. */
+  passes(chunk: Uint8Array): boolean {
+    return this.#held.length === 0 && this.#completeLength(chunk) === chunk.length && !isUsageOnly(chunk);
   }
 
   end(): Uint8Array {
@@ -130,6 +137,11 @@ export class ModelNameRestorer implements BodyEdit {
     }
     if (flushed >= 0) out.push(chunk.subarray(flushed));
     return concatBytes(out);
+  }
+
+  /** Every event names the model. */
+  passes(): boolean {
+    return false;
   }
 
   end(): Uint8Array {

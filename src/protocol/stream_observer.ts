@@ -1,35 +1,65 @@
-import { concatBytes } from "../core/mod.ts";
 import { asciiText, mergeUsage, readFinishReason, readUsage, type Usage } from "./usage.ts";
 
 // Usage stands in the first event (Anthropic) and in the last ones; what lies between is let go.
 const headBytes = 4_096;
 const tailBytes = 4_096;
+/** Room for twice the tail: its younger half is moved to the front when it is full. */
+const roomMax = 2 * tailBytes;
+const roomMin = 1_024;
 
 /** Looks at a response body as it passes: counts its bytes, keeps its beginning and end for the usage. */
 export class BodyObserver {
   bytes = 0;
-  #head: Uint8Array | undefined;
-  #tail: Uint8Array[] = [];
-  #tailBytes = 0;
+  #first: Uint8Array | undefined;
+  #tail: Uint8Array | undefined;
+  #end = 0;
 
+  /** The first piece is the observer's to keep, so that a short answer is not copied; of later ones it keeps a copy. */
   chunk(bytes: Uint8Array): void {
     this.bytes += bytes.length;
-    this.#head ??= bytes.subarray(0, headBytes);
-    this.#tail.push(bytes);
-    this.#tailBytes += bytes.length;
-    while (this.#tailBytes - this.#tail[0].length >= tailBytes) this.#tailBytes -= this.#tail.shift()!.length;
+    if (!this.#first) this.#first = bytes;
+    else {
+      if (!this.#tail) this.#begin(this.#first);
+      this.#copy(bytes);
+    }
+  }
+
+  #begin(first: Uint8Array): void {
+    this.#tail = new Uint8Array(roomMin);
+    this.#copy(first);
+    this.#first = first.subarray(0, headBytes);
+  }
+
+  #copy(bytes: Uint8Array): void {
+    const kept = bytes.length > tailBytes ? bytes.subarray(bytes.length - tailBytes) : bytes;
+    let tail = this.#tail!;
+    if (this.#end + kept.length > tail.length) tail = this.#tail = this.#withRoom(tail, kept.length);
+    tail.set(kept, this.#end);
+    this.#end += kept.length;
+  }
+
+  #withRoom(old: Uint8Array, size: number): Uint8Array {
+    const from = Math.max(0, this.#end - tailBytes);
+    let tail = old;
+    if (old.length < roomMax) {
+      tail = new Uint8Array(Math.min(roomMax, Math.max(old.length * 4, this.#end + size)));
+      tail.set(old.subarray(from, this.#end));
+    } else old.copyWithin(0, from, this.#end);
+    this.#end -= from;
+    return tail;
   }
 
   /** The last `tailBytes` of the body, and what more of it was kept. */
   tail(): Uint8Array {
-    const kept = concatBytes(this.#tail);
-    return kept.subarray(Math.max(0, kept.length - 2 * tailBytes));
+    if (this.#tail) return this.#tail.subarray(0, this.#end);
+    const first = this.#first ?? new Uint8Array();
+    return first.subarray(Math.max(0, first.length - roomMax));
   }
 
   /** Token counts the server reported, merged over the beginning, the end, and an event taken out of the stream. */
   usage(removed?: Uint8Array): Usage {
     const usage: Usage = {};
-    for (const part of [this.#head, this.tail(), removed]) {
+    for (const part of [this.#first?.subarray(0, headBytes), this.tail(), removed]) {
       const found = part && readUsage(asciiText(part));
       if (found) mergeUsage(usage, found);
     }

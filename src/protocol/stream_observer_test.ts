@@ -27,3 +27,21 @@ Deno.test("events() counts those of a short stream, and those of a long one by t
   const ratio = long.events() / 5000;
   equal(ratio > 0.98 && ratio < 1.02, true, `${ratio}`);
 });
+
+Deno.test("BodyObserver keeps what it was shown, whatever becomes of the buffer it lay in", () => {
+  for (const pieces of [1, 2, 3, 40, 400]) {
+    const observer = new BodyObserver(), buffer = new Uint8Array(64);
+    observer.chunk(encoder.encode("first,"));
+    let text = "first,";
+    for (let i = 0; i < pieces; i++) {
+      const piece = encoder.encode(`piece ${i},`);
+      buffer.set(piece);
+      observer.chunk(buffer.subarray(0, piece.length));
+      buffer.fill(0x58);
+      text += `piece ${i},`;
+    }
+    equal(observer.bytes, text.length);
+    const tail = new TextDecoder().decode(observer.tail());
+    equal(text.endsWith(tail) && tail.length >= Math.min(text.length, 4_096), true, tail.slice(0, 100));
+  }
+});

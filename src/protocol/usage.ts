@@ -1,3 +1,5 @@
+import { textOf } from "./http1/mod.ts";
+
 /** Token counts a model server reported; absent means not said. */
 export interface Usage {
   promptTokens?: number;
@@ -5,12 +7,12 @@ export interface Usage {
   cachedTokens?: number;
 }
 
-// One character a byte, so that places in the text are places in the bytes and a tail cut inside a character decodes.
-const latin1 = new TextDecoder("latin1");
-
-/** The end of a body as text to search: keys, numbers and reasons are ASCII whatever stands around them. */
+/**
+ * The end of a body as text to search: keys, numbers and reasons are ASCII whatever stands around them. One character a byte,
+ * so that places in the text are places in the bytes and a tail cut inside a character decodes.
+ */
 export function asciiText(bytes: Uint8Array): string {
-  return latin1.decode(bytes);
+  return textOf(bytes);
 }
 
 /** End of the JSON object that starts at `from`, exclusive; -1 when it is cut off. */

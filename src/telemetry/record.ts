@@ -72,6 +72,7 @@ export const errorCodes: Readonly<Record<Outcome, string | undefined>> = {
   "rejected-ttl-expired": "ResourceExhausted",
   "rejected-context-cancelled": "ServiceUnavailable",
   "rejected-shutting-down": "ServiceUnavailable",
+  "rejected-body-memory": "ServiceUnavailable",
   "evicted": "ResourceExhausted",
   "internal-error": "Internal",
 };

@@ -1,6 +1,8 @@
 /** Connections to model servers: dialled, kept alive, given to one exchange at a time, watched for silence. */
 import { type Clock, systemClock, type Timer } from "../core/mod.ts";
-import { type ByteStream, Http1Connection, Http1Error, type ResponseHead } from "./http1.ts";
+import { type ByteGate, Http1Error, type ResponseHead } from "../protocol/mod.ts";
+import { type ByteStream, Http1Connection } from "./http1.ts";
+import { bareHost, type ClientIdentity, dialWithIdentity, shaken } from "./tls.ts";
 
 /** Where to connect; an `EndpointMeta` is one. */
 export interface UpstreamTarget {
@@ -26,6 +28,8 @@ export interface UpstreamOptions {
   readonly keepAliveMs: number;
   /** PEM certificates trusted beside the system's. */
   readonly caCerts?: readonly string[];
+  /** The certificate and key shown to servers that ask; asked for at each new connection. */
+  readonly identity?: () => ClientIdentity | undefined;
   readonly clock?: Clock;
   readonly dial?: (target: UpstreamTarget, signal: AbortSignal) => Promise<ByteStream>;
 }
@@ -135,6 +139,8 @@ export class UpstreamClient {
   /** @internal */
   async dial(target: UpstreamTarget, signal: AbortSignal): Promise<Http1Connection> {
     if (this.options.dial) return new Http1Connection(await this.options.dial(target, signal));
+    const identity = target.scheme === "https" ? this.options.identity?.() : undefined;
+    if (identity) return new Http1Connection(await dialWithIdentity(target, identity, this.#caCerts(), signal));
     const tcp = await Deno.connect({ hostname: bareHost(target), port: target.port, signal });
     try {
       tcp.setNoDelay(true);
@@ -150,24 +156,16 @@ export class UpstreamClient {
   }
 
   async #dialTls(target: UpstreamTarget, tcp: Deno.TcpConn, signal: AbortSignal): Promise<Deno.TlsConn> {
-    const caCerts = this.options.caCerts ? [...this.options.caCerts] : undefined;
-    const tls = await Deno.startTls(tcp, { hostname: bareHost(target), caCerts, alpnProtocols: ["http/1.1"] });
-    const stop = () => tls.close();
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      signal.throwIfAborted();
-      await tls.handshake();
-      return tls;
-    } catch (error) {
-      try {
-        tls.close();
-      } catch {
-        // The abort closed it.
-      }
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
+    const tls = await Deno.startTls(tcp, {
+      hostname: bareHost(target),
+      caCerts: this.#caCerts(),
+      alpnProtocols: ["http/1.1"],
+    });
+    return await shaken(tls, signal);
+  }
+
+  #caCerts(): string[] | undefined {
+    return this.options.caCerts && [...this.options.caCerts];
   }
 
   /** @internal An exchange has ended; its connection is kept when it may be used again. */
@@ -212,10 +210,6 @@ export class UpstreamClient {
   }
 }
 
-function bareHost({ host }: UpstreamTarget): string {
-  return host.startsWith("[") ? host.slice(1, -1) : host;
-}
-
 function keyOf(target: UpstreamTarget): string {
   return `${target.scheme}://${target.host}:${target.port}`;
 }
@@ -246,8 +240,16 @@ export class Exchange {
     this.head.catch(() => {});
   }
 
-  /** The next body bytes; null at the end. Rejects with `UpstreamFailure`. */
-  async read(): Promise<Uint8Array | null> {
+  /** The bytes of the last `read` are in chunked framing. */
+  get framed(): boolean {
+    return this.#connection?.framed === true;
+  }
+
+  /**
+   * The next body bytes; null at the end. With a `gate`, whole chunks that it lets pass come in their framing and stay valid
+   * until the next call; `framed` tells. Rejects with `UpstreamFailure`.
+   */
+  async read(gate?: ByteGate): Promise<Uint8Array | null> {
     if (this.#ended) {
       if (this.#abort.signal.aborted) throw this.#failure(undefined);
       return null;
@@ -257,7 +259,7 @@ export class Exchange {
     this.#deadlineMs = this.#clock.now() + (this.#sawBody ? idleTimeoutMs : firstByteTimeoutMs);
     this.#deadlineKind = this.#sawBody ? "idle-timeout" : "first-byte-timeout";
     try {
-      const bytes = await this.#connection!.read();
+      const bytes = await this.#connection!.read(gate);
       this.#sawBody = true;
       // While the reader is busy with these bytes the server is not the silent one.
       this.#deadlineMs = Infinity;

@@ -1,6 +1,8 @@
 import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
 import fc from "fast-check";
-import { type ByteStream, Http1Connection, Http1Error } from "./http1.ts";
+import { concatBytes } from "../core/mod.ts";
+import { ChunkedBody, chunkOf, Http1Error, lastChunk } from "../protocol/mod.ts";
+import { type ByteStream, Http1Connection } from "./http1.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -136,4 +138,56 @@ Deno.test("Http1Connection sends head and body and gives buffers of their own", 
   deepStrictEqual([first, second].map((b) => decoder.decode(b!)), ["a", "b"]);
   ok(first!.buffer !== second!.buffer);
   equal(stream.written, "POST /x HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc");
+});
+
+/** What a client reads of a body passed on by `read` with a gate: chunks as they came and others framed anew. */
+async function passedOn(bytes: Uint8Array, sizes: number[], stop: string): Promise<{ body: string; seen: string }> {
+  const connection = new Http1Connection(scripted(cut(bytes, sizes)));
+  await connection.exchange("POST", "POST / HTTP/1.1\r\n\r\n", undefined);
+  let seen = "";
+  const gate = {
+    passes: (payload: Uint8Array) => !decoder.decode(payload).includes(stop),
+    chunk: (payload: Uint8Array) => void (seen += decoder.decode(payload)),
+  };
+  const out: Uint8Array[] = [];
+  for (let piece = await connection.read(gate); piece; piece = await connection.read(gate)) {
+    if (!connection.framed) seen += decoder.decode(piece);
+    out.push(connection.framed ? piece.slice() : chunkOf(piece));
+  }
+  const framed = concatBytes([...out, lastChunk]);
+  const client = new ChunkedBody(), payload = new Uint8Array(framed.length);
+  const size = client.decode(framed, payload);
+  deepStrictEqual([client.done, client.used], [true, framed.length]);
+  return { body: decoder.decode(payload.subarray(0, size)), seen };
+}
+
+Deno.test("any cut of a chunked body gives the client the same bytes as the way without framing", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.string({ minLength: 1, maxLength: 60, unit: "binary-ascii" }), { maxLength: 8 }),
+      fc.array(fc.integer({ min: 1, max: 80 }), { maxLength: 5 }),
+      fc.constantFrom("", ";x=1"),
+      fc.constantFrom("\0never", "a"),
+      async (chunks, sizes, extension, stop) => {
+        const framed = chunks.map((chunk) => `${chunk.length.toString(16)}${extension}\r\n${chunk}\r\n`).join("");
+        const text = `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${framed}0\r\n\r\n`;
+        const { body, seen } = await passedOn(encoder.encode(text), sizes, stop);
+        deepStrictEqual([body, seen], [chunks.join(""), chunks.join("")]);
+        equal((await answer(text, sizes)).body, body);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+Deno.test("whole chunks are passed on where they lie, and none of a chunk that is cut off", async () => {
+  const head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+  const connection = new Http1Connection(scripted([encoder.encode(`${head}2\r\nab\r\n3\r\ncde\r\n9\r\nfg`)]));
+  await connection.exchange("POST", "POST / HTTP/1.1\r\n\r\n", undefined);
+  const gate = { passes: () => true, chunk() {} };
+  equal(decoder.decode((await connection.read(gate))!), "2\r\nab\r\n3\r\ncde\r\n");
+  equal(connection.framed, true);
+  equal(decoder.decode((await connection.read(gate))!), "fg");
+  equal(connection.framed, false);
+  await rejects(connection.read(gate), Http1Error);
 });

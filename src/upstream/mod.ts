@@ -1,3 +1,4 @@
 /** Everything that dials a model server: connections, streaming, timeouts, cancellation. Does not choose one. */
 export * from "./client.ts";
-export { type ByteStream, Http1Error, type ResponseHead } from "./http1.ts";
+export { type ByteStream } from "./http1.ts";
+export { type ClientIdentity } from "./tls.ts";

@@ -5,8 +5,8 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { BreakerState, freePermits, type Outcome, Prng, sleep } from "../../src/core/mod.ts";
 import { type Caller, rateOf, type Seat } from "../../src/keys/mod.ts";
-import { SourcedResponse } from "../../src/pipeline/mod.ts";
-import { outcomeTable } from "../../src/protocol/mod.ts";
+import { type Answer, isSource } from "../../src/pipeline/mod.ts";
+import { ChunkedBody, outcomeTable } from "../../src/protocol/mod.ts";
 import type { RequestRecord } from "../../src/telemetry/mod.ts";
 import { type LifeRequest, lifeRequests } from "./life_requests.ts";
 import { LifeWorld, tokensMax } from "./life_world.ts";
@@ -20,6 +20,13 @@ const decoder = new TextDecoder();
 type Manner = "reads" | "cancels" | "disconnects";
 
 /** One client: sends a request, may leave at any point, and checks what it was given. */
+/** What whole chunks carry. */
+function payloadOf(framed: Uint8Array): Uint8Array {
+  const out = new Uint8Array(framed.length);
+  const size = new ChunkedBody().decode(framed, out);
+  return out.subarray(0, size);
+}
+
 class Life {
   readonly #world: LifeWorld;
   readonly #number: number;
@@ -67,23 +74,25 @@ class Life {
   }
 
   /** The body's text as far as it was read; undefined when the client did not take all of it. */
-  async #read(response: Response, manner: Manner): Promise<string | undefined> {
-    const reader = this.#reader(response);
+  async #read(response: Answer, manner: Manner): Promise<string | undefined> {
+    const { body } = response;
+    if (!isSource(body)) return decoder.decode(body ?? new Uint8Array());
+    const framed = body.readFramed !== undefined && this.#prng.below(2) === 0;
     let text = "";
     try {
       for (;;) {
         if (manner !== "reads" && this.#prng.below(2) === 0) {
-          if (manner === "cancels") await reader.cancel();
+          if (manner === "cancels") body.cancel();
           else this.#abort.abort();
           return undefined;
         }
-        const { value, done } = await reader.read();
-        if (done) {
+        const bytes = framed ? await body.readFramed!() : await body.read();
+        if (bytes === null) {
           // The port does so after every answer.
-          await reader.cancel();
+          body.cancel();
           return text;
         }
-        text += decoder.decode(value, { stream: true });
+        text += decoder.decode(framed ? payloadOf(bytes) : bytes, { stream: true });
         // A client that is slow to take the next piece.
         if (this.#prng.below(10) === 0) await sleep(this.#world.clock, this.#prng.below(20));
       }
@@ -92,22 +101,7 @@ class Life {
     }
   }
 
-  /** One of the two ways to take a body: as the port does, or as a web stream. */
-  #reader(response: Response): Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel"> {
-    if (!(response instanceof SourcedResponse) || this.#prng.below(2) === 0) {
-      return (response.body ?? new Blob().stream()).getReader();
-    }
-    const { source } = response;
-    return {
-      read: async () => {
-        const value = await source.read();
-        return value === null ? { done: true, value: undefined } : { done: false, value };
-      },
-      cancel: () => Promise.resolve(source.cancel()),
-    };
-  }
-
-  #check(record: RequestRecord, response: Response, text: string | undefined): void {
+  #check(record: RequestRecord, response: Answer, text: string | undefined): void {
     const { outcome, status } = record;
     const { kind, model, stream, usage } = this.#request;
     const where = `life ${this.#number}, ${kind}, ${outcome}`;

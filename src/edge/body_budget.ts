@@ -1,0 +1,45 @@
+import { RouterError } from "../core/mod.ts";
+
+/** Memory that one request body holds. */
+export interface BodyShare {
+  /** Holds `bytes` from now on. Throws `RouterError` and holds what it held when there is no room. */
+  grow(bytes: number): void;
+  /** Gives everything back, once. */
+  release(): void;
+}
+
+/** Bounds the memory of all request bodies at once. A body that has no room is refused, not queued: it would hold a connection. */
+export class BodyBudget {
+  readonly #bytesMax: () => number;
+  #used = 0;
+
+  /** `bytesMax` is asked each time: it changes with the configuration. */
+  constructor(bytesMax: () => number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Bytes that are held. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Throws `RouterError` when there is no room. */
+  take(bytes: number): BodyShare {
+    let held = 0;
+    const grow = (to: number) => {
+      if (this.#used - held + to > this.#bytesMax()) {
+        throw new RouterError("rejected-body-memory", "The router holds as many request bodies as its memory allows");
+      }
+      this.#used += to - held;
+      held = to;
+    };
+    grow(bytes);
+    return {
+      grow,
+      release: () => {
+        this.#used -= held;
+        held = 0;
+      },
+    };
+  }
+}
