@@ -23,7 +23,7 @@ export const rooms: readonly Room[] = [
   {
     layer: 2,
     name: "protocol",
-    holds: "bytes in, values out: API dialects, headers, SSE, Prometheus text, error bodies",
+    holds: "bytes in, values out: API dialects, HTTP/1.1, headers, SSE, Prometheus text, error bodies",
   },
   { layer: 3, name: "upstream", holds: "everything that dials a model server: connections, streaming, observation" },
   { layer: 3, name: "scheduling", holds: "where a request goes: filters, scorers, pickers, profiles" },
@@ -38,7 +38,7 @@ export const rooms: readonly Room[] = [
   { layer: 4, name: "kv", holds: "which blocks each endpoint holds" },
   { layer: 5, name: "pipeline", holds: "one request's life: view, place, forward, outcome" },
   { layer: 5, name: "agent", holds: "beside a model server: mirrors its cache, serves it to routers" },
-  { layer: 6, name: "edge", holds: "the Hono app: routes, limits, models, admin" },
+  { layer: 6, name: "edge", holds: "the ports and what answers on them: routes, limits, models, admin" },
   { layer: 7, name: "commands", holds: "composition roots: they wire, start, drain and stop" },
   { layer: 8, name: "main.ts", holds: "the command line; the only place for arguments, exit codes and signals" },
 ];

@@ -102,7 +102,8 @@ export class Listener {
 
   #track(work: Promise<void>): void {
     this.#serving.add(work);
-    work.finally(() => this.#serving.delete(work));
+    const done = () => void this.#serving.delete(work);
+    work.then(done, done);
   }
 
   async #accept(socket: Socket): Promise<void> {

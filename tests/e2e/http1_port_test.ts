@@ -296,6 +296,37 @@ fact("draining ends idle connections and lets answers under way end, each the la
   );
 });
 
+fact("a client that resets its connection in the middle of its answer is no error of ours", async () => {
+  const chunk = new Uint8Array(65_536);
+  const sources: { cancelled: boolean }[] = [];
+  await withPort(
+    () => {
+      const source = {
+        cancelled: false,
+        read: () => Promise.resolve(chunk),
+        cancel() {
+          this.cancelled = true;
+        },
+      };
+      sources.push(source);
+      return { status: 200, headers: new Headers(), body: source };
+    },
+    {},
+    async (port) => {
+      for (const sent of [get, get.repeat(3), `${get}${"x".repeat(100_000)}`]) {
+        await connected(port, sent, async (connection) => {
+          await connection.read(new Uint8Array(1));
+          // Unread bytes make the end of it a reset.
+          connection.close();
+        });
+      }
+      await until("every source is let go", () => sources.length >= 3 && sources.every(({ cancelled }) => cancelled));
+      await until("the connections are gone", () => port.listener.connections === 0);
+      deepStrictEqual(port.errors, []);
+    },
+  );
+});
+
 fact(
   "what a refused client still sends is read, so that it gets its answer",
   () =>

@@ -221,7 +221,13 @@ export class Http1Connection implements PortConnection {
 
   async #write(bytes: Uint8Array): Promise<void> {
     this.deadlineMs = this.#port.nowMs + this.#port.limits.stallMs;
-    for (let at = 0; at < bytes.length;) at += await this.#stream.write(at === 0 ? bytes : bytes.subarray(at));
+    try {
+      for (let at = 0; at < bytes.length;) at += await this.#stream.write(at === 0 ? bytes : bytes.subarray(at));
+    } catch (error) {
+      // A client that takes no more is gone, also where its end was not read yet.
+      this.close();
+      throw error;
+    }
     this.deadlineMs = Infinity;
     if (!this.#unjudged) return;
     this.#unjudged = false;
