@@ -177,9 +177,8 @@ async function handshake(stream: Deno.TlsConn, port: Port): Promise<string | nul
 /** Answers that there are too many connections. Nothing is waited for: whoever floods the port gets no hold on it. */
 async function refuse(stream: ClientStream, { date }: Port): Promise<void> {
   try {
-    await writeAnswer(crowdedAnswer(), { method: "GET", minor: 1, stays: false, date }, async (bytes) => {
-      await stream.write(bytes);
-    });
+    const sink = { write: (bytes: Uint8Array) => stream.write(bytes), wrote() {} };
+    await writeAnswer(crowdedAnswer(), { method: "GET", minor: 1, stays: false, date }, sink);
     await stream.closeWrite?.();
   } catch {
     // It has left.

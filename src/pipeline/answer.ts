@@ -1,14 +1,15 @@
-import type { HeaderFields } from "../protocol/mod.ts";
+import type { ByteSink, HeaderFields } from "../protocol/mod.ts";
 
 /** Body bytes as they come. Who holds one reads it to its end or cancels it. */
 export interface BodySource {
   /** The next bytes, the reader's to keep; null at the end. Rejects when the body breaks off. */
   read(): Promise<Uint8Array | null>;
   /**
-   * The next bytes in chunked framing, valid until the next call; null at the end, whose last chunk is the caller's to
-   * write. For a client that reads chunks this is the shorter way: bytes pass as they came. One reads by one of the two.
+   * Writes `head`, then all of the body in chunked framing, the last chunk included: for a client that reads chunks the
+   * shorter way, as bytes pass as they came. One reads or pumps. Rejects with `SinkFailure` when the sink fails, or when
+   * the body breaks off.
    */
-  readFramed?(): Promise<Uint8Array | null>;
+  pump?(sink: ByteSink, head: Uint8Array): Promise<void>;
   /** Nobody wants the rest. Does nothing after the end. */
   cancel(): void;
 }

@@ -1,5 +1,15 @@
 import { concatBytes, type Outcome, RouterError } from "../core/mod.ts";
-import { type BodyEdit, type ByteGate, chunkOf, errorBody, type ErrorShape } from "../protocol/mod.ts";
+import {
+  type BodyEdit,
+  type ByteGate,
+  type ByteSink,
+  chunkOf,
+  errorBody,
+  type ErrorShape,
+  lastChunk,
+  SinkFailure,
+  writeTo,
+} from "../protocol/mod.ts";
 import type { BodySource } from "./answer.ts";
 import { upstreamError } from "./attempt.ts";
 import type { RequestLife } from "./life.ts";
@@ -51,27 +61,33 @@ export class AnswerBody implements BodySource, ByteGate {
     }
   }
 
-  async readFramed(): Promise<Uint8Array | null> {
-    if (this.#done) return null;
-    try {
-      const { exchange } = this.#life;
-      for (;;) {
-        const bytes = this.#first ?? await exchange!.read(this);
-        if (bytes === null) {
-          const rest = this.#end();
-          return rest && chunkOf(rest);
-        }
-        if (this.#first) this.#first = undefined;
-        else if (exchange!.framed) {
-          this.#life.arrived();
-          return bytes;
-        } else this.#life.sawChunk(bytes);
-        const out = this.#edited(bytes);
-        if (out.length > 0) return chunkOf(out);
+  async pump(sink: ByteSink, head: Uint8Array): Promise<void> {
+    let start: Uint8Array | undefined = head;
+    while (!this.#done) {
+      let bytes: Uint8Array | null;
+      try {
+        bytes = await this.#nextPumped(start ? undefined : sink);
+        bytes = bytes === null ? this.#end() : this.#edited(bytes);
+      } catch (error) {
+        if (error instanceof SinkFailure) throw error;
+        bytes = this.#breakOff(error);
       }
-    } catch (error) {
-      return chunkOf(this.#breakOff(error));
+      if (!bytes || bytes.length === 0) continue;
+      await writeTo(sink, chunkOf(bytes, start));
+      start = undefined;
     }
+    await writeTo(sink, start ? concatBytes([start, lastChunk]) : lastChunk);
+  }
+
+  /** The next bytes that do not pass in their own framing; the first piece goes out with the head. */
+  async #nextPumped(sink: ByteSink | undefined): Promise<Uint8Array | null> {
+    const first = this.#first;
+    this.#first = undefined;
+    if (first) return first;
+    const exchange = this.#life.exchange!;
+    const bytes = sink && exchange.pump ? await exchange.pump(this, sink) : await exchange.read();
+    if (bytes) this.#life.sawChunk(bytes);
+    return bytes;
   }
 
   passes(payload: Uint8Array): boolean {
@@ -81,6 +97,10 @@ export class AnswerBody implements BodySource, ByteGate {
 
   chunk(payload: Uint8Array): void {
     this.#life.observer!.chunk(payload);
+  }
+
+  arrived(): void {
+    this.#life.arrived();
   }
 
   #edited(bytes: Uint8Array): Uint8Array {

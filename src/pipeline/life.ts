@@ -8,7 +8,7 @@ import {
 } from "../core/mod.ts";
 import type { DisconnectPhase, RequestRecord, RequestSeries, RequestTrace } from "../telemetry/mod.ts";
 import type { Exchange } from "../upstream/mod.ts";
-import { BodyObserver, type ByteGate, type Usage } from "../protocol/mod.ts";
+import { BodyObserver, type ByteGate, type ByteSink, type Usage } from "../protocol/mod.ts";
 import { Attempt, type Begun } from "./attempt.ts";
 import type { Bill } from "./bill.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -17,8 +17,8 @@ import type { Inbound } from "./types.ts";
 
 /** Where the bytes of an answer come from: an exchange, or several joined into one answer. See `Exchange`. */
 export interface AnswerBytes {
-  read(gate?: ByteGate): Promise<Uint8Array | null>;
-  readonly framed?: boolean;
+  read(): Promise<Uint8Array | null>;
+  pump?(gate: ByteGate, sink: ByteSink): Promise<Uint8Array | null>;
   cancel(): void;
 }
 

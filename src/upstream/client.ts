@@ -1,6 +1,6 @@
 /** Connections to model servers: dialled, kept alive, given to one exchange at a time, watched for silence. */
 import { type Clock, systemClock, type Timer } from "../core/mod.ts";
-import { type ByteGate, Http1Error, type ResponseHead } from "../protocol/mod.ts";
+import { type ByteGate, type ByteSink, Http1Error, type ResponseHead, SinkFailure } from "../protocol/mod.ts";
 import { type ByteStream, Http1Connection } from "./http1.ts";
 import { bareHost, type ClientIdentity, dialWithIdentity, shaken } from "./tls.ts";
 
@@ -226,6 +226,8 @@ export class Exchange {
   #deadlineMs: number;
   #deadlineKind: FailureKind = "connect-timeout";
   #tokenDeadlineMs = Infinity;
+  /** Reads at the last look, while the body is pumped. */
+  #pumped: number | undefined;
   #timedOut: FailureKind | undefined;
   /** The answer's head; rejects with `UpstreamFailure`. */
   readonly head: Promise<ResponseHead>;
@@ -240,36 +242,48 @@ export class Exchange {
     this.head.catch(() => {});
   }
 
-  /** The bytes of the last `read` are in chunked framing. */
-  get framed(): boolean {
-    return this.#connection?.framed === true;
-  }
-
-  /**
-   * The next body bytes; null at the end. With a `gate`, whole chunks that it lets pass come in their framing and stay valid
-   * until the next call; `framed` tells. Rejects with `UpstreamFailure`.
-   */
-  async read(gate?: ByteGate): Promise<Uint8Array | null> {
-    if (this.#ended) {
-      if (this.#abort.signal.aborted) throw this.#failure(undefined);
-      return null;
-    }
+  /** The next body bytes; null at the end. Rejects with `UpstreamFailure`. */
+  async read(): Promise<Uint8Array | null> {
+    if (this.#ended) return this.#over();
     // Engines send the head at once and the first token when its prompt is done: that wait is a first-byte wait.
     const { firstByteTimeoutMs, idleTimeoutMs } = this.#client.options;
     this.#deadlineMs = this.#clock.now() + (this.#sawBody ? idleTimeoutMs : firstByteTimeoutMs);
     this.#deadlineKind = this.#sawBody ? "idle-timeout" : "first-byte-timeout";
     try {
-      const bytes = await this.#connection!.read(gate);
+      const bytes = await this.#connection!.read();
       this.#sawBody = true;
       // While the reader is busy with these bytes the server is not the silent one.
       this.#deadlineMs = Infinity;
       if (bytes === null) this.#end();
       return bytes;
     } catch (error) {
-      const failure = this.#failure(error);
-      this.cancel();
-      throw failure;
+      throw this.#fail(error);
     }
+  }
+
+  /**
+   * As `read`, but whole chunks that `gate` lets pass go to `sink` at once; for a body that has begun. Rejects with
+   * `SinkFailure` when the sink fails.
+   */
+  async pump(gate: ByteGate, sink: ByteSink): Promise<Uint8Array | null> {
+    if (this.#ended) return this.#over();
+    this.#pumped = this.#connection!.reads;
+    try {
+      const bytes = await this.#connection!.pump(gate, sink);
+      this.#pumped = undefined;
+      if (bytes === null) this.#end();
+      return bytes;
+    } catch (error) {
+      if (!(error instanceof SinkFailure)) throw this.#fail(error);
+      this.cancel();
+      throw error;
+    }
+  }
+
+  /** Nothing more comes of an exchange that has ended. */
+  #over(): null {
+    if (this.#abort.signal.aborted) throw this.#failure(undefined);
+    return null;
   }
 
   /** The body read so far holds a token, or whatever else the reader was waiting for. */
@@ -287,9 +301,23 @@ export class Exchange {
 
   /** @internal */
   checkDeadline(now: number): void {
-    if (this.#ended || now < Math.min(this.#deadlineMs, this.#tokenDeadlineMs)) return;
+    if (this.#ended) return;
+    this.#watchPump(now);
+    if (now < Math.min(this.#deadlineMs, this.#tokenDeadlineMs)) return;
     this.#timedOut = now < this.#deadlineMs ? "first-token-timeout" : this.#deadlineKind;
     this.cancel();
+  }
+
+  /** Silence of a pumped body is told by its reads: the clock is not asked at every chunk. */
+  #watchPump(now: number): void {
+    const { reads, reading } = this.#connection ?? { reads: 0, reading: false };
+    if (this.#pumped === undefined) return;
+    if (!reading) this.#deadlineMs = Infinity;
+    else if (reads !== this.#pumped || this.#deadlineMs === Infinity) {
+      this.#pumped = reads;
+      this.#deadlineMs = now + this.#client.options.idleTimeoutMs;
+      this.#deadlineKind = "idle-timeout";
+    }
   }
 
   #end(): void {

@@ -140,7 +140,7 @@ Deno.test("Http1Connection sends head and body and gives buffers of their own", 
   equal(stream.written, "POST /x HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc");
 });
 
-/** What a client reads of a body passed on by `read` with a gate: chunks as they came and others framed anew. */
+/** What a client reads of a body that is pumped: chunks as they came and others framed anew. */
 async function passedOn(bytes: Uint8Array, sizes: number[], stop: string): Promise<{ body: string; seen: string }> {
   const connection = new Http1Connection(scripted(cut(bytes, sizes)));
   await connection.exchange("POST", "POST / HTTP/1.1\r\n\r\n", undefined);
@@ -148,11 +148,21 @@ async function passedOn(bytes: Uint8Array, sizes: number[], stop: string): Promi
   const gate = {
     passes: (payload: Uint8Array) => !decoder.decode(payload).includes(stop),
     chunk: (payload: Uint8Array) => void (seen += decoder.decode(payload)),
+    arrived() {},
   };
   const out: Uint8Array[] = [];
-  for (let piece = await connection.read(gate); piece; piece = await connection.read(gate)) {
-    if (!connection.framed) seen += decoder.decode(piece);
-    out.push(connection.framed ? piece.slice() : chunkOf(piece));
+  const sink = {
+    // Takes what there is in two goes.
+    write: (bytes: Uint8Array) => {
+      const taken = bytes.slice(0, Math.ceil(bytes.length / 2));
+      out.push(taken);
+      return Promise.resolve(taken.length);
+    },
+    wrote() {},
+  };
+  for (let piece = await connection.pump(gate, sink); piece; piece = await connection.pump(gate, sink)) {
+    seen += decoder.decode(piece);
+    out.push(chunkOf(piece));
   }
   const framed = concatBytes([...out, lastChunk]);
   const client = new ChunkedBody(), payload = new Uint8Array(framed.length);
@@ -184,10 +194,16 @@ Deno.test("whole chunks are passed on where they lie, and none of a chunk that i
   const head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
   const connection = new Http1Connection(scripted([encoder.encode(`${head}2\r\nab\r\n3\r\ncde\r\n9\r\nfg`)]));
   await connection.exchange("POST", "POST / HTTP/1.1\r\n\r\n", undefined);
-  const gate = { passes: () => true, chunk() {} };
-  equal(decoder.decode((await connection.read(gate))!), "2\r\nab\r\n3\r\ncde\r\n");
-  equal(connection.framed, true);
-  equal(decoder.decode((await connection.read(gate))!), "fg");
-  equal(connection.framed, false);
-  await rejects(connection.read(gate), Http1Error);
+  const gate = { passes: () => true, chunk() {}, arrived() {} };
+  let written = "";
+  const sink = {
+    write: (bytes: Uint8Array) => {
+      written += decoder.decode(bytes);
+      return Promise.resolve(bytes.length);
+    },
+    wrote() {},
+  };
+  equal(decoder.decode((await connection.pump(gate, sink))!), "fg");
+  equal(written, "2\r\nab\r\n3\r\ncde\r\n");
+  await rejects(connection.pump(gate, sink), Http1Error);
 });

@@ -1,6 +1,6 @@
 import { concatBytes } from "../../core/mod.ts";
 import { type Answer, type BodySource, isSource } from "../../pipeline/mod.ts";
-import { chunkOf, lastChunk } from "../../protocol/mod.ts";
+import { type ByteSink, chunkOf, lastChunk, writeTo } from "../../protocol/mod.ts";
 import { type AnswerFraming, answerHead } from "./answer_head.ts";
 
 /** A small body goes out with its head in one write. */
@@ -16,28 +16,25 @@ export interface AnswerTerms {
   readonly date: string;
 }
 
-/** Writes all of the bytes. Rejects when the client is gone. */
-type Write = (bytes: Uint8Array) => Promise<void>;
-
 /** Writes an answer in HTTP/1.1; whether the connection can carry another. A source is read to its end or cancelled. */
-export async function writeAnswer(answer: Answer, terms: AnswerTerms, write: Write): Promise<boolean> {
+export async function writeAnswer(answer: Answer, terms: AnswerTerms, sink: ByteSink): Promise<boolean> {
   const { status, body } = answer;
   const { method, minor, stays } = terms;
   const bodyless = method === "HEAD" || status === 204 || status === 304;
   if (!isSource(body)) {
     const bytes = bodyless ? null : body ?? new Uint8Array();
-    await writeWhole(headOf(answer, terms, bytes?.length ?? "none", stays, bytes?.length), bytes, write);
+    await writeWhole(headOf(answer, terms, bytes?.length ?? "none", stays, bytes?.length), bytes, sink);
     return stays;
   }
   try {
     if (bodyless) {
-      await write(headOf(answer, terms, "none", stays));
+      await writeTo(sink, headOf(answer, terms, "none", stays));
       return stays;
     }
     // HTTP/1.0 knows no chunks: the connection's end is the body's.
     const keep = stays && minor === 1;
     const head = headOf(answer, terms, minor === 1 ? "chunked" : "until-close", keep);
-    await (minor === 1 ? writeChunks(head, body, write) : writePlain(head, body, write));
+    await (minor === 1 ? writeChunks(head, body, sink) : writePlain(head, body, sink));
     return keep;
   } finally {
     body.cancel();
@@ -56,33 +53,28 @@ function headOf(
 }
 
 /** `head` has room for the body behind it, where it is to go out with it. */
-async function writeWhole(head: Uint8Array, body: Uint8Array | null, write: Write): Promise<void> {
+async function writeWhole(head: Uint8Array, body: Uint8Array | null, sink: ByteSink): Promise<void> {
   const joined = body !== null && body.length <= joinedBytesMax;
   if (joined) head.set(body, head.length - body.length);
-  await write(head);
-  if (body && !joined) await write(body);
+  await writeTo(sink, head);
+  if (body && !joined) await writeTo(sink, body);
 }
 
 /** The first piece goes out with the head. */
-async function writeChunks(head: Uint8Array, body: BodySource, write: Write): Promise<void> {
+async function writeChunks(head: Uint8Array, body: BodySource, sink: ByteSink): Promise<void> {
+  if (body.pump) return await body.pump(sink, head);
   let start: Uint8Array | undefined = head;
-  for (;;) {
-    let bytes: Uint8Array | null;
-    if (body.readFramed) bytes = await body.readFramed();
-    else {
-      bytes = await body.read();
-      if (bytes) bytes = bytes.length > 0 ? chunkOf(bytes) : bytes;
-    }
-    const last = bytes === null;
-    if (bytes === null) bytes = lastChunk;
-    if (start) bytes = concatBytes([start, bytes]);
+  for (let bytes = await body.read(); bytes; bytes = await body.read()) {
+    if (bytes.length === 0) continue;
+    await writeTo(sink, chunkOf(bytes, start));
     start = undefined;
-    if (bytes.length > 0) await write(bytes);
-    if (last) return;
   }
+  await writeTo(sink, start ? concatBytes([start, lastChunk]) : lastChunk);
 }
 
-async function writePlain(head: Uint8Array, body: BodySource, write: Write): Promise<void> {
-  await write(head);
-  for (let bytes = await body.read(); bytes; bytes = await body.read()) if (bytes.length > 0) await write(bytes);
+async function writePlain(head: Uint8Array, body: BodySource, sink: ByteSink): Promise<void> {
+  await writeTo(sink, head);
+  for (let bytes = await body.read(); bytes; bytes = await body.read()) {
+    if (bytes.length > 0) await writeTo(sink, bytes);
+  }
 }

@@ -1,12 +1,15 @@
 import { type Answer, isSource } from "../../pipeline/mod.ts";
 import {
+  type ByteSink,
   Http1Error,
   keepsAlive,
   lists,
   parseRequestHead,
   requestFraming,
   type RequestHead,
+  SinkFailure,
   textOf,
+  writeTo,
 } from "../../protocol/mod.ts";
 import type { ByteStream } from "../../upstream/mod.ts";
 import { writeAnswer } from "./answer_writer.ts";
@@ -33,7 +36,7 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const proceedLine = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
 
 /** One client's connection: its requests are answered one after the other, as their answers must be sent. */
-export class Http1Connection implements PortConnection {
+export class Http1Connection implements PortConnection, ByteSink {
   deadlineMs: number;
   readonly #port: Port;
   readonly #stream: ClientStream;
@@ -69,7 +72,8 @@ export class Http1Connection implements PortConnection {
       while (!this.#closed && await this.#serveOne());
     } catch (error) {
       // To a client that left nothing is owed.
-      if (!this.#closed && !this.#input.ended) this.#port.onError(error);
+      const left = this.#closed || this.#input.ended || error instanceof SinkFailure;
+      if (!left) this.#port.onError(error);
     } finally {
       if (!handedOn) this.close();
       this.#port.remove(this);
@@ -82,7 +86,7 @@ export class Http1Connection implements PortConnection {
     this.#refused = true;
     const refusal = refusalOf(new Http1Error("it did not arrive in time", { status: 408 }));
     const done = () => this.close();
-    writeAnswer(refusal, this.#terms("GET", 1, false), (bytes) => this.#write(bytes)).then(done, done);
+    writeAnswer(refusal, this.#terms("GET", 1, false), this).then(done, done);
     this.#phase = "answer";
   }
 
@@ -169,7 +173,7 @@ export class Http1Connection implements PortConnection {
   #bodyOf(head: RequestHead): Http1Body {
     const framing = requestFraming(head);
     const expects = head.minor === 1 && framing.kind !== "none" && lists(head.headers.get("expect"), "100-continue");
-    const proceed = expects ? () => this.#write(proceedLine) : undefined;
+    const proceed = expects ? () => writeTo(this, proceedLine) : undefined;
     return new Http1Body(this.#input, framing, proceed, () => this.#await());
   }
 
@@ -212,22 +216,20 @@ export class Http1Connection implements PortConnection {
   }
 
   #send(answer: Answer, method: string, minor: number, stays: boolean): Promise<boolean> {
-    return writeAnswer(answer, this.#terms(method, minor, stays), (bytes) => this.#write(bytes));
+    return writeAnswer(answer, this.#terms(method, minor, stays), this);
   }
 
   #terms(method: string, minor: number, stays: boolean) {
     return { method, minor, stays, date: this.#port.date };
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
+  /** Some of an answer's bytes, as far as the client takes them. */
+  write(bytes: Uint8Array): Promise<number> {
     this.deadlineMs = this.#port.nowMs + this.#port.limits.stallMs;
-    try {
-      for (let at = 0; at < bytes.length;) at += await this.#stream.write(at === 0 ? bytes : bytes.subarray(at));
-    } catch (error) {
-      // A client that takes no more is gone, also where its end was not read yet.
-      this.close();
-      throw error;
-    }
+    return this.#stream.write(bytes);
+  }
+
+  wrote(): void {
     this.deadlineMs = Infinity;
     if (!this.#unjudged) return;
     this.#unjudged = false;

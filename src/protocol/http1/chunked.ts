@@ -7,6 +7,32 @@ export interface ByteGate {
   passes(payload: Uint8Array): boolean;
   /** This payload goes on. */
   chunk(payload: Uint8Array): void;
+  /** What was read at once has been looked at. */
+  arrived(): void;
+}
+
+/** Where bytes go on to: a client's connection. */
+export interface ByteSink {
+  /** Writes some of the bytes; how many. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** All bytes of a piece are written. */
+  wrote(): void;
+}
+
+/** The sink failed: whoever gave the bytes is not to blame. */
+export class SinkFailure extends Error {
+  override readonly name = "SinkFailure";
+}
+
+/** Writes all of the bytes. Throws `SinkFailure`. */
+export async function writeTo(sink: ByteSink, bytes: Uint8Array): Promise<void> {
+  try {
+    let at = await sink.write(bytes);
+    while (at < bytes.length) at += await sink.write(bytes.subarray(at));
+  } catch (cause) {
+    throw new SinkFailure("The client is gone", { cause });
+  }
+  sink.wrote();
 }
 
 const lineBytesMax = 4_096;

@@ -76,6 +76,7 @@ class Collector implements ByteGate {
   chunk(payload: Uint8Array): void {
     this.payload += textOf(payload);
   }
+  arrived(): void {}
 }
 
 Deno.test("whole() passes the leading whole plain chunks that the gate lets through, and nothing of the next", () => {
