@@ -81,17 +81,19 @@ export class Attempt {
       }
       const sse = /^text\/event-stream\b/i.test(head.headers.get("content-type") ?? "");
       const gate = sse && firstToken && plain(head) ? new FirstTokenGate() : undefined;
-      const whole = !sse && Number(head.headers.get("content-length") ?? Infinity) <= wholeBodyBytesMax;
+      const heldMax = sse ? 0 : heldBytesMax(head);
+      let held = 0;
       const first: Uint8Array[] = [];
       for (let answered = false;;) {
         const bytes = await this.exchange.read();
         if (bytes) first.push(bytes);
+        held += bytes?.length ?? 0;
         if (!bytes || !gate || gate.push(bytes)) {
           if (!answered) this.#answered(head.status, stream);
           answered = true;
         }
         if (!bytes) return { attempt: this, head, sse, first, done: true };
-        if (answered && !whole) return { attempt: this, head, sse, first, done: false };
+        if (answered && held >= heldMax) return { attempt: this, head, sse, first, done: false };
       }
     } catch (error) {
       throw attemptError(error);
@@ -108,6 +110,13 @@ export class Attempt {
     this.exchange.cancel();
     this.placed.release();
   }
+}
+
+/** How much of a body is read before anything is answered. One of unknown length may be long, or slow on purpose, unless it is JSON. */
+function heldBytesMax({ headers }: ResponseHead): number {
+  const declared = headers.get("content-length");
+  if (declared !== null) return Number(declared) <= wholeBodyBytesMax ? Infinity : 0;
+  return /^application\/json\b/i.test(headers.get("content-type") ?? "") ? wholeBodyBytesMax : 0;
 }
 
 /** A body that can be read into: neither compressed nor an error in the engine's own words. */

@@ -11,7 +11,7 @@ export class MortalServers {
   readonly #options: (index: number) => Partial<SimOptions>;
 
   static async start(count: number, options: Partial<SimOptions>): Promise<MortalServers> {
-    const named = (index: number) => ({ ...options, name: `mortal-${index}`, seed: index });
+    const named = (index: number) => ({ seed: index, ...options, name: `mortal-${index}` });
     const servers = await Promise.all(
       Array.from({ length: count }, (_, index) => startWorkerServer({ ...named(index), port: 0 })),
     );
@@ -41,6 +41,11 @@ export class MortalServers {
         await sleep(systemClock, 10);
       }
     }
+  }
+
+  /** Changes one server's faults, by the names `POST /admin/config` takes; none where it is being restarted. */
+  async setFaults(index: number, change: Record<string, unknown>): Promise<void> {
+    await this.#servers[index].changeFaults(change);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -73,8 +73,9 @@ export class RogueServer {
         continue;
       }
       const [method, path] = text.split(" ", 2);
+      const streams = text.includes('"stream":true');
       text = text.slice(end + 4);
-      if (method === "POST") return await this.#misbehave(connection);
+      if (method === "POST") return await this.#misbehave(connection, streams);
       await connection.write(encoder.encode(this.#answer(path)));
     }
   }
@@ -88,11 +89,14 @@ export class RogueServer {
     return `HTTP/1.1 ${status} x\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
   }
 
-  async #misbehave(connection: Deno.TcpConn): Promise<void> {
+  async #misbehave(connection: Deno.TcpConn, streams: boolean): Promise<void> {
     this.asked++;
     const { mode } = this;
     if (mode === "hang-up") return;
-    if (mode !== "silent") await connection.write(encoder.encode(answers[mode]));
+    if (mode !== "silent") {
+      const answer = streams ? answers[mode] : answers[mode].replace("text/event-stream", "application/json");
+      await connection.write(encoder.encode(answer));
+    }
     if (mode === "silent") { while (await connection.read(new Uint8Array(1024)) !== null); }
   }
 
