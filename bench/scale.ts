@@ -10,7 +10,17 @@
  * Load and servers need cores too. Where `cpu_left_cores_N` is near zero the machine is the limit, not the router: then
  * `speedup_N` is a lower bound, and `cpu_us_per_request_N` says whether the work itself grew.
  *
+ * Beside that, whole decisions (scan, hash, match, score, reserve, claim) over one shared memory by N threads, prompts of 8k
+ * tokens, 16 endpoints, with nothing sent anywhere, while a writer applies KV events at 20,000 blocks a second and the
+ * threads' claims: `text_` prompts matched by their text, `exact_` prompts given as token ids that LIVE feeds told of but for
+ * their last turn (made up; reading ids from text is measured by the bench `tokens`).
+ *
  * Figures:
+ *   KIND_decisions_per_s_N   all threads together, by the wall clock: writer and threads share the machine's cores
+ *   KIND_decisions_per_cpu_s_N   the same by the threads' own CPU time, added up: what a core for each would give
+ *   KIND_decisions_speedup_N, KIND_decisions_cpu_speedup_N   each over that of one thread of the same round
+ *   KIND_writer_cores_N      CPU of the writer meanwhile
+ *   decisions_agree          share of decisions in which every thread chose as one alone did, on the same view
  *   rps_N                    requests a second
  *   speedup_N                rps_N over rps_1 of the same round
  *   router_cores_N           CPU seconds a second of the router
@@ -31,12 +41,15 @@ import { idleCoreSeconds, startCpuWatch } from "./lib/procfs.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { shortBody } from "./lib/prompts.ts";
 import { Figures } from "./lib/stats.ts";
+import { type DecisionRate, DecisionWorld } from "./scale/decisions.ts";
 
 interface Setting {
   readonly workers: readonly number[];
   readonly connections: number;
   readonly seconds: number;
   readonly rounds: number;
+  /** Distinct conversations of the decisions. */
+  readonly bodies: number;
 }
 
 const body = shortBody({ maxTokens: 60, stream: false });
@@ -52,19 +65,59 @@ export const scale: Bench = {
   ],
   async run(flags: Flags, context: BenchContext): Promise<Report> {
     const workers = list(flags, "workers").map((text) => positiveInteger({ workers: text }, "workers"));
-    const setting: Setting = context.smoke ? { workers, connections: 4, seconds: 0.5, rounds: 1 } : {
+    const setting: Setting = context.smoke ? { workers, connections: 4, seconds: 0.5, rounds: 1, bodies: 4 } : {
       workers,
       connections: positiveInteger(flags, "connections"),
       seconds: positive(flags, "seconds"),
       rounds: positiveInteger(flags, "rounds"),
+      bodies: 32,
     };
-    return { setting, figures: await measureAll(setting, context) };
+    const figures = new Figures();
+    await measureDecisions(setting, context, figures);
+    await measureRequests(setting, context, figures);
+    return { setting, figures: figures.toRecord() };
   },
 };
 
-async function measureAll(setting: Setting, { progress }: BenchContext): Promise<Record<string, number>> {
+async function measureDecisions(setting: Setting, { progress }: BenchContext, figures: Figures): Promise<void> {
+  const { rounds, seconds, bodies, workers } = setting;
+  const most = Math.max(...workers);
+  const common = {
+    threadsMax: most,
+    endpoints: 16,
+    promptTokens: 8192,
+    bodies,
+    eventBlocksPerS: 20_000,
+    ms: seconds * 500,
+  };
+  for (const [kind, exact] of [["text", false], ["exact", true]] as const) {
+    const world = await DecisionWorld.start({ ...common, exact });
+    try {
+      if (!exact) figures.add("decisions_agree", await world.agreement(most));
+      // Compiles every thread's code.
+      await world.rate(most);
+      for (let round = 0; round < rounds; round++) {
+        progress.update(`${kind} decisions`, round, rounds);
+        const rates = new Map<number, DecisionRate>();
+        for (const count of round % 2 === 0 ? workers : workers.toReversed()) rates.set(count, await world.rate(count));
+        for (const [count, { perS, perCpuS, writerCores }] of rates) {
+          figures.add(`${kind}_decisions_per_s_${count}`, perS);
+          figures.add(`${kind}_decisions_per_cpu_s_${count}`, perCpuS);
+          figures.add(`${kind}_writer_cores_${count}`, writerCores);
+          const one = rates.get(1);
+          if (count === 1 || !one) continue;
+          figures.add(`${kind}_decisions_speedup_${count}`, perS / one.perS);
+          figures.add(`${kind}_decisions_cpu_speedup_${count}`, perCpuS / one.perCpuS);
+        }
+      }
+    } finally {
+      await world.stop();
+    }
+  }
+}
+
+async function measureRequests(setting: Setting, { progress }: BenchContext, figures: Figures): Promise<void> {
   const { rounds } = setting;
-  const figures = new Figures();
   let workers = setting.workers;
   for (let round = 0; round < rounds; round++) {
     const rps = new Map<number, number>();
@@ -86,7 +139,6 @@ async function measureAll(setting: Setting, { progress }: BenchContext): Promise
     const one = rps.get(1);
     if (one) { for (const [count, perS] of rps) if (count !== 1) figures.add(`speedup_${count}`, perS / one); }
   }
-  return figures.toRecord();
 }
 
 /** Requests a second. */
