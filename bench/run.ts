@@ -20,6 +20,7 @@ import { replay } from "./replay.ts";
 import { requests } from "./requests.ts";
 import { restart } from "./restart.ts";
 import { scale } from "./scale.ts";
+import { soak } from "./soak.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
 
@@ -34,6 +35,7 @@ const benches: readonly Bench[] = [
   requests,
   restart,
   scale,
+  soak,
   stream,
   tokens,
 ];

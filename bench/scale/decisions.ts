@@ -128,7 +128,7 @@ export class DecisionWorld {
       worker.postMessage(init);
       await once(worker, "message");
     }
-    void new Doorbell(bell).listen(() => this.#read(), () => sleep(systemClock, 0));
+    void new Doorbell(bell).listen(() => this.#read(), () => sleep(systemClock, 1));
     void this.#tell();
   }
 

@@ -11,10 +11,11 @@ export interface Collected {
   /** Times slower than the other endpoints; undefined while too little is known. */
   readonly slowness: (slot: number) => number | undefined;
   readonly overloaded: number;
+  readonly recordsDropped: number;
 }
 
 export function collect(
-  { table, caches, clock, staleAfterMs, slowness, overloaded }: Collected,
+  { table, caches, clock, staleAfterMs, slowness, overloaded, recordsDropped }: Collected,
 ): CollectedSample {
   const now = clock.now();
   const endpoints = Array.from(table.slots(), (slot) => {
@@ -43,6 +44,7 @@ export function collect(
     pool: { name: "default", endpoints },
     prefix: { blocks: pairs, evicted },
     overloaded,
+    recordsDropped,
     process: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
   };
 }

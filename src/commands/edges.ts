@@ -9,6 +9,8 @@ import type { EdgeDoor } from "./edge.ts";
 import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import type { WorkerEdge, WorkerEdgeEvents } from "./worker_edge.ts";
 
+/** What edges tell is read at once after a silence, and so often while they go on. */
+const lookMs = 1;
 /** Between looks at what the workers counted and whether they still turn. */
 const watchMs = 1_000;
 /** A scrape waits no longer for a busy worker: what it counted a second ago at most stands in. */
@@ -73,6 +75,11 @@ export class Edges {
     return Math.max(0, ...this.#seats.map(({ cells }) => Atomics.load(cells.overload, 0)));
   }
 
+  /** Records that found no room, over all edges. */
+  get dropped(): number {
+    return this.#seats.reduce((sum, { cells }) => sum + cells.ring.dropped, 0);
+  }
+
   /** Edges that take requests. */
   get listening(): number {
     return this.#seats.filter(({ door }) => door !== undefined).length;
@@ -97,7 +104,7 @@ export class Edges {
     void this.#seats[0].cells.bell.listen(() => {
       for (const seat of this.#seats) this.#read(seat);
       return !this.#closing;
-    }, () => sleep(clock, 0));
+    }, () => sleep(clock, lookMs));
     // The first alone: where the port is taken, one says so.
     for (const seat of this.#seats) await this.#start(seat);
     this.#keepWatch();

@@ -144,6 +144,7 @@ export class Router {
         staleAfterMs: this.#config.pool.load.staleAfterMs,
         slowness: (slot) => this.pool.slowness(slot),
         overloaded: this.edges.overload,
+        recordsDropped: this.edges.dropped,
       })
     );
   }

@@ -18,19 +18,18 @@ export class Doorbell {
   }
 
   /**
-   * Calls `look` now and after every ring, until it returns false; `pause` lets the event loop have a turn. The sleep in
-   * between does not keep the event loop going.
+   * Calls `look` now and after every ring, until it returns false. After each look it waits for `pause`, during which rings
+   * wake nobody: a wake costs more than what it is for. The sleep does not keep the event loop going.
    */
   async listen(look: () => boolean, pause: () => Promise<void>): Promise<void> {
     const words = this.#words;
     for (;;) {
       const seen = Atomics.load(words, 0);
       if (!look()) return;
+      await pause();
       Atomics.store(words, 1, 1);
       const waiting = Atomics.waitAsync(words, 0, seen);
-      // It rang meanwhile: others of this isolate go first, as those who ring may never stop.
       if (waiting.async) await waiting.value;
-      else await pause();
       Atomics.store(words, 1, 0);
     }
   }

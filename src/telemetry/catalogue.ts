@@ -331,6 +331,12 @@ export const catalogue = {
     labels: [],
     help: "Edge isolates that ended unasked and were replaced.",
   },
+  edge_records_dropped_total: {
+    type: "counter",
+    unit: "records",
+    labels: [],
+    help: "Claims and outcomes that edges told of and the control isolate had no room for.",
+  },
   process_memory_bytes: {
     type: "gauge",
     unit: "bytes",

@@ -52,6 +52,8 @@ export interface CollectedSample {
   readonly prefix?: { readonly blocks: number; readonly evicted: number };
   /** How much is refused: 0 nothing, 1 negative priorities, 2 everything. */
   readonly overloaded?: number;
+  /** Records of edges that found no room. */
+  readonly recordsDropped?: number;
   readonly process?: { readonly rssBytes: number; readonly heapUsedBytes: number; readonly externalBytes: number };
 }
 
@@ -87,7 +89,10 @@ const collected = [
 ] as const satisfies readonly MetricName[];
 
 /** Replaces every gauge that describes now: what is gone from the sample is gone from the scrape. */
-export function fillGauges(store: MetricStore, { pool, prefix, overloaded, process }: CollectedSample): void {
+export function fillGauges(
+  store: MetricStore,
+  { pool, prefix, overloaded, recordsDropped, process }: CollectedSample,
+): void {
   for (const name of collected) store.family(name).clear();
   if (pool) {
     fillPool(store, pool.name, pool.endpoints);
@@ -98,6 +103,7 @@ export function fillGauges(store: MetricStore, { pool, prefix, overloaded, proce
     store.series("prefix_indexer_size", plugin, plugin).set(prefix.blocks);
     store.series("prefix_evicted_blocks_total").set(prefix.evicted);
   }
+  if (recordsDropped !== undefined) store.series("edge_records_dropped_total").set(recordsDropped);
   if (overloaded !== undefined) store.series("overloaded").set(overloaded);
   if (process) {
     store.series("process_memory_bytes", "rss").set(process.rssBytes);

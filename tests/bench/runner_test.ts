@@ -121,8 +121,15 @@ Deno.test("bench connections gives memory and CPU of streams that all deliver", 
   ok(figures.rss_mb_40_streams > 10 && figures.rss_mb_idle > 10 && figures.cpu_cores_40_streams >= 0);
 });
 
-Deno.test("bench scale gives requests a second of one isolate", async () => {
+Deno.test("bench soak gives memory over many requests", async () => {
+  const { figures } = await smoke("soak");
+  ok(figures.requests >= 2000 && figures.rss_warm_mb > 0 && figures.rss_end_mb > 0 && figures.rss_growth < 1);
+});
+
+Deno.test("bench scale gives requests a second of one isolate, and decisions of one thread that agree", async () => {
   const { figures } = await smoke("scale", "--workers", "1");
+  equal(figures.decisions_agree, 1);
+  ok(figures.text_decisions_per_s_1 > 0 && figures.exact_decisions_per_s_1 > 0);
   ok(figures.rps_1 > 50 && figures.cpu_us_per_request_1 > 0 && figures.cpu_left_cores_1 >= 0);
 });
 
