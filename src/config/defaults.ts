@@ -138,8 +138,8 @@ export const continuationDefault = false;
 export const overloadDefaults = {
   // A loop that is held for a second answers health checks too late.
   loopLagMs: 1_000,
-  // At about 100 kB a request, body and buffers: 800 MB.
-  requestsMax: 8_192,
+  // As many as connections: an open stream holds about 50 kB, bodies have a budget of their own.
+  requestsMax: 16_384,
 } as const;
 
 export const schedulingDefaults = {
