@@ -151,7 +151,7 @@ export class DecisionWorld {
     const bell = new SharedArrayBuffer(Doorbell.bytes);
     const inits = Array.from({ length: threadsMax }, (_, i): DeciderInit => {
       const ring = new SharedArrayBuffer(RecordRing.bytes(claimRingWords));
-      const inbox = new ClaimsInbox(this.#caches, this.#hotpath.table.generation);
+      const inbox = new ClaimsInbox(this.#caches, this.#hotpath.table);
       this.#rings.push({ ring: new RecordRing(claimRingWords, ring), inbox });
       const originMs = systemClock.wallMs() - systemClock.now();
       const shared = this.#hotpath.shared, exact = this.#setting.exact;

@@ -61,8 +61,6 @@ export interface EdgeAddress {
 
 /** What an edge says of itself. */
 export interface EdgeStatus {
-  /** Requests that have not ended. */
-  readonly active: number;
   readonly tokens: TokensStatus;
 }
 
@@ -83,7 +81,6 @@ export interface EdgeDoor {
 
 /** A configuration made ready, to be taken over by the first request after its epoch came. */
 interface Next {
-  readonly epoch: number;
   readonly config: Config;
   readonly setup: SchedulingSetup;
   readonly keyPlan: KeyPlan;
@@ -105,7 +102,8 @@ export class Edge implements EdgeDoor {
   #config: Config;
   #setup: SchedulingSetup;
   #rewriter: ModelRewriter;
-  #next: Next | undefined;
+  /** By epoch, those that are not in force yet. */
+  readonly #next = new Map<number, Next>();
   /** Of the configuration in force here; that of the start has 0. */
   #epoch = 0;
   #identity: KeyPair | undefined;
@@ -158,7 +156,8 @@ export class Edge implements EdgeDoor {
   }
 
   async listen({ port, shared, tls }: EdgeAddress): Promise<number> {
-    const { server } = this.#config;
+    // Bounds of the router are shared out: connections are spread evenly.
+    const { server, workers } = this.#config;
     const { clock } = this.#parts;
     const handler = edgeHandler({
       pipeline: this.pipeline,
@@ -166,7 +165,7 @@ export class Edge implements EdgeDoor {
       models: () => this.#models(),
       // Memory was laid out for the limit of the start.
       bodyBytesMax: () => Math.min(this.#config.server.bodyBytesMax, server.bodyBytesMax),
-      bodyBudget: new BodyBudget(() => this.#config.server.bodyMemoryBytes),
+      bodyBudget: new BodyBudget(() => this.#config.server.bodyMemoryBytes / workers),
       keys: this.#keys,
       overload: this.#overload,
     });
@@ -179,7 +178,7 @@ export class Edge implements EdgeDoor {
       reusePort: shared,
       tls,
       clock,
-      limits: { connectionsMax: server.connectionsMax },
+      limits: { connectionsMax: Math.ceil(server.connectionsMax / workers) },
       onError: (error) => this.#answerFailed(error),
     });
     this.#loadTokenizers();
@@ -205,7 +204,10 @@ export class Edge implements EdgeDoor {
     const setup = schedulingSetup(config);
     // Sessions and other state of the plugins live in the scheduler: an equal plan goes on with it.
     const samePlan = JSON.stringify(setup.plan) === JSON.stringify(this.#setup.plan);
-    this.#next = { epoch, config, setup, keyPlan, scheduler: samePlan ? undefined : this.#buildScheduler(setup) };
+    const scheduler = samePlan ? undefined : this.#buildScheduler(setup);
+    this.#next.set(epoch, { config, setup, keyPlan, scheduler });
+    // One that was given up was never in force.
+    for (const other of this.#next.keys()) if (other < epoch - 1) this.#next.delete(other);
     return Promise.resolve();
   }
 
@@ -219,7 +221,7 @@ export class Edge implements EdgeDoor {
   }
 
   status(): Promise<EdgeStatus> {
-    return Promise.resolve({ active: this.pipeline.active, tokens: this.#tokens.status() });
+    return Promise.resolve({ tokens: this.#tokens.status() });
   }
 
   async drain(): Promise<void> {
@@ -250,13 +252,14 @@ export class Edge implements EdgeDoor {
   /** Takes over the configuration that is in force, if it is another than before: one load of an integer a request. */
   #adopt(): void {
     const epoch = Atomics.load(this.#parts.cells.epoch, 0);
-    const next = this.#next;
-    if (epoch === this.#epoch || next?.epoch !== epoch) return;
+    if (epoch === this.#epoch) return;
+    const next = this.#next.get(epoch);
+    if (!next) return;
     const { config, setup } = next;
     this.#keys.use(next.keyPlan);
     this.#overload.limits = config.server.overload;
     this.#epoch = epoch;
-    this.#next = undefined;
+    this.#next.clear();
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#parts.seed));
     const parts = this.#pipelineParts;
     if (next.scheduler) parts.scheduler = next.scheduler;

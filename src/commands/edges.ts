@@ -15,6 +15,10 @@ const lookMs = 1;
 const watchMs = 1_000;
 /** A scrape waits no longer for a busy worker: what it counted a second ago at most stands in. */
 const dumpMs = 500;
+/** A worker that does not listen by then never will. */
+const startMsMax = 30_000;
+/** How long an edge may take to close its connections. */
+const closeMs = 2_000;
 /** A worker whose event loop stood still for so long serves nobody: its connections are better ended. */
 const stallMs = 10_000;
 /** Pause before a worker that died soon after its start is started again; doubles up to the last. */
@@ -59,7 +63,9 @@ export class Edges {
   readonly #seats: Seat[] = [];
   #startWorker: StartWorker | undefined;
   #watch: Timer | undefined;
+  #draining = false;
   #closing = false;
+  #watchedAtMs = 0;
 
   constructor(parts: EdgesParts) {
     this.#parts = parts;
@@ -117,6 +123,21 @@ export class Edges {
     return answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
   }
 
+  /**
+   * Tells every edge, one that is still starting included: it takes things in order. Rejects when one cannot do it; one
+   * that goes meanwhile is started anew with what is known then.
+   */
+  async tell(what: (door: EdgeDoor) => Promise<void>): Promise<void> {
+    await Promise.all(this.#seats.map(async (seat) => {
+      const door = seat.worker ?? seat.door;
+      try {
+        if (door) await what(door);
+      } catch (error) {
+        if (door === (seat.worker ?? seat.door)) throw error;
+      }
+    }));
+  }
+
   /** Any edge that is there. Throws when none is. */
   any(): EdgeDoor {
     const door = this.#seats.find(({ door }) => door !== undefined)?.door;
@@ -125,16 +146,8 @@ export class Edges {
   }
 
   /** Every edge makes the configuration ready. Rejects when one cannot. */
-  async prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void> {
-    await Promise.all(this.#seats.map(async (seat) => {
-      const { door } = seat;
-      try {
-        await door?.prepare(config, epoch, keyPlan);
-      } catch (error) {
-        // One that died is started anew with the configuration that is in force then.
-        if (seat.door === door) throw error;
-      }
-    }));
+  prepare(config: Config, epoch: number, keyPlan: KeyPlan): Promise<void> {
+    return this.tell((door) => door.prepare(config, epoch, keyPlan));
   }
 
   /** All edges take over the configuration they made ready for `epoch`, at one moment. */
@@ -158,13 +171,19 @@ export class Edges {
   }
 
   async drain(): Promise<void> {
+    this.#draining = true;
     await this.each((door) => door.drain());
   }
 
+  /** Ends all; an edge that does not close its connections in time is ended with them. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#watch?.cancel();
-    await this.each((door) => door.close());
+    const late = Promise.withResolvers<void>();
+    const timer = this.#parts.clock.after(closeMs, () => late.resolve());
+    await Promise.race([this.each((door) => door.close()), late.promise]);
+    timer.cancel();
+    await Promise.all(this.#seats.map(({ worker }) => worker?.kill()));
     this.#seats[0]?.cells.bell.ring();
   }
 
@@ -173,7 +192,7 @@ export class Edges {
     const seat: Seat = {
       isolate,
       cells: new SharedCells(buffers, isolate),
-      inbox: new ClaimsInbox(claims, table.generation),
+      inbox: new ClaimsInbox(claims, table),
       startedAtMs: 0,
       deaths: 0,
       lastDump: [],
@@ -202,12 +221,15 @@ export class Edges {
       },
     });
     seat.worker = worker;
+    const timer = clock.after(startMsMax, () => void worker.kill(), { background: true });
     try {
       await ready;
       if (!gone) seat.door = worker;
     } catch (error) {
       if (!gone) await worker.kill();
       throw error;
+    } finally {
+      timer.cancel();
     }
   }
 
@@ -225,7 +247,7 @@ export class Edges {
     metrics.inherit(seat.lastDump);
     seat.lastDump = [];
     // One that never served is reported by whoever started it.
-    if (this.#closing || !served) return;
+    if (this.#draining || this.#closing || !served) return;
     seat.deaths = clock.now() - seat.startedAtMs < provenMs ? seat.deaths + 1 : 0;
     const pauseMs = seat.deaths === 0 ? 0 : Math.min(restartMsMax, restartMs * 2 ** (seat.deaths - 1));
     log.error("An edge ended and is replaced", { edge: seat.isolate, cause, requests, pauseMs });
@@ -234,7 +256,7 @@ export class Edges {
   }
 
   async #replace(seat: Seat): Promise<void> {
-    if (this.#closing) return;
+    if (this.#draining || this.#closing) return;
     try {
       await this.#start(seat);
       this.#parts.log.info("An edge was replaced", { edge: seat.isolate });
@@ -249,11 +271,14 @@ export class Edges {
   #keepWatch(): void {
     const { clock, log } = this.#parts;
     this.#watch = clock.after(watchMs, () => {
+      // A process that was stopped for a while finds every edge as it left it.
+      const slept = clock.now() - this.#watchedAtMs > 2 * watchMs;
+      this.#watchedAtMs = clock.now();
       for (const seat of this.#seats) {
         if (!seat.door) continue;
         void this.#dump(seat);
         const beats = Atomics.load(seat.cells.beats, 0), now = clock.now();
-        if (beats !== seat.beats) [seat.beats, seat.beatAtMs] = [beats, now];
+        if (slept || beats !== seat.beats) [seat.beats, seat.beatAtMs] = [beats, now];
         else if (now - seat.beatAtMs > stallMs) {
           log.error("An edge stands still and is ended", { edge: seat.isolate, stillMs: now - seat.beatAtMs });
           seat.beatAtMs = now;

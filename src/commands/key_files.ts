@@ -74,8 +74,15 @@ export class KeyFiles {
       if (now === this.#seen) return;
       this.#seen = now;
       const pair = await readPair(this.#files);
-      await this.#events?.onChange(pair);
+      // First: what is opened meanwhile gets the new one.
       this.#pair = pair;
+      try {
+        await this.#events?.onChange(pair);
+      } catch (error) {
+        // Tried again at the next look.
+        this.#seen = "";
+        throw error;
+      }
       this.#events?.onRenewed(this.#key);
     } catch (error) {
       this.#events?.onProblem(this.#key, reasonOf(error));

@@ -192,11 +192,11 @@ export class Router {
   async stop(drainTimeoutMs: number): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    for (const pair of Object.values(this.#certificates)) pair.stop();
     if (drainTimeoutMs > 0) await this.#drain(drainTimeoutMs);
     if (drainTimeoutMs > 0) await this.#snapshots.keep();
     await Promise.all([this.edges.close(), this.#admin?.close()]);
     this.#mirroring?.cancel();
-    for (const pair of Object.values(this.#certificates)) pair.stop();
     this.pool.stop();
     await this.caches.stop();
   }
@@ -294,7 +294,7 @@ export class Router {
   /** Certificates are looked at every few seconds, and shown to new connections once they changed. */
   #keepCertificates(): void {
     const renew = async (of: "server" | "upstream", pair: KeyPair) =>
-      void await this.edges.each((door) => door.renew(of, pair));
+      await this.edges.tell((door) => door.renew(of, pair));
     const onChange = {
       server: (pair: KeyPair) => renew("server", pair),
       upstream: (pair: KeyPair) => renew("upstream", pair),
@@ -335,7 +335,7 @@ export class Router {
     this.#mirroring?.cancel();
     this.#mirroring = undefined;
     const updates = this.#mirror.changes();
-    if (updates.length > 0) await this.edges.each((door) => door.mirror(updates));
+    if (updates.length > 0) await this.edges.tell((door) => door.mirror(updates));
   }
 
   #tellEdgesSoon(): void {

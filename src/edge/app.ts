@@ -124,13 +124,17 @@ async function route(request: ClientRequest, api: Api, parts: EdgeParts): Promis
     signal,
     receivedAtMs: clock.now(),
   };
-  const refusal = overload.refusal(() => pipeline.priorityOf(headers));
-  if (refusal) return pipeline.refuse(inbound, refusal);
   let caller: Caller | undefined, body;
   try {
     // Before the body: who may not send one is told so at once.
     const stranger = keys.enforced && isOpen(request, bare(path));
-    if (!stranger) caller = keys.identify(headers);
+    const identify = () => stranger ? undefined : caller ??= keys.identify(headers);
+    const refusal = overload.refusal(() => {
+      const asked = pipeline.priorityOf(headers);
+      return identify()?.priority(asked) ?? asked;
+    });
+    if (refusal) throw refusal;
+    identify();
     body = await readBody(request.body, stranger ? 0 : parts.bodyBytesMax(), parts.bodyBudget);
   } catch (error) {
     return pipeline.refuse({ ...inbound, caller }, error);

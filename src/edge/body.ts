@@ -5,6 +5,9 @@ import type { ClientBody } from "./http/request.ts";
 /** A body whose length nobody declared begins with this much room. */
 const firstBytes = 16_384;
 
+/** A body is charged to the budget in such steps as it arrives: what a client only declares holds no memory of others. */
+const stepBytes = 262_144;
+
 /** A body that was read, and the memory it holds until `release`. */
 export interface ReadBody {
   /** Undefined for a body of no bytes. */
@@ -20,11 +23,11 @@ export async function readBody(body: ClientBody, bytesMax: number, budget: BodyB
   const { length } = body;
   if (length === 0) return { bytes: undefined, release() {} };
   if (length !== undefined && length > bytesMax) throw tooLarge(bytesMax);
-  const share = budget.take(length ?? firstBytes);
+  const share = budget.take(Math.min(length ?? firstBytes, stepBytes), length);
   try {
     const bytes = length === undefined
       ? await readGrowing(body, bytesMax, (size) => share.grow(size))
-      : await readExactly(body, length);
+      : await readExactly(body, length, (size) => share.grow(size));
     return { bytes: bytes.length > 0 ? bytes : undefined, release: () => share.release() };
   } catch (error) {
     share.release();
@@ -33,9 +36,12 @@ export async function readBody(body: ClientBody, bytesMax: number, budget: BodyB
   }
 }
 
-async function readExactly(body: ClientBody, length: number): Promise<Uint8Array> {
+async function readExactly(body: ClientBody, length: number, grow: (size: number) => void): Promise<Uint8Array> {
+  // The system gives pages as they are written to, so that a length costs nothing by itself.
   const bytes = new Uint8Array(length);
+  let charged = Math.min(length, stepBytes);
   for (let at = 0; at < length;) {
+    if (at >= charged) grow(charged = Math.min(length, at + stepBytes));
     const n = await body.readInto(at === 0 ? bytes : bytes.subarray(at));
     if (n === 0) throw new Error("The body is shorter than declared");
     at += n;

@@ -23,16 +23,20 @@ export class BodyBudget {
     return this.#used;
   }
 
-  /** Throws `RouterError` when there is no room. */
-  take(bytes: number): BodyShare {
+  /** Takes `bytes` of a body that will have `length`. Throws `RouterError` when there is no room for all of it now. */
+  take(bytes: number, length = bytes): BodyShare {
     let held = 0;
-    const grow = (to: number) => {
+    const room = (to: number) => {
       if (this.#used - held + to > this.#bytesMax()) {
         throw new RouterError("rejected-body-memory", "The router holds as many request bodies as its memory allows");
       }
+    };
+    const grow = (to: number) => {
+      room(to);
       this.#used += to - held;
       held = to;
     };
+    room(length);
     grow(bytes);
     return {
       grow,

@@ -68,6 +68,7 @@ export class Listener {
    * connection that the system has handed the first one, and that was not accepted yet, is reset.
    */
   async renew(tls: KeyPair): Promise<void> {
+    if (this.#connections.draining) return;
     const socket = listen(this.#options, this.port, tls);
     this.#closeSocket();
     this.#socket = socket;
@@ -124,7 +125,10 @@ export class Listener {
   async #serve(stream: Deno.TcpConn | Deno.TlsConn): Promise<void> {
     const port = this.#connections;
     port.wake();
-    if (port.connections >= port.limits.connectionsMax) return await refuse(stream, port);
+    if (port.connections >= port.limits.connectionsMax) {
+      // An answer would wait for the handshake, and nobody watches one that is not counted.
+      return "handshake" in stream ? closeQuietly(stream) : await refuse(stream, port);
+    }
     try {
       if ("handshake" in stream) {
         if (await handshake(stream, port) === "h2") return serveHttp2(stream, port, undefined);

@@ -2,7 +2,7 @@
  * What edges tell the one writer of the tree, as records in a ring each: which prompts went where, and what became of
  * them. The edge's side is `PrefixClaims`, the writer's `ClaimsInbox`.
  */
-import { FeedState, type PrefixMatch, type PromptBlocks, RecordRing } from "../core/mod.ts";
+import { EndpointState, FeedState, type PrefixMatch, type PromptBlocks, RecordRing } from "../core/mod.ts";
 import type { BlockTreeApi, TokenPrompt } from "../hotpath/mod.ts";
 import { type CachePrediction, predictionOf } from "./calibration.ts";
 import type { Ticket } from "./kv_index.ts";
@@ -14,6 +14,8 @@ const kinds = { claim: 1, confirm: 2, withdraw: 3, reported: 4 } as const;
 /** Slots' metadata that records are checked by: a slot may be another endpoint's when a record is read. */
 export interface ClaimColumns extends FeedColumns {
   readonly generation: Int32Array;
+  /** `EndpointState`. */
+  readonly state: Uint8Array;
 }
 
 /** A request's claim, and what its engine said of it. */
@@ -99,14 +101,14 @@ export interface ClaimsTarget {
 /** One edge's claims as the writer of the tree keeps them, so that all end when that edge does. */
 export class ClaimsInbox {
   readonly #target: ClaimsTarget;
-  readonly #generation: Int32Array;
+  readonly #columns: Pick<ClaimColumns, "generation" | "state">;
   readonly #ticketsMax: number;
   readonly #open = new Map<number, Ticket>();
 
   /** Beyond `ticketsMax` open tickets the oldest is let go: its end was lost, or its request is as old as the rest. */
-  constructor(target: ClaimsTarget, generation: Int32Array, ticketsMax = 16_384) {
+  constructor(target: ClaimsTarget, columns: Pick<ClaimColumns, "generation" | "state">, ticketsMax = 16_384) {
     this.#target = target;
-    this.#generation = generation;
+    this.#columns = columns;
     this.#ticketsMax = ticketsMax;
   }
 
@@ -144,7 +146,7 @@ export class ClaimsInbox {
   }
 
   #claim([id, slot, generation, blockTokens, exact, depth, predictedMs]: Float64Array, hashes: BigUint64Array): void {
-    if (this.#generation[slot] !== generation) return;
+    if (!this.#lives(slot, generation)) return;
     const blocks = { hashes, blockTokens, exact: exact === 1 };
     const expectedMs = Number.isNaN(predictedMs) ? undefined : predictedMs;
     this.#open.set(id, this.#target.claim(slot, blocks, depth, expectedMs));
@@ -154,8 +156,13 @@ export class ClaimsInbox {
     ticket.withdraw();
   }
 
+  /** Whether the slot is still the endpoint's that the record is of. */
+  #lives(slot: number, generation: number): boolean {
+    return this.#columns.generation[slot] === generation && this.#columns.state[slot] !== EndpointState.Free;
+  }
+
   #reported([slot, generation, toldTokens, tokens, blockTokens, cachedTokens, live]: Float64Array): void {
-    if (this.#generation[slot] !== generation) return;
+    if (!this.#lives(slot, generation)) return;
     this.#target.reported(slot, { toldTokens, tokens, blockTokens }, cachedTokens, live === 1);
   }
 }
@@ -171,7 +178,7 @@ export function localClaims(
   blockTokens: number,
 ): PrefixClaims {
   const ring = new RecordRing(claimRingWords);
-  const inbox = new ClaimsInbox(target, columns.generation);
+  const inbox = new ClaimsInbox(target, columns);
   const take = inbox.take.bind(inbox);
   return new PrefixClaims(tree, columns, blockTokens, ring, () => ring.drain(take));
 }

@@ -20,7 +20,7 @@ function rig(ticketsMax?: number) {
   const ring = new RecordRing(64);
   let rung = 0;
   const claims = new PrefixClaims(tree, table, 16, ring, () => rung++);
-  const inbox = new ClaimsInbox(target, table.generation, ticketsMax);
+  const inbox = new ClaimsInbox(target, table, ticketsMax);
   const speculate = (slot: number, predictedMs?: number) => {
     const blocks = { hashes, blockTokens: 16, exact: true };
     return claims.speculate(slot, blocks, claims.match(blocks), 0, { predictedMs });
@@ -76,6 +76,10 @@ Deno.test("what was said of an endpoint that is gone does not touch the next one
   ticket.reported(16);
   drain();
   deepStrictEqual([said, inbox.open], [[], 0]);
+  speculate(1);
+  table.remove(1);
+  drain();
+  deepStrictEqual([said, inbox.open], [[], 0], "nor at a slot that is free");
 });
 
 Deno.test("a claim that found no room in the ring has no end either", () => {

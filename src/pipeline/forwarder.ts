@@ -20,7 +20,8 @@ const budgetRetryAfterS = 1;
 /**
  * What may be tried again: an attempt of which nothing reached the client, that failed to connect, timed out, was reset,
  * broke the protocol, or answered 502, 503 or 504. That such an attempt may have been computed in part costs time and no
- * harm: inference changes nothing at the server. The same endpoint is never tried twice, so nothing waits in between.
+ * harm: inference changes nothing at the server. What other paths do is not known: of those, what may change something is
+ * tried again only where it did not arrive. The same endpoint is never tried twice, so nothing waits in between.
  */
 export class Forwarder {
   readonly #parts: PipelineParts;
@@ -53,7 +54,8 @@ export class Forwarder {
         return respond(life, prepared, await opening, this.#parts, this.#continuer.of(life, prepared));
       } catch (error) {
         if (!(error instanceof AttemptFailed)) throw error;
-        if (life.attempts >= options.attemptsMax) throw error.failure;
+        const may = repeatable(life) || error.reason === "connect";
+        if (!may || life.attempts >= options.attemptsMax) throw error.failure;
         last = error;
       }
     }
@@ -138,7 +140,7 @@ export class Forwarder {
 
   #mayTryAgain(life: RequestLife, { placed }: Attempt): boolean {
     const { clock, options } = this.#parts;
-    return life.attempts < options.attemptsMax && placed.placement.fallbacks.length > 0 &&
+    return repeatable(life) && life.attempts < options.attemptsMax && placed.placement.fallbacks.length > 0 &&
       this.#budget.has(clock.now(), options.retryBudget);
   }
 
@@ -183,4 +185,9 @@ export class Forwarder {
     metrics.hedged("won");
     scheduler.moved(life.view!, winner.placed.placement, winner.placed.slot, clock.now());
   }
+}
+
+/** Whether a request that may have arrived can be sent to another server. */
+function repeatable({ inbound: { method }, view }: RequestLife): boolean {
+  return view!.api !== "passthrough" || method === "GET" || method === "HEAD";
 }

@@ -271,6 +271,7 @@ export class Exchange {
     try {
       const bytes = await this.#connection!.pump(gate, sink);
       this.#pumped = undefined;
+      this.#deadlineMs = Infinity;
       if (bytes === null) this.#end();
       return bytes;
     } catch (error) {

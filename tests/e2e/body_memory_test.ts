@@ -14,7 +14,7 @@ fact(
     withRouter({ sims: [{}], config }, async (stage) => {
       const { port } = stage.router;
       const holder = await Deno.connect({ hostname: "127.0.0.1", port });
-      await send(holder, `${head(700_000)}{`);
+      await send(holder, `${head(700_000)}{${" ".repeat(690_000)}`);
       const body = JSON.stringify({ model, prompt: "x", max_tokens: 1, pad: " ".repeat(500_000) });
       const ask = () => post(`${stage.url}/v1/completions`, body);
       await until("the first body holds its memory", async () => {
@@ -46,6 +46,21 @@ fact(
       await until("every request has ended", () => stage.router.edges.active === 0);
       deepStrictEqual(reserved(stage), nothingReserved);
       ok(stage.accessLines.some(({ outcome }) => outcome === "rejected-body-memory"));
+    }),
+);
+
+fact(
+  "a length that is declared and not sent takes no memory from others",
+  () =>
+    withRouter({ sims: [{}], config }, async (stage) => {
+      const { port } = stage.router;
+      const idle = await Promise.all(Array.from({ length: 3 }, () => Deno.connect({ hostname: "127.0.0.1", port })));
+      for (const connection of idle) await send(connection, `${head(1_000_000)}{`);
+      await until("they are read", () => stage.router.edges.active === 0);
+      const body = JSON.stringify({ model, prompt: "x", max_tokens: 1, pad: " ".repeat(200_000) });
+      const response = await post(`${stage.url}/v1/completions`, body);
+      equal(response.status, 200, await response.text());
+      for (const connection of idle) connection.close();
     }),
 );
 

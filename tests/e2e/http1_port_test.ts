@@ -177,6 +177,12 @@ for (
     ["sends nothing", "", 30_000, /^$/],
     ["never ends its head", "GET / HTTP/1.1\r\nhost:", 30_000, /^HTTP\/1.1 408 .*connection: close/s],
     ["never ends its body", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc", 300_000, /^HTTP\/1.1 408 /],
+    [
+      "is told to go on and does not",
+      "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n",
+      300_000,
+      /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 408 /,
+    ],
     ["asks nothing more", get, 75_000, /^HTTP\/1.1 200 OK.*GET \/ $/s],
   ] as const
 ) {
@@ -184,7 +190,7 @@ for (
     const clock = new VirtualClock();
     await withPort(echo, { clock }, (port) =>
       connected(port, sent, async (connection) => {
-        if (sent.endsWith("abc")) await until("the request arrived", () => port.requests.length === 1);
+        if (ms === 300_000) await until("the request arrived", () => port.requests.length === 1);
         else await until("it is connected", () => port.listener.connections === 1);
         match(await afterSilence(clock, connection, ms), said);
       }));

@@ -2,7 +2,9 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { Buffer } from "node:buffer";
+import { once } from "node:events";
 import { VirtualClock } from "../../src/core/mod.ts";
+import type { Handler } from "../../src/edge/mod.ts";
 import type { BodySource } from "../../src/pipeline/mod.ts";
 import { busy, eventData, fact, model, nothingReserved, reserved, until, withRouter } from "./harness.ts";
 import { connected, echo, plain, received, withPort } from "./ports.ts";
@@ -188,6 +190,28 @@ fact("an idle connection is closed, and one that begins HTTP/2 and goes on other
     });
     equal(port.requests.length, 1);
   });
+});
+
+fact("an answer may take longer than a request, whose body ends with its declared length", async () => {
+  const clock = new VirtualClock();
+  const rest = Promise.withResolvers<Uint8Array>();
+  const words = [Promise.resolve(Buffer.from("begun, ")), rest.promise];
+  const source: BodySource = { read: async () => await words.shift() ?? null, cancel() {} };
+  const handler: Handler = async ({ body }) => {
+    // As the router does: no more is read than was declared.
+    for (let left = body.length!; left > 0;) left -= await body.readInto(new Uint8Array(left));
+    return { status: 200, headers: new Headers(), body: source };
+  };
+  await withPort(handler, { clock }, (port) =>
+    session(origin(port.listener.port), async (client) => {
+      const stream = ask(client, "/", "hello", { "content-length": "5" });
+      const answer = answered(stream);
+      await once(stream, "data");
+      for (let second = 0; second < 400; second++) clock.advance(1_000);
+      rest.resolve(Buffer.from("done"));
+      equal((await answer).text.endsWith("done"), true);
+      deepStrictEqual(port.errors, []);
+    }));
 });
 
 fact("curl speaks HTTP/2 to the router, with prior knowledge", () =>

@@ -1,7 +1,7 @@
 /** Several edges in workers over one memory: what clients and operators see of that, and of an edge that dies. */
 import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
 import { loadConfigText, resolveConfig } from "../../src/config/mod.ts";
-import { secretHash } from "../../src/core/mod.ts";
+import { secretHash, sleep, systemClock } from "../../src/core/mod.ts";
 import { parsePrometheus } from "../../src/telemetry/testing.ts";
 import { eventData, fact, model, nothingReserved, post, reserved, type Stage, until, withRouter } from "./harness.ts";
 
@@ -91,6 +91,38 @@ fact(
       }
       await rejects(reload({ scheduling: { plugins: [{ type: "no-such" }], schedulingProfiles: [] } }));
       equal((await ask(stage, { model: "nick", prompt: "x" })).status, 200, "a bad one changes nothing");
+    }),
+);
+
+fact(
+  "an edge that starts while a configuration changes has the new one, endpoints included",
+  () =>
+    withRouter({ sims: [{}, {}], config }, async (stage) => {
+      const { router, sims } = stage;
+      const changed = (alias: string, endpoint: string) =>
+        resolveConfig(loadConfigText(
+          JSON.stringify({
+            server: { host: "127.0.0.1", port: 0, bodyBytesMax: "1MiB" },
+            admin: { host: "127.0.0.1", port: 0 },
+            memory: { prefixTree: "4MiB" },
+            ...config,
+            models: { aliases: { [alias]: model } },
+            endpoints: [endpoint],
+          }),
+          "again.yaml",
+        ));
+      for (let i = 0; i < 4; i++) {
+        await router.edges.kill(1 + i % 2);
+        equal(router.edges.listening, 1);
+        // At some point of the newcomer's start.
+        await sleep(systemClock, i * 25);
+        await router.reload(changed(`alias-${i}`, sims[i % 2].url));
+        await until("the edge is replaced", () => router.edges.listening === 2);
+        await until("the other endpoint is gone", () => router.pool.snapshot().length === 1);
+        await until("the endpoint is ready", () => router.pool.readiness().ready === 1);
+        const asked = Array.from({ length: 24 }, (_, n) => ask(stage, { model: `alias-${i}`, prompt: `${i} ${n}` }));
+        for (const { status, pod } of await Promise.all(asked)) deepStrictEqual([status, pod], [200, `sim-${i % 2}`]);
+      }
     }),
 );
 

@@ -173,8 +173,14 @@ export class Http1Connection implements PortConnection, ByteSink {
   #bodyOf(head: RequestHead): Http1Body {
     const framing = requestFraming(head);
     const expects = head.minor === 1 && framing.kind !== "none" && lists(head.headers.get("expect"), "100-continue");
-    const proceed = expects ? () => writeTo(this, proceedLine) : undefined;
-    return new Http1Body(this.#input, framing, proceed, () => this.#await());
+    return new Http1Body(this.#input, framing, expects ? () => this.#proceed() : undefined, () => this.#await());
+  }
+
+  /** Says 100 Continue; the time for the request goes on. */
+  async #proceed(): Promise<void> {
+    const { deadlineMs } = this;
+    await writeTo(this, proceedLine);
+    this.deadlineMs = deadlineMs;
   }
 
   /** The request is whole: from here on the client is watched, and what it sends are its next requests. */

@@ -38,7 +38,7 @@ export class Http2Exchange {
 
   expired(): void {
     this.deadlineMs = Infinity;
-    this.#stream.close();
+    this.#stream.destroy();
     this.#leave();
   }
 
@@ -105,6 +105,8 @@ export class Http2Exchange {
       } else if (body && !isSource(body) && !empty) await this.#write(body);
       this.#done = true;
       if (!empty) stream.end();
+      // What is buffered waits for the client's window.
+      this.deadlineMs = this.#port.nowMs + this.#port.limits.stallMs;
       // What a refused client still sends is not asked for.
       if (!stream.readableEnded && !stream.endAfterHeaders) stream.close();
     } finally {
@@ -141,15 +143,25 @@ class Http2Body implements ClientBody {
   readonly #pieces: AsyncIterator<Uint8Array>;
   readonly #onEnd: () => void;
   #piece: Uint8Array = new Uint8Array();
+  /** Bytes to come as declared; Infinity where only the end tells. */
+  #left: number;
 
   constructor(stream: ServerHttp2Stream, length: number | undefined, onEnd: () => void) {
     this.length = length;
+    this.#left = length ?? Infinity;
     this.#pieces = stream.iterator({ destroyOnReturn: false });
     this.#onEnd = onEnd;
     if (length === 0) onEnd();
   }
 
+  /** Whoever reads as much as was declared does not ask for the end. */
+  #finish(): void {
+    this.#onEnd();
+    this.#pieces.next().catch(() => {});
+  }
+
   async readInto(target: Uint8Array): Promise<number> {
+    if (this.#left <= 0) return 0;
     while (this.#piece.length === 0) {
       const { value, done } = await this.#pieces.next();
       if (done) {
@@ -161,6 +173,8 @@ class Http2Body implements ClientBody {
     const n = Math.min(target.length, this.#piece.length);
     target.set(this.#piece.subarray(0, n));
     this.#piece = this.#piece.subarray(n);
+    this.#left -= n;
+    if (this.#left === 0) this.#finish();
     return n;
   }
 }
