@@ -12,6 +12,8 @@ import {
   simulate,
   version,
 } from "./commands/mod.ts";
+import { systemClock } from "./core/mod.ts";
+import { LineWriter } from "./telemetry/mod.ts";
 
 const encoder = new TextEncoder();
 
@@ -25,9 +27,12 @@ function write(stream: { writeSync(bytes: Uint8Array): number }, line: string): 
   }
 }
 
+/** The access log, and what commands print. */
+const out = new LineWriter({ stream: Deno.stdout, clock: systemClock });
+
 const host: ProcessHost = {
   env: Deno.env.toObject(),
-  out: (line) => write(Deno.stdout, line),
+  out: (line) => out.write(line),
   err: (line) => write(Deno.stderr, line),
   errIsTerminal: Deno.stderr.isTerminal(),
   onSignal: (signal, listener) => Deno.addSignalListener(signal, listener),
@@ -83,4 +88,5 @@ try {
     exitCode = exitMisconfigured;
   } else throw error;
 }
+await out.flush(1000);
 Deno.exit(exitCode);

@@ -6,7 +6,7 @@ import { Hotpath, type MemorySizes, type SharedHotpath } from "../hotpath/mod.ts
 import type { KeyPair } from "../edge/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
-import { Logger, Metrics } from "../telemetry/mod.ts";
+import { LineWriter, Logger, Metrics } from "../telemetry/mod.ts";
 import { Edge, type EdgeAddress } from "./edge.ts";
 import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import { IsolateRpc } from "./isolate_rpc.ts";
@@ -14,6 +14,8 @@ import { version } from "./process.ts";
 
 /** Between heartbeats. */
 const beatMs = 100;
+/** For the last lines of the access log, at the end. */
+const flushMs = 1000;
 
 /** What a worker is told first. */
 export interface EdgeInit {
@@ -68,7 +70,7 @@ async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promis
     sessionKey: init.sessionKey,
     metrics: new Metrics({ version, pinnedModels: init.pinnedModels }),
     log: log.child({ edge: isolate }),
-    out: (line) => write(Deno.stdout, line),
+    out: (line) => accessLines.write(line),
     refreshModels,
   }, config);
   await edge.mirror(init.endpoints);
@@ -80,6 +82,8 @@ function beat(clock: Clock, beats: Int32Array): void {
   Atomics.add(beats, 0, 1);
   clock.after(beatMs, () => beat(clock, beats), { background: true });
 }
+
+const accessLines = new LineWriter({ stream: Deno.stdout, clock: systemClock });
 
 const started = Promise.withResolvers<Edge>();
 const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
@@ -100,5 +104,8 @@ const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
   dump: async () => await (await started.promise).dump(),
   status: async () => await (await started.promise).status(),
   drain: async () => await (await started.promise).drain(),
-  close: async () => await (await started.promise).close(),
+  close: async () => {
+    await (await started.promise).close();
+    await accessLines.flush(flushMs);
+  },
 });
