@@ -6,7 +6,7 @@ import { Hotpath, type MemorySizes, type SharedHotpath } from "../hotpath/mod.ts
 import type { KeyPair } from "../edge/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
-import { LineWriter, Logger, Metrics } from "../telemetry/mod.ts";
+import { LineWriter, Logger, Metrics, sharedPieceChars } from "../telemetry/mod.ts";
 import { Edge, type EdgeAddress } from "./edge.ts";
 import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import { IsolateRpc } from "./isolate_rpc.ts";
@@ -83,7 +83,7 @@ function beat(clock: Clock, beats: Int32Array): void {
   clock.after(beatMs, () => beat(clock, beats), { background: true });
 }
 
-const accessLines = new LineWriter({ stream: Deno.stdout, clock: systemClock });
+const accessLines = new LineWriter({ stream: Deno.stdout, clock: systemClock, pieceChars: sharedPieceChars });
 
 const started = Promise.withResolvers<Edge>();
 const rpc: IsolateRpc = new IsolateRpc(parentPort!, {

@@ -10,12 +10,14 @@ export interface LineWriterOptions {
   readonly clock: Clock;
   /** Most characters that wait; 1 Mi by default. */
   readonly charsMax?: number;
+  /** Most characters written at once, longer lines aside; 64 Ki by default, `sharedPieceChars` where others write too. */
+  readonly pieceChars?: number;
 }
 
-/** What a pipe takes in one piece on every system, so that lines of several isolates never mix. */
-const pieceChars = 4096;
+/** What a pipe takes in one piece, so that lines of several isolates that write to it do not mix. */
+export const sharedPieceChars = 4096;
 /** Lines are collected for this long: nobody waits for a log, and one write for several costs less. */
-const gatherMs = 5;
+const gatherMs = 20;
 
 /**
  * Writes lines without making anybody wait: a reader that stands still costs lines, not requests. Lines beyond the bound
@@ -25,6 +27,7 @@ export class LineWriter {
   readonly #stream: ByteStream;
   readonly #clock: Clock;
   readonly #charsMax: number;
+  readonly #pieceChars: number;
   #pieces: string[] = [];
   #chars = 0;
   #leftOut = 0;
@@ -32,10 +35,11 @@ export class LineWriter {
   #state: "idle" | "gathering" | "writing" = "idle";
   #broken = false;
 
-  constructor({ stream, clock, charsMax = 1 << 20 }: LineWriterOptions) {
+  constructor({ stream, clock, charsMax = 1 << 20, pieceChars = 1 << 16 }: LineWriterOptions) {
     this.#stream = stream;
     this.#clock = clock;
     this.#charsMax = charsMax;
+    this.#pieceChars = pieceChars;
   }
 
   /** Takes a line without its newline. */
@@ -65,7 +69,7 @@ export class LineWriter {
 
   #append(text: string): void {
     const last = this.#pieces.length - 1;
-    if (last >= 0 && this.#pieces[last].length + text.length <= pieceChars) this.#pieces[last] += text;
+    if (last >= 0 && this.#pieces[last].length + text.length <= this.#pieceChars) this.#pieces[last] += text;
     else this.#pieces.push(text);
     this.#chars += text.length;
   }

@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { VirtualClock } from "../core/mod.ts";
-import { LineWriter } from "./mod.ts";
+import { LineWriter, sharedPieceChars } from "./mod.ts";
 
 /** A reader that takes at most `most` bytes at a time, and nothing while it is held. */
 class Reader {
@@ -35,10 +35,10 @@ const numbered = (count: number) => Array.from({ length: count }, (_, at) => `li
 
 Deno.test("lines come whole and in order, several in one write of at most 4 KiB", async () => {
   const clock = new VirtualClock(), stream = new Reader();
-  const writer = new LineWriter({ stream, clock });
+  const writer = new LineWriter({ stream, clock, pieceChars: sharedPieceChars });
   const lines = Array.from({ length: 1000 }, (_, at) => `line ${at}`);
   for (const line of lines) writer.write(line);
-  clock.advance(5);
+  clock.advance(20);
   await writer.flush(1000);
   deepStrictEqual(stream.lines(), lines);
   ok(stream.writes.length < 5, `${stream.writes.length} writes`);

@@ -13,7 +13,7 @@ export {
 } from "./catalogue.ts";
 export type { CacheSample, CollectedSample, EndpointSample } from "./gauges.ts";
 export type { KeyName, KeyRefusal } from "./key_series.ts";
-export { type ByteStream, LineWriter, type LineWriterOptions } from "./line_writer.ts";
+export { type ByteStream, LineWriter, type LineWriterOptions, sharedPieceChars } from "./line_writer.ts";
 export { type LogFields, Logger, type LoggerOptions, type LogLevel, logLevels } from "./logger.ts";
 export { watchLoopLag } from "./loop_lag.ts";
 export {
