@@ -8,8 +8,8 @@ export interface Collected {
   readonly caches: Caches;
   readonly clock: Clock;
   readonly staleAfterMs: number;
-  /** Times slower than the other endpoints; undefined while too little is known. */
-  readonly slowness: (slot: number) => number | undefined;
+  /** Times slower than the other endpoints; NaN while too little is known. */
+  readonly slowness: (slot: number) => number;
   readonly overloaded: number;
   readonly recordsDropped: number;
 }
@@ -20,6 +20,7 @@ export function collect(
   const now = clock.now();
   const endpoints = Array.from(table.slots(), (slot) => {
     const { name, namespace } = table.meta(slot);
+    const slower = slowness(slot);
     const sampleAgeMs = table.sampleAgeMs(slot, now);
     return {
       name,
@@ -34,7 +35,7 @@ export function collect(
       prefillTokens: Atomics.load(table.prefillTokens, slot),
       decodeTokens: Atomics.load(table.decodeTokens, slot),
       circuit: breakerStateNames[table.breaker[slot]],
-      slowness: slowness(slot),
+      slowness: Number.isNaN(slower) ? undefined : slower,
       cache: cacheSample(caches, slot),
     };
   });

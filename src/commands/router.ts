@@ -142,7 +142,7 @@ export class Router {
         caches: this.caches,
         clock,
         staleAfterMs: this.#config.pool.load.staleAfterMs,
-        slowness: (slot) => this.pool.slowness(slot),
+        slowness: this.pool.slownesses(),
         overloaded: this.edges.overload,
         recordsDropped: this.edges.dropped,
       })

@@ -132,13 +132,14 @@ export class Breakers {
     } else this.#judge(circuit, failures);
   }
 
-  status(slot: number): BreakerStatus | undefined {
+  /** `slownessOf` is taken once by those who ask of many. */
+  status(slot: number, slownessOf = this.slownesses()): BreakerStatus | undefined {
     const circuit = this.#circuits[slot];
     if (!circuit) return undefined;
     const { table, clock } = this.#parts;
     const now = clock.now();
     const state = this.#state(slot);
-    const slowness = this.#slowness(slot);
+    const slowness = slownessOf(slot);
     return {
       state: breakerStateNames[state],
       reason: circuit.reason,
@@ -149,6 +150,11 @@ export class Breakers {
       ...circuit.window.sum(now),
       slowness: Number.isNaN(slowness) ? null : slowness,
     };
+  }
+
+  /** Times slower to the first token than the other endpoints with a closed circuit, by slot; NaN while too little is known. */
+  slownesses(): (slot: number) => number {
+    return this.#bias.against(this.#closedCircuits().map(({ slot }) => slot), this.options.slowSamplesMin);
   }
 
   #judge(circuit: Circuit, failuresInRow: number): void {
@@ -274,18 +280,16 @@ export class Breakers {
   #findSlow(): void {
     const { slowFactor, slowFloorMs } = this.options;
     if (slowFactor === 0) return;
+    let slownessOf = this.slownesses();
     for (const circuit of this.#closedCircuits()) {
       const { slot, slow } = circuit;
-      const times = this.#slowness(slot);
+      const times = slownessOf(slot);
       const typicalMs = this.#bias.typicalMs(slot);
       if (!slow.judge(times, this.#bias.samples(slot), slowFactor, typicalMs >= slowFloorMs)) continue;
       this.#eject(circuit, "slow", `its first tokens take ${times.toFixed(1)} times as long as the other endpoints'`);
+      // The next one is judged without it.
+      slownessOf = this.slownesses();
     }
-  }
-
-  #slowness(slot: number): number {
-    const closed = this.#closedCircuits().map((circuit) => circuit.slot);
-    return this.#bias.slowness(slot, closed, this.options.slowSamplesMin);
   }
 
   #closedCircuits(): Circuit[] {

@@ -42,20 +42,24 @@ export class LatencyBias {
   }
 
   /**
-   * Times slower than the median of `others`; NaN while fewer than two of them, or the endpoint itself, have
-   * `samplesMin` samples: between two nobody can say which is the odd one.
+   * Tells of an endpoint how many times slower it is than the median of the others among `slots`, as all stand now; NaN
+   * while fewer than two of them, or the endpoint itself, have `samplesMin` samples: between two nobody can say which is the
+   * odd one. Sorts once, however many are asked about.
    */
-  slowness(slot: number, others: Iterable<number>, samplesMin: number): number {
-    if (this.samples(slot) < samplesMin) return NaN;
-    const biases: number[] = [];
-    for (const other of others) {
-      if (other !== slot && this.samples(other) >= samplesMin) biases.push(this.#rows[other]!.bias);
-    }
-    if (biases.length < 2) return NaN;
-    biases.sort((a, b) => a - b);
-    const middle = biases.length >> 1;
-    const median = biases.length % 2 ? biases[middle] : (biases[middle - 1] + biases[middle]) / 2;
-    return Math.exp(this.#rows[slot]!.bias - median);
+  against(slots: readonly number[], samplesMin: number): (slot: number) => number {
+    const known = new Set(slots.filter((slot) => this.samples(slot) >= samplesMin));
+    const biases = Array.from(known, (slot) => this.#rows[slot]!.bias).sort((a, b) => a - b);
+    return (slot) => {
+      if (this.samples(slot) < samplesMin) return NaN;
+      const { bias } = this.#rows[slot]!;
+      // It is not one of the others: what lies behind it moves up.
+      const own = known.has(slot) ? biases.indexOf(bias) : biases.length;
+      const others = known.has(slot) ? biases.length - 1 : biases.length;
+      if (others < 2) return NaN;
+      const at = (rank: number) => biases[rank < own ? rank : rank + 1];
+      const middle = others >> 1;
+      return Math.exp(bias - (others % 2 ? at(middle) : (at(middle - 1) + at(middle)) / 2));
+    };
   }
 }
 

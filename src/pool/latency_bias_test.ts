@@ -1,4 +1,5 @@
-import { equal, ok } from "node:assert/strict";
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import fc from "fast-check";
 import { Prng } from "../core/mod.ts";
 import { LatencyBias } from "./latency_bias.ts";
 import { failingOutlier, SlowStreak } from "./outliers.ts";
@@ -20,21 +21,21 @@ const slots = [0, 1, 2, 3];
 
 Deno.test("LatencyBias tells how many times slower an endpoint is, whatever the size of the work", () => {
   const bias = observed([1, 1, 1, 6], (_, prng) => 256 + prng.below(50_000));
-  const slowness = slots.map((slot) => bias.slowness(slot, slots, 30));
+  const slowness = slots.map(bias.against(slots, 30));
   ok(slowness[3] > 4.5 && slowness[3] < 8, `${slowness}`);
   ok(slowness.slice(0, 3).every((times) => times > 0.6 && times < 1.6), `${slowness}`);
 });
 
 Deno.test("LatencyBias does not take an endpoint that is given the long prompts for a slow one", () => {
   const bias = observed([1, 1, 1, 1], (slot, prng) => (slot === 3 ? 32_000 : 500) + prng.below(200));
-  ok(bias.slowness(3, slots, 30) < 1.6, `${bias.slowness(3, slots, 30)}`);
+  ok(bias.against(slots, 30)(3) < 1.6, `${bias.against(slots, 30)(3)}`);
 });
 
 Deno.test("LatencyBias says nothing while too little is known, and forgets", () => {
   const bias = observed([1, 1, 1, 6], () => 1000, 29);
-  ok(Number.isNaN(bias.slowness(3, slots, 30)));
-  ok(!Number.isNaN(bias.slowness(3, slots, 29)));
-  ok(Number.isNaN(bias.slowness(3, [0, 3], 29)), "between two nobody can say which is the odd one");
+  ok(Number.isNaN(bias.against(slots, 30)(3)));
+  ok(!Number.isNaN(bias.against(slots, 29)(3)));
+  ok(Number.isNaN(bias.against([0, 3], 29)(3)), "between two nobody can say which is the odd one");
   bias.forget(3);
   equal(bias.samples(3), 0);
   ok(Number.isNaN(bias.typicalMs(3)));
@@ -62,4 +63,15 @@ Deno.test("SlowStreak needs three judgements in a row, each with new samples, an
   equal([judge(2, 60), judge(5, 70), judge(5, 80)].includes(true), false);
   equal(judge(9, 90, false), false, "nobody minds");
   equal([judge(5, 100), judge(5, 110), judge(NaN, 120), judge(5, 130)].at(-1), true);
+});
+
+Deno.test("LatencyBias judges each endpoint against the median of the others, whoever is asked about", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 9 }), fc.nat(9), (ms, left) => {
+      const bias = observed(ms, () => 1000, 3);
+      const among = [...ms.keys()].filter((slot) => slot !== left);
+      const alone = (slot: number) => bias.against(among.filter((other) => other !== slot), 3)(slot);
+      deepStrictEqual([...ms.keys()].map(bias.against(among, 3)), [...ms.keys()].map(alone));
+    }),
+  );
 });

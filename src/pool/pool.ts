@@ -187,9 +187,9 @@ export class Pool {
     this.#breakers.report(report);
   }
 
-  /** Times slower to the first token than the other endpoints; undefined while too little is known. */
-  slowness(slot: number): number | undefined {
-    return this.#breakers.status(slot)?.slowness ?? undefined;
+  /** See {@link Breakers.slownesses}. */
+  slownesses(): (slot: number) => number {
+    return this.#breakers.slownesses();
   }
 
   /** A request was reserved at the slot; see {@link LoadScraper.poke}. */
@@ -243,10 +243,11 @@ export class Pool {
 
   /** Every endpoint with everything known of it, for operators. */
   snapshot(): EndpointSnapshot[] {
+    const slownessOf = this.#breakers.slownesses();
     return Array.from(this.#table.slots(), (slot) =>
       snapshotEndpoint(this.#table, slot, this.#clock.now(), {
         health: this.#health.status(slot),
-        breaker: this.#breakers.status(slot),
+        breaker: this.#breakers.status(slot, slownessOf),
         scrape: this.#scraper.status(slot),
         modelsError: this.#models.lastError(slot),
       }));
