@@ -11,21 +11,10 @@ import {
   simFlags,
   simulate,
   version,
+  writeLine,
 } from "./commands/mod.ts";
 import { systemClock } from "./core/mod.ts";
 import { LineWriter } from "./telemetry/mod.ts";
-
-const encoder = new TextEncoder();
-
-/** Writes a whole line. To a pipe that nobody reads any more nothing is written: serving goes on without its log. */
-function write(stream: { writeSync(bytes: Uint8Array): number }, line: string): void {
-  const bytes = encoder.encode(`${line}\n`);
-  try {
-    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
-  } catch {
-    // There is no other place to say so.
-  }
-}
 
 /** The access log, and what commands print. */
 const out = new LineWriter({ stream: Deno.stdout, clock: systemClock });
@@ -33,7 +22,7 @@ const out = new LineWriter({ stream: Deno.stdout, clock: systemClock });
 const host: ProcessHost = {
   env: Deno.env.toObject(),
   out: (line) => out.write(line),
-  err: (line) => write(Deno.stderr, line),
+  err: (line) => writeLine(Deno.stderr, line),
   errIsTerminal: Deno.stderr.isTerminal(),
   onSignal: (signal, listener) => Deno.addSignalListener(signal, listener),
 };

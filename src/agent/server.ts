@@ -9,7 +9,7 @@ import {
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { type Clock, FeedState, feedStateNames, type Timer } from "../core/mod.ts";
+import { type Clock, FeedState, feedStateNames, within } from "../core/mod.ts";
 import { warmpathFeed } from "../proto/mod.ts";
 import type { Publisher } from "./publisher.ts";
 
@@ -92,10 +92,7 @@ export class AgentServer {
   async stop(graceMs = 1000): Promise<void> {
     for (const publisher of this.#publishers) publisher.close();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    let timer: Timer | undefined;
-    const late = new Promise<void>((resolve) => timer = this.#clock.after(graceMs, resolve));
-    await Promise.race([closed, late]);
-    timer?.cancel();
+    await within(this.#clock, graceMs, closed);
     for (const socket of this.#sockets) socket.destroy();
   }
 

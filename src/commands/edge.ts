@@ -1,5 +1,5 @@
 /** One edge isolate's half of the router: it takes requests, decides in shared memory, and streams. */
-import { type Clock, type EndpointTable, Prng, randomSeed, RouterError } from "../core/mod.ts";
+import { type Clock, type EndpointTable, Prng, randomSeed, RouterError, within } from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
 import type { Hotpath } from "../hotpath/mod.ts";
 import { AccessLog, type Logger, type Metrics, type MetricsDump, Tracing, watchLoopLag } from "../telemetry/mod.ts";
@@ -226,10 +226,7 @@ export class Edge implements EdgeDoor {
 
   async drain(): Promise<void> {
     await this.pipeline.drain();
-    const late = Promise.withResolvers<void>();
-    const timer = this.#parts.clock.after(flushMs, late.resolve);
-    await Promise.race([this.#listener?.drain(), late.promise]);
-    timer.cancel();
+    await within(this.#parts.clock, flushMs, this.#listener?.drain());
   }
 
   async close(): Promise<void> {

@@ -10,7 +10,7 @@ import { LineWriter, Logger, Metrics, sharedPieceChars } from "../telemetry/mod.
 import { Edge, type EdgeAddress } from "./edge.ts";
 import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import { IsolateRpc } from "./isolate_rpc.ts";
-import { version } from "./process.ts";
+import { version, writeLine } from "./process.ts";
 
 /** Between heartbeats. */
 const beatMs = 100;
@@ -37,24 +37,12 @@ export interface EdgeInit {
   readonly logFormat: "text" | "json";
 }
 
-const encoder = new TextEncoder();
-
-/** Writes a whole line; where nobody reads any more nothing is written. */
-function write(stream: { writeSync(bytes: Uint8Array): number }, line: string): void {
-  const bytes = encoder.encode(`${line}\n`);
-  try {
-    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
-  } catch {
-    // There is no other place to say so.
-  }
-}
-
 async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promise<Edge> {
   const { isolate, shared, sizes, hashSeed, buffers, config, logFormat } = init;
   const clock = alignedClock(systemClock, init.originMs);
   const cells = new SharedCells(buffers, isolate);
   const log = new Logger({
-    write: (line) => write(Deno.stderr, line.trimEnd()),
+    write: (line) => writeLine(Deno.stderr, line.trimEnd()),
     clock,
     level: config.observe.logLevel,
     format: logFormat,

@@ -1,5 +1,5 @@
 /** The edges of a router: one in the control isolate, or several in workers that are watched and replaced. */
-import { type Clock, type EndpointTable, sleep, type Timer } from "../core/mod.ts";
+import { type Clock, type EndpointTable, sleep, type Timer, within } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import { ClaimsInbox, type ClaimsTarget } from "../kv/mod.ts";
@@ -158,10 +158,7 @@ export class Edges {
   /** What workers counted; the isolate this runs in renders its own. */
   async dumps(): Promise<MetricsDump[]> {
     const workers = this.#seats.filter(({ worker, door }) => worker && door);
-    const late = Promise.withResolvers<void>();
-    const timer = this.#parts.clock.after(dumpMs, () => late.resolve());
-    await Promise.race([Promise.all(workers.map((seat) => this.#dump(seat))), late.promise]);
-    timer.cancel();
+    await within(this.#parts.clock, dumpMs, Promise.all(workers.map((seat) => this.#dump(seat))));
     return this.#seats.filter(({ worker }) => worker).map(({ lastDump }) => lastDump);
   }
 
@@ -179,10 +176,7 @@ export class Edges {
   async close(): Promise<void> {
     this.#closing = true;
     this.#watch?.cancel();
-    const late = Promise.withResolvers<void>();
-    const timer = this.#parts.clock.after(closeMs, () => late.resolve());
-    await Promise.race([this.each((door) => door.close()), late.promise]);
-    timer.cancel();
+    await within(this.#parts.clock, closeMs, this.each((door) => door.close()));
     await Promise.all(this.#seats.map(({ worker }) => worker?.kill()));
     this.#seats[0]?.cells.bell.ring();
   }

@@ -3,6 +3,7 @@ import { type Clock, ConfigError, reasonOf, type Timer } from "../core/mod.ts";
 import type { Config, KeyPairFiles } from "../config/mod.ts";
 import type { KeyPair } from "../edge/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import { fileStamp } from "./file_stamp.ts";
 
 /** Between looks at the files: certificates are renewed hours before they end. */
 const checkMs = 5_000;
@@ -131,8 +132,6 @@ async function readPair({ certFile, keyFile }: KeyPairFiles): Promise<KeyPair> {
   return { cert, key };
 }
 
-/** Tells one version of the files from the next; follows links, as a mounted Secret is swapped by its link. */
 async function stampOf({ certFile, keyFile }: KeyPairFiles): Promise<string> {
-  const infos = await Promise.all([Deno.stat(certFile), Deno.stat(keyFile)]);
-  return infos.map(({ mtime, size, ino }) => `${mtime?.getTime()} ${size} ${ino}`).join();
+  return (await Promise.all([certFile, keyFile].map(fileStamp))).join();
 }

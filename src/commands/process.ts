@@ -11,6 +11,18 @@ export interface ProcessHost {
   onSignal(signal: "SIGTERM" | "SIGINT" | "SIGHUP", listener: () => void): void;
 }
 
+const encoder = new TextEncoder();
+
+/** Writes a line at once and whole. To a pipe that nobody reads any more nothing is written: serving goes on without it. */
+export function writeLine(stream: { writeSync(bytes: Uint8Array): number }, line: string): void {
+  const bytes = encoder.encode(`${line}\n`);
+  try {
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  } catch {
+    // There is no other place to say so.
+  }
+}
+
 /** The release this program is. */
 export const version = "0.1.0";
 

@@ -7,6 +7,7 @@ import {
   resolveConfig,
   withKeysFile,
 } from "../config/mod.ts";
+import { fileStamp } from "./file_stamp.ts";
 import type { Router } from "./router.ts";
 
 /** Between looks at the configuration file. */
@@ -77,15 +78,5 @@ export class Reloader {
 /** What tells one version of the configuration from the next: of the file itself and of those it names. */
 export async function configStamp({ configPath }: Overrides, { files }: Config): Promise<string> {
   const paths = configPath === undefined ? files : [configPath, ...files];
-  return (await Promise.all(paths.map(fileStamp))).join();
-}
-
-/** Follows links: a mounted ConfigMap is swapped by its link. */
-async function fileStamp(path: string): Promise<string> {
-  try {
-    const { mtime, size, ino } = await Deno.stat(path);
-    return `${mtime?.getTime()} ${size} ${ino}`;
-  } catch {
-    return "absent";
-  }
+  return (await Promise.all(paths.map((path) => fileStamp(path).catch(() => "absent")))).join();
 }

@@ -1,5 +1,5 @@
 /** The router as one object: the control isolate and its edges joined, started, reloaded, drained and stopped. */
-import { type Clock, type EndpointTable, Prng, randomSeed, systemClock, type Timer } from "../core/mod.ts";
+import { type Clock, type EndpointTable, Prng, randomSeed, systemClock, type Timer, within } from "../core/mod.ts";
 import { type Config, ModelRewriter, publicConfig } from "../config/mod.ts";
 import type { Hotpath, MemorySizes } from "../hotpath/mod.ts";
 import { type KeyPlan, keyReport, KeyRows, type QuotaTable } from "../keys/mod.ts";
@@ -202,10 +202,7 @@ export class Router {
   }
 
   async #drain(timeoutMs: number): Promise<void> {
-    const late = Promise.withResolvers<void>();
-    const timer = this.#clock.after(timeoutMs, () => late.resolve());
-    await Promise.race([this.edges.drain(), late.promise]);
-    timer.cancel();
+    await within(this.#clock, timeoutMs, this.edges.drain());
     const requests = this.edges.active;
     if (requests > 0) this.log.warn("Requests are cut off as the drain timeout is over", { requests });
   }

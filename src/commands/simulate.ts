@@ -1,6 +1,6 @@
 import { ConfigError } from "../core/mod.ts";
 import { type SimServer, type SimSettings, startSimServer } from "../sim/mod.ts";
-import { exitMisconfigured, type ProcessHost } from "./process.ts";
+import { exitMisconfigured, type ProcessHost, untilSignal } from "./process.ts";
 
 /** Runs one simulated model server until a signal ends it. Returns the exit code. */
 export async function simulate(options: SimSettings, host: ProcessHost): Promise<number> {
@@ -18,10 +18,7 @@ export async function simulate(options: SimSettings, host: ProcessHost): Promise
     }
     for (const address of kvReplay) host.err(`Cache events are resent from ${address}`);
     if (grpcUrl !== undefined) host.err(`The gRPC service listens at ${grpcUrl}`);
-    await new Promise<void>((resolve) => {
-      host.onSignal("SIGTERM", resolve);
-      host.onSignal("SIGINT", resolve);
-    });
+    await untilSignal(host);
     await server.stop();
     return 0;
   } catch (error) {

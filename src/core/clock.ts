@@ -53,6 +53,17 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
+/** Waits for `work`, but no longer than `ms`; rejects as it does. What goes on after that is nobody's concern here. */
+export async function within(clock: Clock, ms: number, work: Promise<unknown> | undefined): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = clock.after(ms, late.resolve);
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    timer.cancel();
+  }
+}
+
 interface Entry {
   at: number;
   seq: number;

@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, rejects } from "node:assert/strict";
 import fc from "fast-check";
-import { alignedClock, type Clock, sleep, systemClock, VirtualClock } from "./clock.ts";
+import { alignedClock, type Clock, sleep, systemClock, VirtualClock, within } from "./clock.ts";
 
 Deno.test("VirtualClock fires timers by due time, then by the order they were set", () => {
   fc.assert(fc.property(fc.array(fc.nat(50), { maxLength: 60 }), (delays) => {
@@ -62,4 +62,16 @@ Deno.test("alignedClock() reads as another isolate's clock does, whenever each b
   wall.advance(250.5);
   equal(edge.now(), control.now());
   equal(edge.wallMs(), wall.wallMs());
+});
+
+Deno.test("within() ends with the work or at the deadline, whichever is first, and leaves no timer", async () => {
+  const clock = new VirtualClock();
+  await within(clock, 100, Promise.resolve());
+  equal(clock.step(), false);
+  const waiting = within(clock, 100, new Promise(() => {}));
+  equal(clock.step(), true);
+  equal(clock.now(), 100);
+  await waiting;
+  await rejects(within(clock, 100, Promise.reject(new Error("failed"))), /failed/);
+  equal(clock.step(), false);
 });

@@ -1,4 +1,4 @@
-import type { Clock } from "../core/mod.ts";
+import { type Clock, within } from "../core/mod.ts";
 
 /** Where lines go: standard output, or a test's sink. May write a part, and may wait as long as its reader does. */
 export interface ByteStream {
@@ -61,10 +61,7 @@ export class LineWriter {
   async flush(deadlineMs: number): Promise<void> {
     if (this.#state === "idle") return;
     if (this.#state === "gathering") void this.#drain();
-    const late = Promise.withResolvers<void>();
-    const timer = this.#clock.after(deadlineMs, late.resolve);
-    await Promise.race([this.#idle.promise, late.promise]);
-    timer.cancel();
+    await within(this.#clock, deadlineMs, this.#idle.promise);
   }
 
   #append(text: string): void {
