@@ -107,7 +107,7 @@ Deno.test("speculate() gives tickets that compare what the engine reports with w
   const blocks = { hashes, blockTokens: 16, exact: true };
   const match = claims.match(blocks);
   equal(match.blocks[slot], 8);
-  const ticket = claims.speculate(slot, blocks, match, clock.now());
+  const ticket = claims.speculate(slot, blocks, match);
   ticket.reported(128);
   ticket.confirm();
   const { figures, blocks: held, feed } = caches.status(slot);

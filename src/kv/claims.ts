@@ -59,7 +59,6 @@ export class PrefixClaims {
     slot: number,
     { hashes, blockTokens, exact = false }: PromptBlocks,
     match: PrefixMatch,
-    _nowMs: number,
     { predictedMs = NaN }: { readonly predictedMs?: number } = {},
   ): CacheTicket {
     const id = ++this.#claims;

@@ -23,7 +23,7 @@ function rig(ticketsMax?: number) {
   const inbox = new ClaimsInbox(target, table, ticketsMax);
   const speculate = (slot: number, predictedMs?: number) => {
     const blocks = { hashes, blockTokens: 16, exact: true };
-    return claims.speculate(slot, blocks, claims.match(blocks), 0, { predictedMs });
+    return claims.speculate(slot, blocks, claims.match(blocks), { predictedMs });
   };
   const drain = () => ring.drain((kind, numbers, found) => void inbox.take(kind, numbers, found));
   return { said, table, tree, inbox, speculate, drain, rung: () => rung };

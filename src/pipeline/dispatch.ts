@@ -56,7 +56,7 @@ export class DirectDispatch implements Dispatch {
     });
     const cached = cachedTokens(view, match, slot);
     const ticket = view.blocks.hashes.length > 0
-      ? index.speculate(slot, view.blocks, match, startMs, { predictedMs })
+      ? index.speculate(slot, view.blocks, match, { predictedMs })
       : undefined;
     pool.poke(slot);
     if (tried.length > 0 && !hedge) scheduler.moved(view, decision, slot, startMs);

@@ -60,7 +60,6 @@ export interface PrefixIndex {
     slot: number,
     blocks: PromptBlocks,
     match: PrefixMatch,
-    nowMs: number,
     options?: SpeculateOptions,
   ): PrefixTicket;
   /**

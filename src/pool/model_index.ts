@@ -18,7 +18,12 @@ const nobody: Candidates = { slots: new Uint16Array(0), count: 0 };
 /** Models of the merged list. */
 const modelsMaxDefault = 4096;
 
-/** Derived from the table, and again when the table changed. */
+/**
+ * An endpoint serves the models it reports at `/v1/models` and those its configuration names. One of which neither is known
+ * (not asked yet, or the path answers 404) serves nothing while any other endpoint's models are known, since a guess would
+ * send requests to the wrong model; in a pool where nothing is known of any endpoint, each is taken to serve every model.
+ * Derived from the table, and again when the table changed.
+ */
 export class ModelIndex {
   readonly #table: EndpointTable;
   readonly #modelsMax: number;

@@ -1,4 +1,4 @@
-/** Which models the pool serves, and which endpoints serve each. */
+/** What models each endpoint serves. */
 import {
   type Clock,
   EndpointState,
@@ -9,7 +9,6 @@ import {
   type Timer,
 } from "../core/mod.ts";
 import { type FetchText, HttpStatusError } from "./http.ts";
-import { type Candidates, type ModelEntry, ModelIndex } from "./model_index.ts";
 
 export interface ModelOptions {
   /** @default {"/v1/models"} */
@@ -63,11 +62,7 @@ export interface ModelParts {
   readonly options?: Partial<ModelOptions>;
 }
 
-/**
- * An endpoint serves the models it reports at `/v1/models` and those its configuration names. One of which neither is known
- * (not asked yet, or the path answers 404) serves nothing while any other endpoint's models are known, since a guess would
- * send requests to the wrong model; in a pool where nothing is known of any endpoint, each is taken to serve every model.
- */
+/** Asks endpoints for their models and writes to the table what each serves: what it reports and what is configured. */
 export class ModelDirectory {
   readonly options: ModelOptions;
   readonly #parts: ModelParts;
@@ -75,12 +70,9 @@ export class ModelDirectory {
   #refreshing?: Promise<void>;
   #refreshedAtMs = -Infinity;
 
-  readonly #index: ModelIndex;
-
   constructor(parts: ModelParts) {
     this.#parts = parts;
     this.options = { ...modelDefaults, ...parts.options };
-    this.#index = new ModelIndex(parts.table);
   }
 
   /** Takes a slot in, with the models its configuration names; what it reported before stays. */
@@ -121,23 +113,6 @@ export class ModelDirectory {
     if (now - this.#refreshedAtMs < this.options.refreshIntervalMs) return Promise.resolve();
     this.#refreshedAtMs = now;
     return this.#refreshing = this.#refresh().finally(() => this.#refreshing = undefined);
-  }
-
-  /** See {@link ModelIndex}. */
-  candidates(model: string, out = false): Candidates {
-    return this.#index.candidates(model, out);
-  }
-
-  hasModel(model: string): boolean {
-    return this.#index.hasModel(model);
-  }
-
-  baseOf(adapter: string): string | undefined {
-    return this.#index.baseOf(adapter);
-  }
-
-  models(): readonly ModelEntry[] {
-    return this.#index.models();
   }
 
   lastError(slot: number): string | undefined {

@@ -10,6 +10,7 @@ const list = (...data: unknown[]) => JSON.stringify({ object: "list", data });
 class Library {
   readonly clock = new VirtualClock();
   readonly table = new EndpointTable(16);
+  readonly index = new ModelIndex(this.table);
   readonly answers: (string | Error | undefined)[] = [];
   readonly asked: number[] = [];
   readonly directory: ModelDirectory;
@@ -52,7 +53,7 @@ class Library {
   }
 
   slots(model: string): number[] {
-    const { slots, count } = this.directory.candidates(model);
+    const { slots, count } = this.index.candidates(model);
     return [...slots.subarray(0, count)];
   }
 }
@@ -92,26 +93,26 @@ Deno.test("candidates() gives the ready endpoints that report or are configured 
   await pool.run();
   deepStrictEqual(["m1", "m2", "m3", "lora", "none"].map((m) => pool.slots(m)), [[a, b], [b, c], [c], [a], []]);
   deepStrictEqual(pool.slots(""), [a, b, c]);
-  equal(pool.directory.hasModel("lora"), true);
-  equal(pool.directory.hasModel("none"), false);
+  equal(pool.index.hasModel("lora"), true);
+  equal(pool.index.hasModel("none"), false);
 });
 
 Deno.test("candidates() follows the table's version: state changes, endpoints that leave", async () => {
   const pool = new Library();
   const [a, b] = [pool.add(1, list({ id: "m" })), pool.add(2, list({ id: "m" }))];
   await pool.run();
-  equal(pool.directory.candidates("m"), pool.directory.candidates("m"), "nothing is rebuilt without a change");
+  equal(pool.index.candidates("m"), pool.index.candidates("m"), "nothing is rebuilt without a change");
   pool.table.setState(a, EndpointState.Unhealthy);
   deepStrictEqual(pool.slots("m"), [b]);
   pool.table.setState(b, EndpointState.Unhealthy);
   deepStrictEqual(pool.slots("m"), []);
-  equal(pool.directory.hasModel("m"), true);
+  equal(pool.index.hasModel("m"), true);
   pool.table.setState(a, EndpointState.Draining);
   pool.directory.untrack(b);
   pool.table.remove(b);
   pool.add(3, list({ id: "other" }));
   await pool.run();
-  equal(pool.directory.hasModel("m"), false);
+  equal(pool.index.hasModel("m"), false);
 });
 
 Deno.test("candidates() gives, when asked, the endpoints of a model that are out", async () => {
@@ -122,7 +123,7 @@ Deno.test("candidates() gives, when asked, the endpoints of a model that are out
     pool.add(3, list({ id: "other" })),
   ];
   await pool.run();
-  const out = (model: string) => [...pool.directory.candidates(model, true).slots];
+  const out = (model: string) => [...pool.index.candidates(model, true).slots];
   deepStrictEqual(out("m"), []);
   for (const slot of [a, c]) pool.table.setState(slot, EndpointState.Unhealthy);
   pool.table.setState(b, EndpointState.Draining);
@@ -134,7 +135,7 @@ Deno.test("candidates() takes every endpoint for every model while nothing is kn
   const a = pool.add(1, new HttpStatusError(404, "/v1/models"));
   await pool.run();
   deepStrictEqual(pool.slots("anything"), [a]);
-  equal(pool.directory.hasModel("anything"), true);
+  equal(pool.index.hasModel("anything"), true);
   const b = pool.add(2, list({ id: "m" }));
   await pool.run();
   deepStrictEqual(pool.slots("m"), [b]);
@@ -224,6 +225,6 @@ Deno.test("baseOf() knows the adapters that ready endpoints report", async () =>
   const library = new Library();
   library.add(0, list({ id: "base", parent: null }, { id: "tuned", parent: "base" }));
   await library.run();
-  const bases = ["base", "tuned", "other"].map((model) => library.directory.baseOf(model));
+  const bases = ["base", "tuned", "other"].map((model) => library.index.baseOf(model));
   deepStrictEqual(bases, [undefined, "base", undefined]);
 });

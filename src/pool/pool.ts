@@ -16,7 +16,6 @@ import { Health, type HealthOptions } from "./health.ts";
 import { type FetchText, HttpFetcher, type HttpOptions } from "./http.ts";
 import { type DialectOptions, Dialects } from "./load/dialects.ts";
 import { LoadScraper, type PushedLoad, type ScrapeOptions } from "./load/scraper.ts";
-import type { Candidates, ModelEntry } from "./model_index.ts";
 import { ModelDirectory, type ModelOptions } from "./models.ts";
 import type { PoolObserver } from "./observer.ts";
 import { Probes } from "./probes.ts";
@@ -200,24 +199,6 @@ export class Pool {
   /** Load the endpoint told of itself; see {@link LoadScraper.pushed}. */
   pushLoad(slot: number, load: PushedLoad): void {
     this.#scraper.pushed(slot, load);
-  }
-
-  /** See {@link ModelDirectory.baseOf}. */
-  baseOf(adapter: string): string | undefined {
-    return this.#models.baseOf(adapter);
-  }
-
-  /** See {@link ModelDirectory.candidates}. */
-  candidates(model: string, out?: boolean): Candidates {
-    return this.#models.candidates(model, out);
-  }
-
-  hasModel(model: string): boolean {
-    return this.#models.hasModel(model);
-  }
-
-  models(): readonly ModelEntry[] {
-    return this.#models.models();
   }
 
   refreshModels(): Promise<void> {

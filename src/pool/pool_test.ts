@@ -4,6 +4,7 @@ import type { DiscoveredEndpoint, Discovery } from "./discovery/discovery.ts";
 import { FileDiscovery } from "./discovery/file.ts";
 import { parseEndpointUrls, StaticDiscovery } from "./discovery/static.ts";
 import { HttpFetcher } from "./http.ts";
+import { ModelIndex } from "./model_index.ts";
 import { Pool, type PoolEvents, type PoolOptions } from "./pool.ts";
 
 /** A model server on a real socket. */
@@ -131,10 +132,11 @@ Deno.test("Pool brings real servers up: ready, sampled, with models and geometry
   await pool.start();
   await ready(2);
   await until(() => events.filter((e) => e.startsWith("geometry")).length === 2);
-  await until(() => pool.models().length === 2);
+  const index = new ModelIndex(table);
+  await until(() => index.models().length === 2);
   const slot = table.slotOf(`127.0.0.1:${b.port}`);
-  deepStrictEqual([...pool.candidates("n").slots], [slot]);
-  equal(pool.candidates("absent").count, 0);
+  deepStrictEqual([...index.candidates("n").slots], [slot]);
+  equal(index.candidates("absent").count, 0);
   ok(events.includes(`geometry ${slot} 500 16`));
   const seen = pool.snapshot()[slot];
   equal(seen.state, "ready");
@@ -229,7 +231,7 @@ Deno.test("Pool follows a file: endpoints that stay keep slot and counters, the 
   equal(pool.snapshot()[slotA].state, "draining");
   equal(table.slotOf(`127.0.0.1:${b.port}`), slotB);
   equal(pool.snapshot()[slotB].inFlight.requests, 1);
-  equal(pool.candidates("").slots.includes(slotA), false);
+  equal(new ModelIndex(table).candidates("").slots.includes(slotA), false);
   onA.release();
   await until(() => events.includes(`freed ${slotA}`));
   equal(table.size, 2);
@@ -298,7 +300,7 @@ Deno.test("Pool applies changed labels and models in place", async () => {
   ]);
   const meta = table.meta(0);
   deepStrictEqual([meta.labels.role, meta.engine, meta.attributes.get("kept")], ["decode", "sglang", 1]);
-  deepStrictEqual([...pool.candidates("y").slots], [0]);
+  deepStrictEqual([...new ModelIndex(table).candidates("y").slots], [0]);
   equal(table.generation[0], generation);
   pool.stop();
 });

@@ -1,13 +1,20 @@
 /** A whole pipeline over scripted servers, on a virtual clock: everything real but the sockets. */
 import { ok } from "node:assert/strict";
 import { setImmediate } from "node:timers";
-import { EndpointTable, Prng, secretHash, VirtualClock } from "../../src/core/mod.ts";
+import { EndpointTable, Prng, RecordRing, secretHash, VirtualClock } from "../../src/core/mod.ts";
 import { loadConfigText, ModelRewriter, resolveConfig } from "../../src/config/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
-import { Caches, type CacheTicket, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
+import { Caches, type CacheTicket, claimRingWords, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
 import { type Caller, KeyGuard, type KeyPlan, KeyRows, QuotaTable } from "../../src/keys/mod.ts";
 import { Pipeline } from "../../src/pipeline/mod.ts";
-import { type DiscoveredEndpoint, type Discovery, HttpStatusError, Pool } from "../../src/pool/mod.ts";
+import {
+  type DiscoveredEndpoint,
+  type Discovery,
+  EdgePool,
+  HttpStatusError,
+  Pool,
+  takePoolRecord,
+} from "../../src/pool/mod.ts";
 import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
 import { Metrics, type RequestRecord, Tracing } from "../../src/telemetry/mod.ts";
 import { UpstreamClient } from "../../src/upstream/mod.ts";
@@ -161,7 +168,7 @@ export class LifeWorld {
         feedBlockTokens: (slots, count) => this.claims.feedBlockTokens(slots, count),
         chain: (prompt) => this.claims.chain(prompt),
       },
-      pool: this.pool,
+      pool: this.#edgePool(),
       upstream: this.upstream,
       metrics: this.metrics,
       tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
@@ -207,6 +214,18 @@ export class LifeWorld {
       withdraw: () => resolve("withdraw"),
       reported: (tokens) => ticket.reported(tokens),
     };
+  }
+
+  /** The pool as an edge in its isolate has it: every record takes effect at once. */
+  #edgePool(): EdgePool {
+    const { table, pool } = this;
+    const ring = new RecordRing(claimRingWords);
+    return new EdgePool({
+      table,
+      ring,
+      rung: () => ring.drain((kind, numbers) => void takePoolRecord(pool, table.generation, kind, numbers)),
+      refreshModels: () => pool.refreshModels(),
+    });
   }
 
   #buildPool(): Pool {
