@@ -1,4 +1,5 @@
 /** Calls between isolates over a message port: each side offers methods and calls the other's. */
+import { reasonOf } from "../core/mod.ts";
 
 /** A port or a worker, as either side sees it. */
 export interface RpcPort {
@@ -67,8 +68,7 @@ export class IsolateRpc {
       const value = await this.#methods[method](...args as never[]);
       this.#port.postMessage({ answer: call, value } satisfies Message);
     } catch (error) {
-      const failure = error instanceof Error ? error.message : String(error);
-      this.#port.postMessage({ answer: call, failure } satisfies Message);
+      this.#port.postMessage({ answer: call, failure: reasonOf(error) } satisfies Message);
     }
   }
 }

@@ -98,7 +98,7 @@ Deno.test("feedBlockTokens() is what feeds tell, what engines report until then,
 
 Deno.test("speculate() gives tickets that compare what the engine reports with what its feed told", async () => {
   const script = new Script();
-  const { caches, claims, add, clock } = await rig({ 1: script });
+  const { caches, claims, add } = await rig({ 1: script });
   const slot = add(1);
   await settle();
   const hashes = claims.chain({ tokens: tokens(160), blockTokens: 16, lora: "" });

@@ -3,12 +3,15 @@ import { type EndpointMeta, endpointMeta, FeedState, Prng, VirtualClock } from "
 import { batch, ScriptedSource, settled } from "./feed_testing.ts";
 import { Feeds } from "./feeds.ts";
 import { KvIndex } from "./kv_index.ts";
-import { emptyTree } from "./tree_testing.ts";
+import { PrefixReader } from "./prefix_reader.ts";
+import { emptyTree, noFeeds } from "./tree_testing.ts";
 
 function setup() {
   const clock = new VirtualClock();
   const tree = emptyTree();
-  const index = new KvIndex(tree, { clock, blockTokens: 64 });
+  const columns = noFeeds(tree.slots);
+  const index = new KvIndex(tree, { clock, blockTokens: 64, columns });
+  const reader = new PrefixReader(tree, columns, 64);
   const sources = new Map<string, ScriptedSource>();
   const told: string[] = [];
   const feeds = new Feeds({
@@ -27,11 +30,11 @@ function setup() {
   });
   const meta = (port: number, feed = "zmq") => endpointMeta({ host: "h", port, labels: { feed } });
   const sourceOf = (port: number) => sources.get(`h:${port}`)!;
-  return { clock, tree, index, feeds, meta, sourceOf, told };
+  return { clock, tree, index, reader, feeds, meta, sourceOf, told };
 }
 
 Deno.test("add() starts a feed where there is a source, and the index learns its state and block size", async () => {
-  const { feeds, index, meta, sourceOf, told } = setup();
+  const { reader, feeds, index, meta, sourceOf, told } = setup();
   equal(feeds.add(0, meta(1)), true);
   equal(feeds.add(1, meta(2, "none")), false);
   equal(feeds.state(1), FeedState.Blind);
@@ -42,8 +45,8 @@ Deno.test("add() starts a feed where there is a source, and the index learns its
   deepStrictEqual(told, ["0 waiting 3", `0 state ${FeedState.Live}`]);
   equal(feeds.state(0), FeedState.Live);
   equal(index.feedState(0), FeedState.Live);
-  equal(index.reader.stride([0, 1]), 16);
-  equal(index.reader.stride([1]), 64);
+  equal(reader.stride([0, 1]), 16);
+  equal(reader.stride([1]), 64);
   deepStrictEqual([...feeds.status().keys()], [0]);
   const hold = feeds.hold(0, () => {});
   equal(hold!.checkpoint.seq, 0);
@@ -54,7 +57,7 @@ Deno.test("add() starts a feed where there is a source, and the index learns its
 });
 
 Deno.test("remove() empties the slot at once; a late word of the old source does not reach the newcomer", async () => {
-  const { feeds, index, meta, sourceOf } = setup();
+  const { reader, feeds, index, meta, sourceOf } = setup();
   feeds.add(0, meta(1));
   await settled();
   const old = sourceOf(1).sink;
@@ -64,7 +67,7 @@ Deno.test("remove() empties the slot at once; a late word of the old source does
   feeds.remove(0);
   equal(index.slotBlocks(0), 0);
   equal(index.feedState(0), FeedState.Blind);
-  equal(index.reader.stride([0]), 64);
+  equal(reader.stride([0]), 64);
   feeds.add(0, meta(2));
   old.batch(batch(1));
   equal(index.slotBlocks(0), 0);

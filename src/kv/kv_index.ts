@@ -15,7 +15,7 @@
 import { type Clock, FeedState, noFeed, type PromptBlocks } from "../core/mod.ts";
 import type { BlockTreeApi, BlockTreeStats, SlotStats } from "../hotpath/mod.ts";
 import { DueQueue } from "./due_queue.ts";
-import { type FeedColumns, ownColumns, PrefixReader } from "./prefix_reader.ts";
+import type { FeedColumns } from "./prefix_reader.ts";
 
 export interface KvIndexOptions {
   readonly clock: Clock;
@@ -29,8 +29,8 @@ export interface KvIndexOptions {
   readonly ticketTtlMs?: number;
   /** How long after a confirm a LIVE feed must have told of the blocks. @default {2000} */
   readonly confirmGraceMs?: number;
-  /** Where readers see the state of the feeds. @default {columns of the index's own} */
-  readonly columns?: FeedColumns;
+  /** Where readers see the state of the feeds. */
+  readonly columns: FeedColumns;
 }
 
 export interface SpeculateOptions {
@@ -73,11 +73,9 @@ interface Claim {
 }
 
 export class KvIndex {
-  /** Looks up in what this index keeps. */
-  readonly reader: PrefixReader;
   readonly #tree: BlockTreeApi;
   readonly #clock: Clock;
-  readonly #options: Required<Omit<KvIndexOptions, "columns">>;
+  readonly #options: Required<KvIndexOptions>;
   /** Claims in the tree, oldest first: of all slots, and of each. */
   readonly #claims = new Set<Claim>();
   readonly #claimsAt: Set<Claim>[];
@@ -99,8 +97,7 @@ export class KvIndex {
     this.#options = { ...options, capacityBlocks, ticketsMax, ticketTtlMs, confirmGraceMs };
     this.#claimsAt = Array.from({ length: tree.slots }, () => new Set());
     this.#epochs = new Uint32Array(tree.slots);
-    this.#columns = options.columns ?? ownColumns(tree.slots);
-    this.reader = new PrefixReader(tree, this.#columns, options.blockTokens);
+    this.#columns = options.columns;
     this.#capacityTokens = new Float64Array(tree.slots);
     this.#sizedFor = new Uint32Array(tree.slots);
     for (let slot = 0; slot < tree.slots; slot++) this.#size(slot, options.blockTokens);

@@ -3,41 +3,44 @@ import fc from "fast-check";
 import { FeedState, type PromptBlocks, VirtualClock } from "../core/mod.ts";
 import { DueQueue } from "./due_queue.ts";
 import { KvIndex, type KvIndexOptions, type Ticket } from "./kv_index.ts";
-import { emptyTree } from "./tree_testing.ts";
+import { PrefixReader } from "./prefix_reader.ts";
+import { emptyTree, noFeeds } from "./tree_testing.ts";
 
 const slots = 4;
 
-function setup(options: Partial<KvIndexOptions> = {}) {
+function setup({ blockTokens = 16, ...options }: Partial<KvIndexOptions> = {}) {
   const clock = new VirtualClock();
   const tree = emptyTree();
-  const index = new KvIndex(tree, { clock, blockTokens: 16, ...options });
+  const columns = noFeeds(slots);
+  const index = new KvIndex(tree, { clock, blockTokens, columns, ...options });
+  const reader = new PrefixReader(tree, columns, blockTokens);
   const prompt = (text: string): PromptBlocks => ({
     hashes: tree.chain({ tokens: Uint32Array.from(text, (char) => char.codePointAt(0)!), blockTokens: 1, lora: "" }),
     blockTokens: 1,
   });
-  const held = (text: string) => [...index.reader.match(prompt(text)).blocks];
+  const held = (text: string) => [...reader.match(prompt(text)).blocks];
   const pass = (ms: number) => {
     clock.advance(ms);
     index.upkeep(clock.now());
   };
   /** The feed of a slot tells of the prompt's blocks. */
   const tell = (slot: number, text: string) => tree.hold(slot, 0, prompt(text).hashes);
-  return { clock, tree, index, prompt, held, pass, tell };
+  return { clock, tree, index, reader, prompt, held, pass, tell };
 }
 
 Deno.test("match() gives the blocks each slot holds, of how many, on which tiers, and their size", () => {
-  const { index, prompt, tree } = setup();
+  const { index, reader, prompt, tree } = setup();
   index.speculate(1, prompt("abcd"), 0).confirm();
   tree.hold(2, 1, prompt("ab").hashes);
-  const { blocks, tiers, total, blockTokens } = index.reader.match(prompt("abcx"));
+  const { blocks, tiers, total, blockTokens } = reader.match(prompt("abcx"));
   deepStrictEqual([[...blocks], total, blockTokens], [[0, 3, 2, 0], 4, 1]);
   deepStrictEqual([...tiers!], [0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0]);
-  deepStrictEqual([...index.reader.match(prompt("")).blocks], [0, 0, 0, 0]);
+  deepStrictEqual([...reader.match(prompt("")).blocks], [0, 0, 0, 0]);
 });
 
 Deno.test("match() gives the claimed tokens that a LIVE feed has not told of, each once", () => {
-  const { index, prompt, tell } = setup();
-  const pending = () => [...index.reader.match(prompt("abcdef")).pendingTokens!];
+  const { index, reader, prompt, tell } = setup();
+  const pending = () => [...reader.match(prompt("abcdef")).pendingTokens!];
   deepStrictEqual(pending(), [-1, -1, -1, -1]);
   index.setFeedState(1, FeedState.Live);
   index.setFeedState(2, FeedState.Live);
@@ -186,20 +189,20 @@ Deno.test("a slot that becomes LIVE forgets its routing history and keeps open c
 });
 
 Deno.test("stride() is the largest engine block among the slots asked about, in steps of at least 16 tokens", () => {
-  const { index } = setup({ blockTokens: 64 });
-  equal(index.reader.stride([0, 1, 2]), 64);
+  const { index, reader } = setup({ blockTokens: 64 });
+  equal(reader.stride([0, 1, 2]), 64);
   index.setBlockTokens(0, 16);
   index.setBlockTokens(1, 128);
-  deepStrictEqual([index.reader.stride([0, 1, 2]), index.reader.stride([0, 2]), index.reader.stride([2])], [
+  deepStrictEqual([reader.stride([0, 1, 2]), reader.stride([0, 2]), reader.stride([2])], [
     128,
     16,
     64,
   ]);
   index.setBlockTokens(0, 1);
   index.setBlockTokens(1, 6);
-  deepStrictEqual([index.reader.stride([0]), index.reader.stride([1])], [16, 18]);
+  deepStrictEqual([reader.stride([0]), reader.stride([1])], [16, 18]);
   index.setBlockTokens(0, 0);
-  equal(index.reader.stride([0]), 64);
+  equal(reader.stride([0]), 64);
 });
 
 Deno.test("setCapacity() converts engine blocks to the router's and falls back to the default", () => {

@@ -10,11 +10,6 @@ export interface FeedColumns {
   readonly feedBlockTokens: Int32Array;
 }
 
-/** Columns that nobody shares. */
-export function ownColumns(slots: number): FeedColumns {
-  return { feedState: new Uint8Array(slots).fill(noFeed), feedBlockTokens: new Int32Array(slots) };
-}
-
 /** No prompt is hashed in steps smaller than this: engines may have pages of one token. */
 const strideTokensMin = 16;
 

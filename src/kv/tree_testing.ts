@@ -1,5 +1,7 @@
-/** The block tree for this room's tests. */
+/** The block tree for this room's tests, and what its index needs besides. */
+import { noFeed } from "../core/mod.ts";
 import { type BlockTreeApi, Hotpath } from "../hotpath/mod.ts";
+import type { FeedColumns } from "./prefix_reader.ts";
 
 const treeBytes = 1 << 21;
 const { blockTree } = await Hotpath.load(
@@ -11,4 +13,9 @@ const { blockTree } = await Hotpath.load(
 export function emptyTree(): BlockTreeApi {
   blockTree.init(treeBytes);
   return blockTree;
+}
+
+/** Columns of slots that have no feed. */
+export function noFeeds(slots: number): FeedColumns {
+  return { feedState: new Uint8Array(slots).fill(noFeed), feedBlockTokens: new Int32Array(slots) };
 }

@@ -1,7 +1,7 @@
 /** One endpoint, its engine and its reader in virtual time: faults in, and what the reader must be able to say. */
 import { equal, fail, ok } from "node:assert/strict";
 import { setImmediate } from "node:timers";
-import { FeedState, feedStateNames, Prng, VirtualClock } from "../../src/core/mod.ts";
+import { EndpointTable, FeedState, feedStateNames, Prng, VirtualClock } from "../../src/core/mod.ts";
 import type { BlockTreeApi } from "../../src/hotpath/mod.ts";
 import { EndpointFeed, type FeedCheckpoint, type FeedStatus, KvIndex, type Ticket } from "../../src/kv/mod.ts";
 import { type Block, Blocks, blockTokens, ModelEngine, type Truth } from "./engine.ts";
@@ -316,7 +316,7 @@ export class World {
   }
 
   #newIndex(): KvIndex {
-    return new KvIndex(this.#tree, { clock: this.clock, blockTokens });
+    return new KvIndex(this.#tree, { clock: this.clock, blockTokens, columns: new EndpointTable(this.#tree.slots) });
   }
 
   #newFeed(resume?: FeedCheckpoint): EndpointFeed {
