@@ -138,25 +138,25 @@ export function choice<const T extends string>(values: readonly T[], doc: About<
   return documented(z.enum(values, { error: mustBe(form) }), { form, about: doc.about, default: doc.default });
 }
 
+function durationWithin(minMs: number, maxMs: number) {
+  return (input: unknown): number | undefined => {
+    const ms = typeof input === "string" ? parseDurationMs(input) : undefined;
+    return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
+  };
+}
+
 /** A duration with its unit, read to milliseconds. `default` is in milliseconds. */
 export function duration(minMs: number, maxMs: number, doc: About<number>) {
   const form = `a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as "500ms" or "30s"`;
-  const schema = parsed(form, (input) => {
-    const ms = typeof input === "string" ? parseDurationMs(input) : undefined;
-    return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
-  });
   const shown = doc.default === undefined ? undefined : formatDuration(doc.default);
-  return documented(schema, { form, about: doc.about, default: shown });
+  return documented(parsed(form, durationWithin(minMs, maxMs)), { form, about: doc.about, default: shown });
 }
 
 /** A duration, or `word` in its place. */
 export function durationOr<const W extends string>(word: W, minMs: number, maxMs: number, doc: About<never>) {
   const form = `"${word}" or a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as "500ms"`;
-  const schema = parsed(form, (input): number | W | undefined => {
-    if (input === word) return word;
-    const ms = typeof input === "string" ? parseDurationMs(input) : undefined;
-    return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
-  });
+  const within = durationWithin(minMs, maxMs);
+  const schema = parsed(form, (input): number | W | undefined => input === word ? word : within(input));
   return documented(schema, { form, about: doc.about });
 }
 

@@ -2,6 +2,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { ConfigError } from "../core/mod.ts";
 import { type KeysSource, loadKeysText } from "./keys_file.ts";
 import { loadConfigText, type RawConfig } from "./load.ts";
+import { headerValue } from "./schema_keys.ts";
 
 /**
  * Reads a configuration file, and the EndpointPickerConfig it names when it names one. Paths in it are relative to it and
@@ -65,7 +66,7 @@ export async function withKeysFile(raw: RawConfig, path: string): Promise<RawCon
 function secretIn(named: Named | undefined): string | undefined {
   if (named === undefined) return undefined;
   const secret = named.text.trim();
-  if (/^[\x21-\x7e][\x20-\x7e]{0,4095}$/.test(secret)) return secret;
+  if (headerValue.test(secret)) return secret;
   throw new ConfigError(named.path, "", "must hold one line of printable ASCII");
 }
 

@@ -4,7 +4,7 @@
  */
 export { ConfigErrors } from "./errors.ts";
 export { readConfigFile, withKeysFile } from "./file.ts";
-export { type KeysSource, loadKeysText } from "./keys_file.ts";
+export { loadKeysText } from "./keys_file.ts";
 export { emptyRawConfig, endpointPickerConfigKind, loadConfigText } from "./load.ts";
 export type { EndpointPickerSource, RawConfig } from "./load.ts";
 export { type ModelRewrite, ModelRewriter } from "./model_rewrite.ts";

@@ -2,6 +2,7 @@ import { ConfigError } from "../core/mod.ts";
 import { workersMax } from "./defaults.ts";
 import { currentValue, throwProblems } from "./errors.ts";
 import { countForm, parseServerUrl, type ServerAddress, urlForm } from "./fields.ts";
+import { portMax } from "./units.ts";
 
 /** An endpoint that no file names; a flag gives its address alone. */
 export interface EndpointOverride extends ServerAddress {
@@ -92,14 +93,14 @@ const settings: readonly Setting[] = [
     parse: parseEndpoints,
   },
   { flag: "--host", option: "host", variable: "WARMPATH_HOST", sets: "host", ...address },
-  { flag: "--port", option: "port", variable: "WARMPATH_PORT", sets: "port", ...integer(0, 65_535) },
+  { flag: "--port", option: "port", variable: "WARMPATH_PORT", sets: "port", ...integer(0, portMax) },
   { flag: "--admin-host", option: "adminHost", variable: "WARMPATH_ADMIN_HOST", sets: "adminHost", ...address },
   {
     flag: "--admin-port",
     option: "adminPort",
     variable: "WARMPATH_ADMIN_PORT",
     sets: "adminPort",
-    ...integer(0, 65_535),
+    ...integer(0, portMax),
   },
   { flag: "--workers", option: "workers", variable: "WARMPATH_WORKERS", sets: "workers", ...workers },
   {

@@ -24,6 +24,9 @@ const notBelow: readonly { key: string; least: string; values: (config: Config) 
   },
 ];
 
+/** `[section, key, key of its file]`: secrets that stand in the configuration or in a file of their own. */
+const secretsOrFiles = [["admin", "token", "tokenFile"], ["upstream", "authorization", "authorizationFile"]] as const;
+
 /** Mistakes that show only when keys are seen together. */
 export function relationProblems(config: Config, raw: RawConfig): ConfigError[] {
   const problems: ConfigError[] = [];
@@ -61,11 +64,10 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
       "must not be set together with upstream.authorization, which replaces it",
     );
   }
-  for (const [key, other] of [["admin.token", "tokenFile"], ["upstream.authorization", "authorizationFile"]] as const) {
-    const [section, field] = key.split(".") as ["admin" | "upstream", string];
+  for (const [section, field, other] of secretsOrFiles) {
     const values: Readonly<Record<string, unknown>> = raw.values[section] ?? {};
     if (values[field] !== undefined && values[other] !== undefined) {
-      complain(`${section}.${other}`, `must not be set together with ${key}`);
+      complain(`${section}.${other}`, `must not be set together with ${section}.${field}`);
     }
   }
   problems.push(...tlsProblems(raw), ...knowledgeProblems(config, raw));
@@ -80,6 +82,9 @@ export function relationProblems(config: Config, raw: RawConfig): ConfigError[] 
   return problems;
 }
 
+/** `[key, other]`: neither goes without the other. */
+const tlsPairs = [["certFile", "keyFile"], ["keyFile", "certFile"]] as const;
+
 function tlsProblems(raw: RawConfig): ConfigError[] {
   const problems: ConfigError[] = [];
   const { server, admin, upstream } = raw.values;
@@ -87,11 +92,10 @@ function tlsProblems(raw: RawConfig): ConfigError[] {
     if (!tls) continue;
     const complain = (key: string, expected: string) =>
       problems.push(new ConfigError(raw.where([name, "tls", key]), `${name}.tls.${key}`, expected));
-    if (tls.certFile === undefined && (tls.keyFile !== undefined || name !== "upstream")) {
-      complain("certFile", "must be set: TLS needs a certificate and its key");
-    }
-    if (tls.keyFile === undefined && (tls.certFile !== undefined || name !== "upstream")) {
-      complain("keyFile", "must be set: TLS needs a certificate and its key");
+    for (const [key, other] of tlsPairs) {
+      if (tls[key] === undefined && (tls[other] !== undefined || name !== "upstream")) {
+        complain(key, "must be set: TLS needs a certificate and its key");
+      }
     }
     if ("clientCaFile" in tls && tls.clientCaFile !== undefined) {
       complain(

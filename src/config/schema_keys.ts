@@ -20,8 +20,10 @@ const perMinuteMax = 1_000_000_000;
 /** A name in logs and metric labels. */
 const name = { form: "a name of at most 64 letters, digits and ._:@/-", pattern: /^[\w.:@/-]{1,64}$/ };
 
-export const hashForm = '"sha256:" and 64 hex digits, as `warmpath key` prints';
-export const hashPattern = /^sha256:[0-9a-f]{64}$/;
+const hash = { form: '"sha256:" and 64 hex digits, as `warmpath key` prints', pattern: /^sha256:[0-9a-f]{64}$/ };
+
+/** What a header that the router sends or asks for holds, whether the configuration or a file of its own says so. */
+export const headerValue = /^[\x21-\x7e][\x20-\x7e]{0,4095}$/;
 
 const limits = {
   requestsPerMinute: integer(1, perMinuteMax, {
@@ -35,7 +37,7 @@ const limits = {
 
 const key = sectionSchema({
   id: requiredText({ about: "Name in logs, metrics and debug pages.", ...name }),
-  hash: requiredSecret({ about: "SHA-256 of the key.", form: hashForm, pattern: hashPattern }),
+  hash: requiredSecret({ about: "SHA-256 of the key.", ...hash }),
   key: refused(
     "must be left out, as keys are not kept in files: write `hash: sha256:` and what " +
       "`printf %s KEY | sha256sum` prints, or make a new key with `warmpath key`",
@@ -87,8 +89,8 @@ export const keys = section("Who may send requests; without it everyone. Keys ar
 
 /** A value of a header that the router sends or asks for. */
 export const authorization = (about: string) =>
-  secret({ about, form: "a header value of printable ASCII", pattern: /^[\x21-\x7e][\x20-\x7e]{0,4095}$/ });
+  secret({ about, form: "a header value of printable ASCII", pattern: headerValue });
 
-export const adminToken = (about: string) => secret({ about, form: hashForm, pattern: hashPattern });
+export const adminToken = (about: string) => secret({ about, ...hash });
 
 export type RawKeys = z.output<typeof keysFileSchema>;

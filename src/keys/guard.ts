@@ -1,8 +1,9 @@
+import type { KeyLimits } from "../config/mod.ts";
 import { RouterError, sameHash, secretHash } from "../core/mod.ts";
 import { type HeaderFields, presentedKey } from "../protocol/mod.ts";
 import { Caller, type KeyParts } from "./caller.ts";
 import { quotaOf } from "./quota.ts";
-import { type Bucket, type QuotaTable, rateOf, type Seat } from "./quota_table.ts";
+import { type Bucket, type QuotaTable, type Seat } from "./quota_table.ts";
 import { type KeyPlan, openPlan } from "./rows.ts";
 
 /** Compared with where no key has the hash, so that knowing none takes as long as knowing one. */
@@ -81,22 +82,18 @@ export function keyReport({ enforced, keys, tenants }: KeyPlan, table: QuotaTabl
   };
 }
 
-interface Limits {
-  readonly requestsPerMinute?: number;
-  readonly tokensPerMinute?: number;
-  readonly maxConcurrent?: number;
-}
-
-function balances(table: QuotaTable, { row }: Seat, limits: Limits, nowMs: number): object {
-  const balance = (bucket: Bucket, perMinute: number | undefined) => {
-    if (perMinute === undefined) return undefined;
-    const { remaining, resetMs } = table.state(row, bucket, rateOf(perMinute), nowMs);
-    return { perMinute, remaining, resetMs: Math.ceil(resetMs) };
+function balances(table: QuotaTable, seat: Seat, limits: KeyLimits, nowMs: number): object {
+  const { rates, placesMax } = quotaOf(seat, limits);
+  const balance = (bucket: Bucket) => {
+    const rate = rates[bucket];
+    if (!rate) return undefined;
+    const { remaining, resetMs } = table.state(seat.row, bucket, rate, nowMs);
+    return { perMinute: rate.perMinute, remaining, resetMs: Math.ceil(resetMs) };
   };
   return {
-    requests: balance("requests", limits.requestsPerMinute),
-    tokens: balance("tokens", limits.tokensPerMinute),
-    inFlight: table.inFlight(row),
-    maxConcurrent: limits.maxConcurrent,
+    requests: balance("requests"),
+    tokens: balance("tokens"),
+    inFlight: table.inFlight(seat.row),
+    maxConcurrent: placesMax,
   };
 }

@@ -39,7 +39,7 @@ export function drawAll(
   for (let i = 0; i < quotas.length; i++) {
     const shortage = draw(table, isolate, quotas[i], drawn, nowMs);
     if (!shortage) continue;
-    giveBack(table, isolate, quotas.slice(0, i), drawn, nowMs);
+    settleAll(table, isolate, quotas.slice(0, i), drawn, { requests: 0, tokens: 0 }, nowMs);
     return shortage;
   }
 }
@@ -64,10 +64,6 @@ function draw(
     table.leave(seat.row, isolate);
     return { reason: bucket, limit: rate!.perMinute, waitMs };
   }
-}
-
-function giveBack(table: QuotaTable, isolate: number, quotas: readonly Quota[], drawn: Drawn, nowMs: number): void {
-  settleAll(table, isolate, quotas, drawn, { requests: 0, tokens: 0 }, nowMs);
 }
 
 /** Ends what `drawAll` began: what was drawn becomes what was used, and the place in flight is free. */

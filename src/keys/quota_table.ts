@@ -58,7 +58,6 @@ const placeTries = 4;
  */
 export class QuotaTable {
   readonly capacity: number;
-  readonly isolates: number;
   readonly #fullAt: Readonly<Record<Bucket, BigInt64Array>>;
   readonly #generation: Int32Array;
   /** `isolate * capacity + row`. */
@@ -79,7 +78,6 @@ export class QuotaTable {
       throw new RangeError(`Cannot map the quota table at ${byteOffset}: must be a multiple of 8`);
     }
     this.capacity = capacity;
-    this.isolates = isolates;
     const times = (column: number) => new BigInt64Array(buffer, byteOffset + 8 * column * capacity, capacity);
     this.#fullAt = { requests: times(0), tokens: times(1) };
     const intsAt = byteOffset + 8 * timeColumns * capacity;

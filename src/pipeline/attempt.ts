@@ -1,4 +1,4 @@
-import { AttemptEnd, type Clock, RouterError } from "../core/mod.ts";
+import { AttemptEnd, type Clock, concatBytes, RouterError } from "../core/mod.ts";
 import { FirstTokenGate, type ResponseHead } from "../protocol/mod.ts";
 import type { RetryReason } from "../telemetry/mod.ts";
 import { type Exchange, type FailureKind, UpstreamFailure } from "../upstream/mod.ts";
@@ -32,7 +32,7 @@ export interface Begun {
   readonly head: ResponseHead;
   readonly sse: boolean;
   /** What was read so far; `done`: all there is. */
-  readonly first: readonly Uint8Array[];
+  readonly first: Uint8Array;
   readonly done: boolean;
 }
 
@@ -92,8 +92,9 @@ export class Attempt {
           if (!answered) this.#answered(head.status, stream);
           answered = true;
         }
-        if (!bytes) return { attempt: this, head, sse, first, done: true };
-        if (answered && held >= heldMax) return { attempt: this, head, sse, first, done: false };
+        if (!bytes || answered && held >= heldMax) {
+          return { attempt: this, head, sse, first: concatBytes(first), done: !bytes };
+        }
       }
     } catch (error) {
       throw attemptError(error);
@@ -126,7 +127,6 @@ export function plain(head: ResponseHead): boolean {
 }
 
 function attemptError(error: unknown): unknown {
-  if (error instanceof AttemptFailed || error instanceof RouterError) return error;
   if (!(error instanceof UpstreamFailure)) return error;
   if (error.kind === "cancelled") return RouterError.clientLeft();
   return new AttemptFailed(retryReasons[error.kind], upstreamError(error));

@@ -1,15 +1,14 @@
-import { AttemptEnd, concatBytes, RouterError } from "../core/mod.ts";
-import { hasStreamOptions } from "../protocol/mod.ts";
+import { AttemptEnd, RouterError } from "../core/mod.ts";
 import { AttemptFailed, type Begun } from "./attempt.ts";
 import type { GoOn } from "./continuation.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { upstreamRequest } from "./forward.ts";
+import { send } from "./forward.ts";
 import type { RequestLife } from "./life.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Placed } from "./placed.ts";
 import { resumedBody } from "./resumed_body.ts";
 import type { RetryBudget } from "./retry_budget.ts";
-import type { Prepared } from "./view.ts";
+import { type Prepared, streamsTokens } from "./view.ts";
 
 /** Engines that can be told to go on with an answer. */
 const engines = new Set<string>(["vllm", "sglang"]);
@@ -29,7 +28,7 @@ export class Continuer {
   /** How the request's answer goes on elsewhere; undefined for one that never may. */
   of(life: RequestLife, prepared: Prepared): GoOn | undefined {
     const { view, body } = prepared;
-    if (!this.#parts.options.continuation || !view.stream || !hasStreamOptions(view.api) || !body) return undefined;
+    if (!this.#parts.options.continuation || !streamsTokens(view) || !body) return undefined;
     return async (stream, lost) => {
       const resumed = stream.impossible === undefined
         ? resumedBody(body, view.api, stream)
@@ -43,7 +42,7 @@ export class Continuer {
       this.#parts.metrics.continued(answer ? "continued" : "failed");
       if (!answer) throw lost;
       life.goOn(answer.attempt);
-      return { first: concatBytes(answer.first), rest: answer.attempt.exchange };
+      return { first: answer.first, rest: answer.attempt.exchange };
     };
   }
 
@@ -54,12 +53,11 @@ export class Continuer {
     body: Uint8Array,
     tried: number[],
   ): Promise<Begun | undefined> {
-    const { clock, options, table, upstream } = this.#parts;
+    const { clock, options, table } = this.#parts;
     while (life.attempts < options.attemptsMax) {
       const placed = await this.#place(life, tried);
       if (!placed) return undefined;
-      const meta = table.meta(placed.slot);
-      if (!engines.has(meta.engine)) {
+      if (!engines.has(table.meta(placed.slot).engine)) {
         placed.release();
         tried.push(placed.slot);
         continue;
@@ -69,10 +67,7 @@ export class Continuer {
         this.#parts.metrics.retryRefused();
         return undefined;
       }
-      const attempt = life.begin(
-        placed,
-        () => upstream.send(meta, upstreamRequest(life, prepared, placed, this.#parts, body)),
-      );
+      const attempt = send(life, prepared, placed, this.#parts, body);
       try {
         const answer = await attempt.open({ stream: true, firstToken: true, giveUp: () => true });
         if (answer.sse && answer.head.status === 200) return answer;

@@ -1,9 +1,7 @@
-import { concatBytes } from "../core/mod.ts";
 import {
   type BodyEdit,
   type Fields,
   forwardedHeaders,
-  hasStreamOptions,
   ModelNameRestorer,
   type ResponseHead,
   returnedHeaders,
@@ -12,12 +10,12 @@ import {
 import type { UpstreamRequest } from "../upstream/mod.ts";
 import type { Answer } from "./answer.ts";
 import { AnswerBody, applyEdits, outcomeOf } from "./answer_body.ts";
-import { type Begun, plain } from "./attempt.ts";
+import { type Attempt, type Begun, plain } from "./attempt.ts";
 import { ContinuedStream, type GoOn } from "./continuation.ts";
 import type { RequestLife } from "./life.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Placed } from "./placed.ts";
-import type { Prepared } from "./view.ts";
+import { type Prepared, streamsTokens } from "./view.ts";
 
 /**
  * The response to an answer that has begun: the rest of its body is read as the client takes it. With `goOn` a stream that
@@ -30,22 +28,23 @@ export function respond(
   parts: PipelineParts,
   goOn?: GoOn,
 ): Answer {
-  const { head: { status }, sse, done } = begun;
+  const { attempt, head, sse, first, done } = begun;
+  const { status } = head;
+  const editable = plain(head);
   life.adopt(begun);
-  const edits = plain(begun.head) ? bodyEdits(life, prepared, sse) : [];
-  const headers = responseHeaders(begun.head, life, prepared, begun.attempt.placed, parts);
-  const first = concatBytes(begun.first);
+  const edits = editable ? bodyEdits(life, prepared, sse) : [];
+  const headers = responseHeaders(head, life, prepared, attempt.placed, parts);
   if (done) {
     const body = bodyless(life.inbound.method, status) ? null : applyEdits(edits, first, true);
     life.end(outcomeOf(status));
     return { status, headers, body };
   }
   life.answering = true;
-  if (!goOn || !sse || !plain(begun.head)) {
+  if (!goOn || !sse || !editable) {
     life.letBodyGo();
     return { status, headers, body: new AnswerBody(life, first, edits, sse) };
   }
-  const continued = new ContinuedStream(begun.attempt.exchange, goOn);
+  const continued = new ContinuedStream(attempt.exchange, goOn);
   life.exchange = continued;
   return { status, headers, body: new AnswerBody(life, continued.push(first), edits, sse) };
 }
@@ -67,13 +66,28 @@ function responseHeaders(
   return headers;
 }
 
-/** The request as it goes to the endpoint; with `body` in place of the client's. */
-export function upstreamRequest(
+/** Sends the request to the endpoint of `placed`, whose place is the life's to give back; `body` replaces its own. */
+export function send(
+  life: RequestLife,
+  prepared: Prepared,
+  placed: Placed,
+  parts: PipelineParts,
+  body = prepared.body,
+): Attempt {
+  const { upstream, table } = parts;
+  return life.begin(
+    placed,
+    () => upstream.send(table.meta(placed.slot), upstreamRequest(life, prepared, placed, parts, body)),
+  );
+}
+
+/** The request as it goes to the endpoint. */
+function upstreamRequest(
   life: RequestLife,
   prepared: Prepared,
   { placement }: Placed,
   { scheduler, table, options }: PipelineParts,
-  body = prepared.body,
+  body: Uint8Array | undefined,
 ): UpstreamRequest {
   const { inbound } = life;
   const { authorization } = options;
@@ -90,9 +104,7 @@ export function upstreamRequest(
       ...(authorization !== undefined && { authorization }),
     }, options.forwardAuthorization),
     body,
-    firstTokenTimeoutMs: prepared.view.stream && hasStreamOptions(inbound.api)
-      ? options.firstTokenTimeoutMs
-      : undefined,
+    firstTokenTimeoutMs: streamsTokens(prepared.view) ? options.firstTokenTimeoutMs : undefined,
   };
 }
 

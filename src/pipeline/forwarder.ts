@@ -1,18 +1,18 @@
 /** From a prepared request to its answer: attempts, one after the other or two at once, within the retry budget. */
 import { RouterError } from "../core/mod.ts";
-import { generates, hasStreamOptions } from "../protocol/mod.ts";
+import { generates } from "../protocol/mod.ts";
 import { spanNames } from "../telemetry/mod.ts";
 import type { Answer } from "./answer.ts";
 import { type Attempt, AttemptFailed, type Begun, type OpenOptions } from "./attempt.ts";
 import { Continuer } from "./continuer.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { respond, upstreamRequest } from "./forward.ts";
+import { respond, send } from "./forward.ts";
 import { hedged, HedgeTiming } from "./hedge.ts";
 import type { RequestLife } from "./life.ts";
 import type { PipelineParts } from "./parts.ts";
 import type { Placed } from "./placed.ts";
 import { RetryBudget } from "./retry_budget.ts";
-import type { Prepared } from "./view.ts";
+import { type Prepared, streamsTokens } from "./view.ts";
 
 // The budget earns one attempt in this time at the default floor.
 const budgetRetryAfterS = 1;
@@ -95,12 +95,8 @@ export class Forwarder {
   }
 
   #send(life: RequestLife, prepared: Prepared, placed: Placed): Attempt {
-    const { clock, upstream, table } = this.#parts;
-    life.processingMs ??= clock.now() - life.inbound.receivedAtMs;
-    return life.begin(
-      placed,
-      () => upstream.send(table.meta(placed.slot), upstreamRequest(life, prepared, placed, this.#parts)),
-    );
+    life.processingMs ??= this.#parts.clock.now() - life.inbound.receivedAtMs;
+    return send(life, prepared, placed, this.#parts);
   }
 
   /** Waits for the attempt's answer, and makes a second one beside it where that is due. */
@@ -124,7 +120,7 @@ export class Forwarder {
   async #await(life: RequestLife, { view }: Prepared, attempt: Attempt, tried: number[]): Promise<Begun> {
     const options: OpenOptions = {
       stream: view.stream,
-      firstToken: view.stream && hasStreamOptions(view.api),
+      firstToken: streamsTokens(view),
       giveUp: () => life.inHand > 1 || this.#mayTryAgain(life, attempt),
     };
     try {

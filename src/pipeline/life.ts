@@ -1,11 +1,4 @@
-import {
-  AttemptEnd,
-  concatBytes,
-  type EndpointMeta,
-  type Outcome,
-  type RequestView,
-  type RouterError,
-} from "../core/mod.ts";
+import { AttemptEnd, type EndpointMeta, type Outcome, type RequestView, type RouterError } from "../core/mod.ts";
 import type { DisconnectPhase, RequestRecord, RequestSeries, RequestTrace } from "../telemetry/mod.ts";
 import type { Exchange } from "../upstream/mod.ts";
 import { BodyObserver, type ByteGate, type ByteSink, type Usage } from "../protocol/mod.ts";
@@ -112,7 +105,7 @@ export class RequestLife {
     this.exchange = attempt.exchange;
     this.status = head.status;
     this.observer = new BodyObserver();
-    if (first.length > 0) this.sawChunk(concatBytes(first));
+    if (first.length > 0) this.sawChunk(first);
   }
 
   /** The endpoint that answers was lost: that counts against it. Returns its slot, in a list for those tried next. */

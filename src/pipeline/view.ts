@@ -16,6 +16,11 @@ export interface Prepared {
   readonly rule?: string;
 }
 
+/** Whether the answer is a stream whose events are of a form in which tokens can be told. */
+export function streamsTokens({ stream, api }: RequestView): boolean {
+  return stream && hasStreamOptions(api);
+}
+
 /**
  * Reads a request: scan, rewrite, headers, then token ids and block hashes. Throws `RouterError` for what no endpoint
  * should see. Takes a pause only where token ids have to be waited for.
