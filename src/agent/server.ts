@@ -9,7 +9,7 @@ import {
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { type Clock, FeedState, feedStateNames, within } from "../core/mod.ts";
+import { type Clock, FeedState, feedStateNames, type KeyPair, within } from "../core/mod.ts";
 import { warmpathFeed } from "../proto/mod.ts";
 import type { Publisher } from "./publisher.ts";
 
@@ -18,7 +18,7 @@ export interface AgentServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   /** PEM texts; absent: no TLS. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: KeyPair;
   /** `seedCheck` of the agent's tree. */
   readonly seedCheck: bigint;
 }
@@ -96,7 +96,7 @@ export class AgentServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #listenTls(tls: { cert: string; key: string }): Server {
+  #listenTls(tls: KeyPair): Server {
     const rpc = this.#rpc();
     return createSecureServer(
       { cert: tls.cert, key: tls.key, allowHTTP1: true },

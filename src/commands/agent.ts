@@ -1,6 +1,6 @@
 /** `warmpath agent`: beside a model server, tells routers what it caches and how loaded it is. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { type Clock, ConfigError, Prng, randomSeed, systemClock } from "../core/mod.ts";
+import { type Clock, ConfigError, type KeyPair, Prng, randomSeed, systemClock } from "../core/mod.ts";
 import { Agent, type AgentParts, openBlockTree } from "../agent/mod.ts";
 import { type FeedDeps, type FeedSource, feedSource, Turns } from "../kv/mod.ts";
 import { Dialects, HttpFetcher } from "../pool/mod.ts";
@@ -80,7 +80,7 @@ function dialectOf(engine: string) {
 }
 
 /** Reads and checks both: the port itself would say nothing of a bad one and fail every handshake. */
-async function readTls({ tls }: AgentSettings): Promise<{ cert: string; key: string } | undefined> {
+async function readTls({ tls }: AgentSettings): Promise<KeyPair | undefined> {
   if (!tls) return undefined;
   // One after the other, so that of two mistakes it is always the first that is told.
   const cert = await readText("--tls-cert", tls.certFile);

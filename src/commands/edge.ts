@@ -1,5 +1,5 @@
 /** One edge isolate's half of the router: it takes requests, decides in shared memory, and streams. */
-import { type Clock, type EndpointTable, Prng, randomSeed, RouterError, within } from "../core/mod.ts";
+import { type Clock, type EndpointTable, type KeyPair, Prng, randomSeed, RouterError, within } from "../core/mod.ts";
 import { type Config, ModelRewriter } from "../config/mod.ts";
 import type { Hotpath } from "../hotpath/mod.ts";
 import { AccessLog, type Logger, type Metrics, type MetricsDump, Tracing, watchLoopLag } from "../telemetry/mod.ts";
@@ -16,7 +16,6 @@ import {
   explainDecision,
   type Explained,
   type ExplainRequest,
-  type KeyPair,
   type ListedModel,
   Listener,
   OverloadGuard,
@@ -273,7 +272,7 @@ export class Edge implements EdgeDoor {
   #join(): PipelineParts {
     const { clock, hotpath, cells: { ring, active }, rung, metrics, out } = this.#parts;
     const config = this.#config, setup = this.#setup;
-    const accessLog = new AccessLog({ write: (line) => out(line.trimEnd()), clock });
+    const accessLog = new AccessLog({ write: out, clock });
     const { tokens } = setup.knowledge;
     const { blockTokens } = setup.prefix;
     return {

@@ -1,9 +1,8 @@
 /** Entry of a worker that runs one edge. */
 import { parentPort } from "node:worker_threads";
-import { alignedClock, type Clock, systemClock } from "../core/mod.ts";
+import { alignedClock, type Clock, type KeyPair, systemClock } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import { Hotpath, type MemorySizes, type SharedHotpath } from "../hotpath/mod.ts";
-import type { KeyPair } from "../edge/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
 import { LineWriter, Logger, Metrics, sharedPieceChars } from "../telemetry/mod.ts";

@@ -1,7 +1,6 @@
 /** Certificates and keys that the router shows, read from files and read again when these change. */
-import { type Clock, ConfigError, reasonOf, type Timer } from "../core/mod.ts";
+import { type Clock, ConfigError, type KeyPair, reasonOf, type Timer } from "../core/mod.ts";
 import type { Config, KeyPairFiles } from "../config/mod.ts";
-import type { KeyPair } from "../edge/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { fileStamp } from "./file_stamp.ts";
 

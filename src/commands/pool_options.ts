@@ -1,9 +1,9 @@
 /** From configuration to the pool's options. */
+import type { KeyPair } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import type { PoolOptions } from "../pool/mod.ts";
 import { healthCheck } from "./discovery.ts";
 import { breakerOptions } from "./options.ts";
-import type { ClientIdentity } from "../upstream/mod.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
 
 export function poolOptions(
@@ -11,7 +11,7 @@ export function poolOptions(
   setup: SchedulingSetup,
   caCerts: string[] | undefined,
   authorization: () => string | undefined,
-  identity: () => ClientIdentity | undefined,
+  identity: () => KeyPair | undefined,
 ): PoolOptions {
   const { health, load, modelsIntervalMs } = config.pool;
   return {

@@ -1,12 +1,21 @@
 /** The router as one object: the control isolate and its edges joined, started, reloaded, drained and stopped. */
-import { type Clock, type EndpointTable, Prng, randomSeed, systemClock, type Timer, within } from "../core/mod.ts";
+import {
+  type Clock,
+  type EndpointTable,
+  type KeyPair,
+  Prng,
+  randomSeed,
+  systemClock,
+  type Timer,
+  within,
+} from "../core/mod.ts";
 import { type Config, ModelRewriter, publicConfig } from "../config/mod.ts";
 import type { Hotpath, MemorySizes } from "../hotpath/mod.ts";
 import { type KeyPlan, keyReport, KeyRows, type QuotaTable } from "../keys/mod.ts";
 import { Logger, Metrics } from "../telemetry/mod.ts";
 import { MirrorSource, Pool } from "../pool/mod.ts";
 import { type Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
-import { adminHandler, BodyBudget, type KeyPair, Listener } from "../edge/mod.ts";
+import { adminHandler, BodyBudget, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
 import { openCaches } from "./caches.ts";
 import { collect } from "./collect.ts";

@@ -1,7 +1,8 @@
 /** An edge in a worker, as the control isolate sees it. */
 import { Worker } from "node:worker_threads";
+import type { KeyPair } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
-import type { Explained, ExplainRequest, KeyPair } from "../edge/mod.ts";
+import type { Explained, ExplainRequest } from "../edge/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
 import type { MetricsDump } from "../telemetry/mod.ts";

@@ -1,9 +1,10 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
 import { BoundedLabels, LruMap } from "./bounded.ts";
-import { concatBytes } from "./bytes.ts";
+import { concatBytes, writeAll } from "./bytes.ts";
+import { closeQuietly } from "./close.ts";
 import { ConfigError, reasonOf, RouterError } from "./errors.ts";
-import { bracketed } from "./host.ts";
+import { bracketed, unbracketed } from "./host.ts";
 import { cachedTokens, type PrefixMatch, type RequestView, uncachedTokens } from "./request.ts";
 
 Deno.test("LruMap forgets the least recently used entry and never grows beyond its capacity", () => {
@@ -69,6 +70,36 @@ Deno.test("concatBytes() joins parts and does not copy a single one", () => {
 Deno.test("bracketed() puts IPv6 in brackets once and leaves names and IPv4 alone", () => {
   const hosts = ["::1", "[::1]", "10.0.0.1", "vllm-0.svc"];
   deepStrictEqual(hosts.map(bracketed), ["[::1]", "[::1]", "10.0.0.1", "vllm-0.svc"]);
+});
+
+Deno.test("unbracketed() takes IPv6 out of its brackets and leaves what has none alone", () => {
+  const hosts = ["::1", "[::1]", "10.0.0.1", "vllm-0.svc"];
+  deepStrictEqual(hosts.map(unbracketed), ["::1", "::1", "10.0.0.1", "vllm-0.svc"]);
+});
+
+Deno.test("writeAll() writes every byte once, however little is taken at a time", async () => {
+  const taken: number[] = [];
+  const stream = {
+    write: (bytes: Uint8Array) => {
+      taken.push(...bytes.subarray(0, 2));
+      return Promise.resolve(Math.min(2, bytes.length));
+    },
+  };
+  await writeAll(stream, new Uint8Array());
+  await writeAll(stream, Uint8Array.of(1, 2, 3, 4, 5));
+  deepStrictEqual(taken, [1, 2, 3, 4, 5]);
+});
+
+Deno.test("closeQuietly() closes, and passes over that it was closed", () => {
+  let closed = 0;
+  const it = {
+    close: () => {
+      if (closed++ > 0) throw new Error("closed");
+    },
+  };
+  closeQuietly(it);
+  closeQuietly(it);
+  equal(closed, 2);
 });
 
 Deno.test("reasonOf() says what a failure says, or its name when it says nothing", () => {

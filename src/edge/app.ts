@@ -41,8 +41,10 @@ export function edgeHandler(parts: EdgeParts): Handler {
   return (request) => {
     const path = bare(request.path);
     const api = apiOf(path);
-    if (api !== undefined) return request.method === "POST" ? route(request, api, parts) : refuseMethod(request, path);
-    return isModelPage(request.method, path) ? page(request, pages) : route(request, "passthrough", parts);
+    if (api !== undefined) {
+      return request.method === "POST" ? route(request, path, api, parts) : refuseMethod(request, path);
+    }
+    return isModelPage(request.method, path) ? page(request, pages) : route(request, path, "passthrough", parts);
   };
 }
 
@@ -67,8 +69,8 @@ function modelPages({ models, keys }: EdgeParts): Hono {
   app.get("/v1/models/*", (c) => {
     const id = decoded(new URL(c.req.raw.url).pathname.slice("/v1/models/".length));
     const model = modelsFor(c.req.raw).find((model) => model.id === id);
-    if (model) return c.json(modelObject(model));
-    return errorResponse(modelNotFound(id), "openai", idOf(c.req.raw.headers));
+    if (!model) throw modelNotFound(id);
+    return c.json(modelObject(model));
   });
   app.onError((error, c) => errorResponse(RouterError.from(error), "openai", idOf(c.req.raw.headers)));
   return app;
@@ -111,7 +113,8 @@ function decoded(text: string): string {
   }
 }
 
-async function route(request: ClientRequest, api: Api, parts: EdgeParts): Promise<Answer> {
+/** `barePath` is the request's, without its query. */
+async function route(request: ClientRequest, barePath: string, api: Api, parts: EdgeParts): Promise<Answer> {
   const { pipeline, clock, keys, overload } = parts;
   const { method, path, headers, signal } = request;
   const inbound = {
@@ -120,14 +123,14 @@ async function route(request: ClientRequest, api: Api, parts: EdgeParts): Promis
     method,
     path,
     headers,
-    errorShape: errorShape(bare(path)),
+    errorShape: errorShape(barePath),
     signal,
     receivedAtMs: clock.now(),
   };
   let caller: Caller | undefined, body;
   try {
     // Before the body: who may not send one is told so at once.
-    const stranger = keys.enforced && isOpen(request, bare(path));
+    const stranger = keys.enforced && isOpen(request, barePath);
     const identify = () => stranger ? undefined : caller ??= keys.identify(headers);
     const refusal = overload.refusal(() => {
       const asked = pipeline.priorityOf(headers);

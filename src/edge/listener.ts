@@ -1,17 +1,11 @@
 /** The ports: HTTP/1.1 and HTTP/2 over sockets of the runtime's, in the clear or behind TLS. */
-import type { Clock } from "../core/mod.ts";
+import { type Clock, closeQuietly, type KeyPair } from "../core/mod.ts";
 import { serveHttp2 } from "./http/http2_connection.ts";
 import { type ClientStream, Http1Connection } from "./http/http1_connection.ts";
 import { Port, type PortConnection, type PortLimits, portLimits } from "./http/port.ts";
 import { crowdedAnswer } from "./http/refusal.ts";
 import { writeAnswer } from "./http/answer_writer.ts";
 import type { Handler } from "./http/request.ts";
-
-/** A certificate chain and its key, as PEM. */
-export interface KeyPair {
-  readonly cert: string;
-  readonly key: string;
-}
 
 export interface ListenerOptions {
   readonly host: string;
@@ -70,7 +64,7 @@ export class Listener {
   async renew(tls: KeyPair): Promise<void> {
     if (this.#connections.draining) return;
     const socket = listen(this.#options, this.port, tls);
-    this.#closeSocket();
+    closeQuietly(this.#socket);
     this.#socket = socket;
     const before = this.#accepting;
     this.#accepting = this.#accept(socket);
@@ -79,7 +73,7 @@ export class Listener {
 
   /** Takes no new connection; resolves when those that are open have ended. */
   async drain(): Promise<void> {
-    this.#closeSocket();
+    closeQuietly(this.#socket);
     await this.#accepting;
     await this.#connections.drain();
     await Promise.all(this.#serving);
@@ -87,18 +81,10 @@ export class Listener {
 
   /** Closes the port and every connection as it stands. */
   async close(): Promise<void> {
-    this.#closeSocket();
+    closeQuietly(this.#socket);
     await this.#accepting;
     await this.#connections.close();
     await Promise.all(this.#serving);
-  }
-
-  #closeSocket(): void {
-    try {
-      this.#socket.close();
-    } catch {
-      // Closed before.
-    }
   }
 
   #track(work: Promise<void>): void {
@@ -152,14 +138,6 @@ function isClosed(error: unknown): boolean {
 
 function pause(clock: Clock): Promise<void> {
   return new Promise((resolve) => clock.after(10, resolve, { background: true }));
-}
-
-function closeQuietly(stream: ClientStream): void {
-  try {
-    stream.close();
-  } catch {
-    // Gone already.
-  }
 }
 
 /** The protocol a client chose; it has as long as for a head. */

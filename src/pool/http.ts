@@ -1,6 +1,6 @@
 /** The pool's small GET requests: metrics, health and model lists, over kept-alive connections of their own. */
-import { type Clock, concatBytes, type EndpointMeta } from "../core/mod.ts";
-import { type ClientIdentity, type Exchange, UpstreamClient } from "../upstream/mod.ts";
+import { type Clock, concatBytes, type EndpointMeta, type KeyPair } from "../core/mod.ts";
+import { type Exchange, UpstreamClient } from "../upstream/mod.ts";
 
 /** Where a request goes. */
 export type FetchTarget = Pick<EndpointMeta, "scheme" | "host" | "port">;
@@ -28,7 +28,7 @@ export interface HttpOptions {
   /** PEM certificates trusted beside the system's. */
   readonly caCerts?: readonly string[];
   /** The certificate and key shown to servers that ask. */
-  readonly identity?: () => ClientIdentity | undefined;
+  readonly identity?: () => KeyPair | undefined;
   readonly clock?: Clock;
   /** What endpoints are sent as `authorization` at the time. */
   readonly authorization?: () => string | undefined;

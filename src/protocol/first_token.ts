@@ -1,5 +1,6 @@
 /** When a stream of chat or text completions says the first thing that matters. */
 import { concatBytes } from "../core/mod.ts";
+import { isNothing } from "./events.ts";
 
 /** A beginning longer than this is passed on unexamined. */
 const heldBytesMax = 65_536;
@@ -42,11 +43,7 @@ function matters(event: string): boolean {
 function saysSomething(choice: unknown): boolean {
   if (typeof choice !== "object" || choice === null) return true;
   const { finish_reason, text, delta } = choice as Record<string, unknown>;
-  if (!isEmpty(finish_reason) || !isEmpty(text)) return true;
+  if (!isNothing(finish_reason) || !isNothing(text)) return true;
   if (typeof delta !== "object" || delta === null) return false;
-  return Object.entries(delta).some(([name, value]) => name !== "role" && !isEmpty(value));
-}
-
-function isEmpty(value: unknown): boolean {
-  return value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0);
+  return Object.entries(delta).some(([name, value]) => name !== "role" && !isNothing(value));
 }

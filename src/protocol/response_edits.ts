@@ -1,5 +1,6 @@
 /** Edits made to a response on its way to the client, as bytes pass. Made only for requests that need one. */
 import { concatBytes } from "../core/mod.ts";
+import { eventEnd } from "./events.ts";
 
 /** Takes chunks as they come and gives what may go on; holds back no more than an unfinished event or name. */
 export interface BodyEdit {
@@ -74,21 +75,13 @@ export class UsageEventRemoval implements BodyEdit {
     if (bytes.length === 0 || !isUsageOnly(bytes)) return bytes;
     const kept: Uint8Array[] = [];
     for (let from = 0; from < bytes.length;) {
-      const end = this.#eventEnd(bytes, from);
+      const end = eventEnd(bytes, from) || bytes.length;
       const event = bytes.subarray(from, end);
       if (isUsageOnly(event)) this.removed = event.slice();
       else kept.push(event);
       from = end;
     }
     return concatBytes(kept);
-  }
-
-  #eventEnd(bytes: Uint8Array, from: number): number {
-    for (let at = bytes.indexOf(0x0a, from); at >= 0; at = bytes.indexOf(0x0a, at + 1)) {
-      const next = bytes[at + 1] === 0x0d ? at + 2 : at + 1;
-      if (bytes[next] === 0x0a) return next + 1;
-    }
-    return bytes.length;
   }
 }
 

@@ -1,5 +1,6 @@
 /** A stream of chat or text completions that may be told in parts, by one engine after another. */
 import { concatBytes } from "../core/mod.ts";
+import { eventEnd, isNothing } from "./events.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -180,18 +181,15 @@ function add(usage: Record<string, unknown>, key: string, count: number): void {
   if (typeof value === "number") usage[key] = Math.max(0, value + count);
 }
 
+const textKeys = new Set(["role", "content"]);
+
 /** What a choice tells beside text, which no other engine can be given to go on with; undefined for nothing. */
-function beyondText({ delta, logprobs, ...choice }: Choice): string | undefined {
+function beyondText({ delta, logprobs, prompt_logprobs }: Choice): string | undefined {
   if (!isNothing(logprobs)) return "log probabilities";
   const told = delta ?? {};
-  const known = new Set(["role", "content"]);
-  const more = Object.keys(told).find((key) => !known.has(key) && !isNothing(told[key]));
+  const more = Object.keys(told).find((key) => !textKeys.has(key) && !isNothing(told[key]));
   if (more !== undefined) return more;
-  return isNothing(choice.prompt_logprobs) ? undefined : "log probabilities";
-}
-
-function isNothing(value: unknown): boolean {
-  return value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0);
+  return isNothing(prompt_logprobs) ? undefined : "log probabilities";
 }
 
 /** vLLM and SGLang tell of an engine that died by an event with an error of 5xx. */
@@ -199,15 +197,6 @@ function isFailure({ error, choices }: Chunk): boolean {
   if (choices !== undefined || typeof error !== "object" || error === null) return false;
   const code = Number((error as { code?: unknown }).code);
   return code >= 500 && code < 600;
-}
-
-/** End of the event that begins at `from`, the empty line included; 0 while it has not ended. */
-function eventEnd(bytes: Uint8Array, from: number): number {
-  for (let at = bytes.indexOf(0x0a, from); at >= 0; at = bytes.indexOf(0x0a, at + 1)) {
-    const next = bytes[at + 1] === 0x0d ? at + 2 : at + 1;
-    if (bytes[next] === 0x0a) return next + 1;
-  }
-  return 0;
 }
 
 function dataOf(event: string): string {

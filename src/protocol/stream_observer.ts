@@ -1,4 +1,5 @@
-import { asciiText, mergeUsage, readFinishReason, readUsage, type Usage } from "./usage.ts";
+import { textOf } from "./http1/mod.ts";
+import { mergeUsage, readFinishReason, readUsage, type Usage } from "./usage.ts";
 
 // Usage stands in the first event (Anthropic) and in the last ones; what lies between is let go.
 const headBytes = 4_096;
@@ -59,8 +60,11 @@ export class BodyObserver {
   /** Token counts the server reported, merged over the beginning, the end, and an event taken out of the stream. */
   usage(removed?: Uint8Array): Usage {
     const usage: Usage = {};
-    for (const part of [this.#first?.subarray(0, headBytes), this.tail(), removed]) {
-      const found = part && readUsage(asciiText(part));
+    const first = this.#first;
+    // A short answer that came in one piece is all in its tail.
+    const head = this.#tail || (first && first.length > headBytes) ? first?.subarray(0, headBytes) : undefined;
+    for (const part of [head, this.tail(), removed]) {
+      const found = part && readUsage(textOf(part));
       if (found) mergeUsage(usage, found);
     }
     return usage;
@@ -72,11 +76,11 @@ export class BodyObserver {
    */
   events(): number {
     const tail = this.tail();
-    const events = asciiText(tail).match(/(?:^|\n)data:/g)?.length ?? 0;
+    const events = textOf(tail).match(/(?:^|\n)data:/g)?.length ?? 0;
     return tail.length === 0 ? 0 : Math.round(events * this.bytes / tail.length);
   }
 
   finishReason(): string | undefined {
-    return readFinishReason(asciiText(this.tail()));
+    return readFinishReason(textOf(this.tail()));
   }
 }

@@ -1,18 +1,8 @@
-import { textOf } from "./http1/mod.ts";
-
 /** Token counts a model server reported; absent means not said. */
 export interface Usage {
   promptTokens?: number;
   completionTokens?: number;
   cachedTokens?: number;
-}
-
-/**
- * The end of a body as text to search: keys, numbers and reasons are ASCII whatever stands around them. One character a byte,
- * so that places in the text are places in the bytes and a tail cut inside a character decodes.
- */
-export function asciiText(bytes: Uint8Array): string {
-  return textOf(bytes);
 }
 
 /** End of the JSON object that starts at `from`, exclusive; -1 when it is cut off. */
@@ -54,8 +44,9 @@ function count(value: unknown): number | undefined {
 }
 
 /**
- * Reads the last usage object in the text of a response, whole or a tail of it (see `asciiText`). Accepts the key spellings of
- * OpenAI, Anthropic and SGLang (`meta_info`).
+ * Reads the last usage object in the text of a response, whole or a tail of it. Accepts the key spellings of OpenAI, Anthropic
+ * and SGLang (`meta_info`). The text has one character a byte, as `textOf` gives it: keys, numbers and reasons are ASCII
+ * whatever stands around them, places in the text are places in the bytes, and a tail cut inside a character decodes.
  */
 export function readUsage(text: string): Usage | undefined {
   for (const key of usageKeys) {

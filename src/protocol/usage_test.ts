@@ -1,5 +1,6 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
-import { asciiText, mergeUsage, readFinishReason, readUsage, type Usage } from "./usage.ts";
+import { textOf } from "./http1/mod.ts";
+import { mergeUsage, readFinishReason, readUsage, type Usage } from "./usage.ts";
 
 Deno.test("readUsage() reads every vendor's spelling", () => {
   deepStrictEqual(
@@ -53,5 +54,5 @@ Deno.test("readFinishReason() gives the last reason that is a string", () => {
 
 Deno.test("readUsage() reads a tail that begins inside a character", () => {
   const bytes = new TextEncoder().encode('é日本 {"usage":{"prompt_tokens":4}}');
-  for (let cut = 0; cut < 9; cut++) equal(readUsage(asciiText(bytes.subarray(cut)))?.promptTokens, 4);
+  for (let cut = 0; cut < 9; cut++) equal(readUsage(textOf(bytes.subarray(cut)))?.promptTokens, 4);
 });

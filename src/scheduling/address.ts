@@ -1,4 +1,4 @@
-import type { EndpointMeta } from "../core/mod.ts";
+import { type EndpointMeta, unbracketed } from "../core/mod.ts";
 
 /** An endpoint as a proxy or a header names it; without a port every port of the host is meant. */
 export interface Address {
@@ -29,8 +29,7 @@ export function parseAddresses(entries: readonly string[]): Address[] {
 
 /** Whether any of `addresses` names the endpoint. All ranks behind one port match alike. */
 export function isListed(meta: EndpointMeta, addresses: readonly Address[]): boolean {
-  const bare = meta.host.startsWith("[") ? meta.host.slice(1, -1) : meta.host;
-  const host = bare.toLowerCase();
+  const host = unbracketed(meta.host).toLowerCase();
   return addresses.some((address) =>
     address.host === host && (address.port === undefined || address.port === meta.port)
   );

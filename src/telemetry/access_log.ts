@@ -3,7 +3,7 @@ import type { RequestRecord } from "./record.ts";
 import { scrubText } from "./scrub.ts";
 
 export interface AccessLogOptions {
-  /** Receives one line with its newline: standard output, or a test's list. */
+  /** Receives one line without its newline: standard output, or a test's list. */
   readonly write: (line: string) => void;
   readonly clock: Clock;
 }
@@ -66,6 +66,6 @@ export class AccessLog {
       trace_id: record.traceId,
       error: record.error === undefined ? undefined : scrubText(record.error),
     };
-    this.#options.write(JSON.stringify(line) + "\n");
+    this.#options.write(JSON.stringify(line));
   }
 }

@@ -1,4 +1,4 @@
-import { type Clock, within } from "../core/mod.ts";
+import { type Clock, within, writeAll } from "../core/mod.ts";
 
 /** Where lines go: standard output, or a test's sink. May write a part, and may wait as long as its reader does. */
 export interface ByteStream {
@@ -87,8 +87,7 @@ export class LineWriter {
         const pieces = this.#pieces;
         this.#pieces = [];
         for (const piece of pieces) {
-          const bytes = encoder.encode(piece);
-          for (let at = 0; at < bytes.length;) at += await this.#stream.write(bytes.subarray(at));
+          await writeAll(this.#stream, encoder.encode(piece));
           this.#chars -= piece.length;
         }
         if (this.#pieces.length === 0) this.#noteGap();

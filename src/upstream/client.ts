@@ -1,8 +1,8 @@
 /** Connections to model servers: dialled, kept alive, given to one exchange at a time, watched for silence. */
-import { type Clock, systemClock, type Timer } from "../core/mod.ts";
+import { type Clock, closeQuietly, type KeyPair, systemClock, type Timer, unbracketed } from "../core/mod.ts";
 import { type ByteGate, type ByteSink, Http1Error, type ResponseHead, SinkFailure } from "../protocol/mod.ts";
 import { type ByteStream, Http1Connection } from "./http1.ts";
-import { bareHost, type ClientIdentity, dialWithIdentity, shaken } from "./tls.ts";
+import { dialWithIdentity, shaken } from "./tls.ts";
 
 /** Where to connect; an `EndpointMeta` is one. */
 export interface UpstreamTarget {
@@ -29,7 +29,7 @@ export interface UpstreamOptions {
   /** PEM certificates trusted beside the system's. */
   readonly caCerts?: readonly string[];
   /** The certificate and key shown to servers that ask; asked for at each new connection. */
-  readonly identity?: () => ClientIdentity | undefined;
+  readonly identity?: () => KeyPair | undefined;
   readonly clock?: Clock;
   readonly dial?: (target: UpstreamTarget, signal: AbortSignal) => Promise<ByteStream>;
 }
@@ -141,23 +141,20 @@ export class UpstreamClient {
     if (this.options.dial) return new Http1Connection(await this.options.dial(target, signal));
     const identity = target.scheme === "https" ? this.options.identity?.() : undefined;
     if (identity) return new Http1Connection(await dialWithIdentity(target, identity, this.#caCerts(), signal));
-    const tcp = await Deno.connect({ hostname: bareHost(target), port: target.port, signal });
+    const tcp = await Deno.connect({ hostname: unbracketed(target.host), port: target.port, signal });
     try {
       tcp.setNoDelay(true);
       return new Http1Connection(target.scheme === "https" ? await this.#dialTls(target, tcp, signal) : tcp);
     } catch (error) {
-      try {
-        tcp.close();
-      } catch {
-        // The TLS connection took it over and closed it.
-      }
+      // The TLS connection may have taken it over and closed it.
+      closeQuietly(tcp);
       throw error;
     }
   }
 
   async #dialTls(target: UpstreamTarget, tcp: Deno.TcpConn, signal: AbortSignal): Promise<Deno.TlsConn> {
     const tls = await Deno.startTls(tcp, {
-      hostname: bareHost(target),
+      hostname: unbracketed(target.host),
       caCerts: this.#caCerts(),
       alpnProtocols: ["http/1.1"],
     });
@@ -311,8 +308,8 @@ export class Exchange {
 
   /** Silence of a pumped body is told by its reads: the clock is not asked at every chunk. */
   #watchPump(now: number): void {
-    const { reads, reading } = this.#connection ?? { reads: 0, reading: false };
     if (this.#pumped === undefined) return;
+    const { reads, reading } = this.#connection!;
     if (!reading) this.#deadlineMs = Infinity;
     else if (reads !== this.#pumped || this.#deadlineMs === Infinity) {
       this.#pumped = reads;

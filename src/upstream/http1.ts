@@ -4,6 +4,7 @@
  * Strict where leniency lets one side see a different message than the other (RFC 9112 section 11.2): a response with both
  * framings, with differing lengths, with a bare CR, a folded line or a malformed chunk size ends the connection.
  */
+import { closeQuietly, writeAll } from "../core/mod.ts";
 import {
   type ByteGate,
   type ByteSink,
@@ -79,11 +80,7 @@ export class Http1Connection {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    try {
-      this.#stream.close();
-    } catch {
-      // Already gone: closing is all that was wanted.
-    }
+    closeQuietly(this.#stream);
   }
 
   /**
@@ -162,12 +159,8 @@ export class Http1Connection {
     const joined = body !== undefined && body.length <= readBytes;
     const bytes = bytesOf(head, joined ? body.length : 0);
     if (joined) bytes.set(body, head.length);
-    await this.#writeAll(bytes);
-    if (body && !joined) await this.#writeAll(body);
-  }
-
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) at += await this.#stream.write(at === 0 ? bytes : bytes.subarray(at));
+    await writeAll(this.#stream, bytes);
+    if (body && !joined) await writeAll(this.#stream, body);
   }
 
   #prepareFill(): void {

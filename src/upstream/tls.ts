@@ -1,15 +1,5 @@
 /** TLS to model servers, given up as soon as nobody waits for it. */
-
-/** A certificate chain and its key, as PEM. */
-export interface ClientIdentity {
-  readonly cert: string;
-  readonly key: string;
-}
-
-/** A host as the system's resolver takes it: without an IPv6 address's brackets. */
-export function bareHost({ host }: { readonly host: string }): string {
-  return host.startsWith("[") ? host.slice(1, -1) : host;
-}
+import { closeQuietly, type KeyPair, unbracketed } from "../core/mod.ts";
 
 /** Waits for the handshake; closes the connection when it fails or `signal` aborts. */
 export async function shaken(tls: Deno.TlsConn, signal: AbortSignal): Promise<Deno.TlsConn> {
@@ -20,11 +10,8 @@ export async function shaken(tls: Deno.TlsConn, signal: AbortSignal): Promise<De
     await tls.handshake();
     return tls;
   } catch (error) {
-    try {
-      tls.close();
-    } catch {
-      // The abort closed it.
-    }
+    // The abort may have closed it.
+    closeQuietly(tls);
     throw error;
   } finally {
     signal.removeEventListener("abort", stop);
@@ -37,13 +24,13 @@ export async function shaken(tls: Deno.TlsConn, signal: AbortSignal): Promise<De
  */
 export async function dialWithIdentity(
   target: { readonly host: string; readonly port: number },
-  identity: ClientIdentity,
+  identity: KeyPair,
   caCerts: string[] | undefined,
   signal: AbortSignal,
 ): Promise<Deno.TlsConn> {
   const { cert, key } = identity;
   const dialling = Deno.connectTls({
-    hostname: bareHost(target),
+    hostname: unbracketed(target.host),
     port: target.port,
     caCerts,
     cert,

@@ -35,7 +35,7 @@ const reasons: Readonly<Record<number, string>> = {
 };
 
 /** Fields the connection writes by itself, from what it knows of the message. */
-const ownFields = new Set(["connection", "keep-alive", "transfer-encoding", "content-length"]);
+export const ownFields = new Set(["connection", "keep-alive", "transfer-encoding", "content-length"]);
 
 /** How an answer's body is framed: its length, chunks, the connection's end, or no body at all. */
 export type AnswerFraming = number | "chunked" | "until-close" | "none";

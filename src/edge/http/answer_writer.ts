@@ -1,6 +1,6 @@
 import { concatBytes } from "../../core/mod.ts";
 import { type Answer, type BodySource, isSource } from "../../pipeline/mod.ts";
-import { type ByteSink, chunkOf, lastChunk, writeTo } from "../../protocol/mod.ts";
+import { type ByteSink, chunkOf, hasNoBody, lastChunk, writeTo } from "../../protocol/mod.ts";
 import { type AnswerFraming, answerHead } from "./answer_head.ts";
 
 /** A small body goes out with its head in one write. */
@@ -20,7 +20,7 @@ export interface AnswerTerms {
 export async function writeAnswer(answer: Answer, terms: AnswerTerms, sink: ByteSink): Promise<boolean> {
   const { status, body } = answer;
   const { method, minor, stays } = terms;
-  const bodyless = method === "HEAD" || status === 204 || status === 304;
+  const bodyless = hasNoBody(method, status);
   if (!isSource(body)) {
     const bytes = bodyless ? null : body ?? new Uint8Array();
     await writeWhole(headOf(answer, terms, bytes?.length ?? "none", stays, bytes?.length), bytes, sink);

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
+import { closeQuietly, writeAll } from "../../core/mod.ts";
 import type { ClientStream } from "./http1_connection.ts";
 
 const readBytes = 16_384;
@@ -35,19 +36,11 @@ export class ConnectionDuplex extends Duplex {
   }
 
   override _write(bytes: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#writeAll(bytes).then(() => done(), (error) => done(error));
+    writeAll(this.#stream, bytes).then(() => done(), (error) => done(error));
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    try {
-      this.#stream.close();
-    } catch {
-      // Gone already.
-    }
+    closeQuietly(this.#stream);
     done(error);
-  }
-
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) at += await this.#stream.write(bytes.subarray(at));
   }
 }

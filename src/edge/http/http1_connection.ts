@@ -1,3 +1,4 @@
+import { closeQuietly } from "../../core/mod.ts";
 import { type Answer, isSource } from "../../pipeline/mod.ts";
 import {
   type ByteSink,
@@ -5,6 +6,7 @@ import {
   keepsAlive,
   lists,
   parseRequestHead,
+  refuseTrace,
   requestFraming,
   type RequestHead,
   SinkFailure,
@@ -97,11 +99,7 @@ export class Http1Connection implements PortConnection, ByteSink {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    try {
-      this.#stream.close();
-    } catch {
-      // Already gone: closing is all that was wanted.
-    }
+    closeQuietly(this.#stream);
     this.#leave();
   }
 
@@ -125,7 +123,7 @@ export class Http1Connection implements PortConnection, ByteSink {
       head = await this.#readHead();
       if (!head) return false;
       body = this.#bodyOf(head);
-      if (head.method === "TRACE") throw new Http1Error("the router does not take TRACE", { status: 405 });
+      refuseTrace(head.method);
     } catch (error) {
       if (!(error instanceof Http1Error)) throw error;
       this.#phase = "answer";

@@ -1,12 +1,13 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { type Answer, isSource } from "../../pipeline/mod.ts";
-import { checkMethod, Fields, Http1Error, originForm } from "../../protocol/mod.ts";
+import { checkMethod, Fields, hasNoBody, Http1Error, originForm, refuseTrace } from "../../protocol/mod.ts";
+import { ownFields } from "./answer_head.ts";
 import type { Port } from "./port.ts";
 import { refusalOf } from "./refusal.ts";
 import type { ClientBody, ClientRequest } from "./request.ts";
 
 /** Fields of HTTP/1.1's connections, which HTTP/2 does not know. */
-const connectionFields = new Set(["connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"]);
+const connectionFields = new Set([...ownFields, "upgrade"]);
 
 /** One request of an HTTP/2 connection and its answer. */
 export class Http2Exchange {
@@ -71,7 +72,7 @@ export class Http2Exchange {
   #request(): ClientRequest {
     const { ":method": method = "", ":path": target = "" } = this.#headers;
     checkMethod(method);
-    if (method === "TRACE") throw new Http1Error("the router does not take TRACE", { status: 405 });
+    refuseTrace(method);
     const headers = fieldsOf(this.#headers);
     const length = headers.get("content-length");
     if (length !== null && !/^\d{1,18}$/.test(length)) throw new Http1Error("it has a malformed content-length");
@@ -88,7 +89,7 @@ export class Http2Exchange {
       if (isSource(body)) body.cancel();
       return;
     }
-    const bodyless = this.#headers[":method"] === "HEAD" || status === 204 || status === 304;
+    const bodyless = hasNoBody(this.#headers[":method"] ?? "", status);
     const fields: OutgoingHttpHeaders = { ":status": status };
     headers.forEach((value, name) => {
       if (!connectionFields.has(name)) fields[name] = name in fields ? [fields[name], value].flat() as string[] : value;

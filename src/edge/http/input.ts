@@ -21,7 +21,6 @@ export class Input {
   #ended = false;
   #watcher: (() => void) | undefined;
 
-  /** `before` are bytes that were read already. */
   constructor(stream: ByteStream) {
     this.#stream = stream;
     this.#buffer = new Uint8Array(bufferBytes);

@@ -1,3 +1,5 @@
+import { writeAll } from "../../core/mod.ts";
+
 /**
  * Resolves when the server at a plain address greets as HTTP/2 does; rejects with the reason, or the signal's, otherwise.
  * Asked before each connection: Node's HTTP/2 under Deno never returns from reading what is none, such as ZeroMQ's greeting.
@@ -12,7 +14,7 @@ export async function probeHttp2(host: string, port: number, signal: AbortSignal
   signal.addEventListener("abort", close, { once: true });
   try {
     signal.throwIfAborted();
-    for (let at = 0; at < greeting.length;) at += await conn.write(greeting.subarray(at));
+    await writeAll(conn, greeting);
     const head = new Uint8Array(frameHeadBytes);
     for (let at = 0; at < head.length;) {
       const count = await conn.read(head.subarray(at));

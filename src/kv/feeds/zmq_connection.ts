@@ -1,4 +1,4 @@
-import { bracketed, type Clock, reasonOf, type Timer } from "../../core/mod.ts";
+import { bracketed, type Clock, reasonOf, type Timer, writeAll } from "../../core/mod.ts";
 import {
   commandBytes,
   greeting,
@@ -167,7 +167,7 @@ export class ZmqConnection {
   #write(bytes: Uint8Array): Promise<void> {
     const write = async () => {
       try {
-        for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
+        await writeAll(this.#conn, bytes);
       } finally {
         this.#writesPending--;
       }

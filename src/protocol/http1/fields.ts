@@ -69,7 +69,7 @@ export class Fields implements HeaderFields {
 
 const writable = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** The characters of a token (RFC 9110 section 5.6.2), as the lower-case character code or 0. */
+/** The characters of a token (RFC 9110 section 5.6.2), 1 for each. */
 const tokenCodes = new Uint8Array(128);
 for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
   tokenCodes[character.charCodeAt(0)] = 1;

@@ -11,9 +11,14 @@ export type Framing =
 
 export const noBody: Framing = { kind: "none" };
 
+/** Whether an answer to `method` has no body, whatever its headers say. */
+export function hasNoBody(method: string, status: number): boolean {
+  return method === "HEAD" || status === 204 || status === 304;
+}
+
 /** RFC 9112 section 6.3 for a response to `method`, refusing what it calls unrecoverable. */
 export function responseFraming(method: string, { status, headers }: Http1ResponseHead): Framing {
-  if (method === "HEAD" || status === 204 || status === 304) return noBody;
+  if (hasNoBody(method, status)) return noBody;
   const encoding = headers.get("transfer-encoding");
   const length = headers.get("content-length");
   if (encoding !== null) return chunked(encoding, length);

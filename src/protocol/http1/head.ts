@@ -36,6 +36,14 @@ export function checkMethod(method: string): void {
   if (method === "CONNECT") throw new Http1Error("the router is no tunnel", { status: 405 });
 }
 
+/**
+ * Throws Http1Error for TRACE. Apart from `checkMethod`, which HTTP/1.1 calls while it reads a head: there this refusal comes
+ * after what else is wrong with the request, and in the shape of its path.
+ */
+export function refuseTrace(method: string): void {
+  if (method === "TRACE") throw new Http1Error("the router does not take TRACE", { status: 405 });
+}
+
 /** The header lines of a head whose first line ends before `at`. */
 function parseFields(text: string, at: number): Fields {
   const fields = new Fields();
