@@ -24,7 +24,7 @@
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import { pause } from "./lib/load.ts";
 import { cpuSeconds, memoryMb, openFilesMax, startCpuWatch } from "./lib/procfs.ts";
-import { Programs } from "./lib/programs.ts";
+import { member, Programs } from "./lib/programs.ts";
 import { Figures } from "./lib/stats.ts";
 
 interface Setting {
@@ -64,12 +64,8 @@ export const connections: Bench = {
     const figures = new Figures();
     for (let round = 0; round < setting.rounds; round++) {
       context.progress.update("rounds", round, setting.rounds);
-      const programs = new Programs();
-      try {
-        await measure(programs, setting, figures);
-      } finally {
-        await programs.stop(context.progress);
-      }
+      await using programs = new Programs(context.progress);
+      await measure(programs, setting, figures);
     }
     return { setting, figures: figures.toRecord() };
   },
@@ -94,7 +90,7 @@ async function measure(programs: Programs, setting: Setting, figures: Figures): 
   const idleMb = memoryMb(pid, "VmRSS"), cpuBeforeS = cpuSeconds(pid);
   const clients = await Promise.all(Array.from({ length: processes }, (_, i) => {
     const count = Math.floor(streams / processes) + (i < streams % processes ? 1 : 0);
-    return programs.start(["bench/connections/streams.ts", target.url, String(count)], portOf);
+    return programs.start(["bench/connections/streams.ts", target.url, String(count)], member<number>("port"));
   }));
   const held = () => heldBy(clients.map(({ said }) => said));
   await until(async () => (await held()).open === streams, held);
@@ -120,10 +116,6 @@ async function measure(programs: Programs, setting: Setting, figures: Figures): 
 
 function nameOf(streams: number): string {
   return streams % 1000 === 0 ? `${streams / 1000}k` : String(streams);
-}
-
-function portOf(line: string): number | undefined {
-  return line.startsWith('{"port"') ? JSON.parse(line).port : undefined;
 }
 
 async function heldBy(ports: readonly number[]): Promise<Held> {

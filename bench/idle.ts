@@ -28,7 +28,10 @@ import { openTree } from "./idle/tree.ts";
 import { idlePage } from "./idle/page.ts";
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import { Child } from "./lib/child.ts";
+import { pause } from "./lib/load.ts";
+import { orderOf } from "./lib/measure.ts";
 import { startCpuWatch } from "./lib/procfs.ts";
+import { member } from "./lib/programs.ts";
 import { Figures, quantile } from "./lib/stats.ts";
 
 interface Setting {
@@ -81,7 +84,7 @@ async function measureAll(
   const { endpoints, rounds } = setting;
   const figures = new Figures();
   const start = async (file: string): Promise<number[]> => {
-    const { child, said } = await Child.start([file, String(endpoints)], portsIn);
+    const { child, said } = await Child.start([file, String(endpoints)], member<number[]>("ports"));
     children.push(child);
     return said;
   };
@@ -93,7 +96,7 @@ async function measureAll(
     ["scrape", config(() => "")],
   ];
   for (let round = 0; round < rounds; round++) {
-    for (const [kind, text] of round % 2 === 0 ? configs : configs.toReversed()) {
+    for (const [kind, text] of orderOf(configs, round)) {
       progress.update(`CPU by ${kind}`, round, rounds);
       figures.add(`cores_100_endpoints_${kind}`, await measureCores(text, setting));
     }
@@ -246,18 +249,10 @@ async function subscribe(port: number, engine: Engine): Promise<{ stop(): Promis
   };
 }
 
-function portsIn(line: string): number[] | undefined {
-  return line.startsWith('{"ports"') ? JSON.parse(line).ports : undefined;
-}
-
 function adminUrlIn(line: string): string | undefined {
   return line.includes('"Serving"') ? JSON.parse(line).admin : undefined;
 }
 
 function agentPortIn(line: string): number | undefined {
   return line.includes('"Serving routers"') ? Number(new URL(JSON.parse(line).url).port) : undefined;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

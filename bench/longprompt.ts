@@ -28,7 +28,7 @@ import { type Bench, type BenchContext, type Flags, positive, positiveInteger, t
 import { chunkBytes } from "./lib/chunk.ts";
 import type { Target } from "./lib/http.ts";
 import { batch } from "./lib/load.ts";
-import { addedFirstByte, cpuPerUnit, idleCores } from "./lib/measure.ts";
+import { addedFirstByte, cpuPerUnit, idleCores, orderOf } from "./lib/measure.ts";
 import { memoryMb } from "./lib/procfs.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { Prompts } from "./lib/prompts.ts";
@@ -69,14 +69,10 @@ export const longprompt: Bench = {
   ],
   async run(flags: Flags, context: BenchContext): Promise<Report> {
     const setting = context.smoke ? smokeSetting : settingOf(flags);
-    const programs = new Programs();
-    try {
-      const upstreams = await programs.upstreams(setting.gapMs, groups);
-      const subjects = [await programs.router(upstreams), await programs.relay(upstreams[0])];
-      return { setting, figures: await measureAll({ url: upstreams[0] }, subjects, setting, context) };
-    } finally {
-      await programs.stop(context.progress);
-    }
+    await using programs = new Programs(context.progress);
+    const upstreams = await programs.upstreams(setting.gapMs, groups);
+    const subjects = [await programs.router(upstreams), await programs.relay(upstreams[0])];
+    return { setting, figures: await measureAll({ url: upstreams[0] }, subjects, setting, context) };
   },
 };
 
@@ -126,8 +122,7 @@ async function measureAll(
     const prompts = new Prompts({ tokens: part.tokens, sharedShare, groups, seed: 2 });
     for (let round = 0; round < part.rounds; round++) {
       progress.update(`${part.tokens} tokens`, done++, total);
-      // Reversed every other round, so that no program always follows the same one.
-      const order = round % 2 === 0 ? subjects : subjects.toReversed();
+      const order = orderOf(subjects, round);
       await measureCpu(order, prompts, part, idle, figures);
       const next = () => prompts.next({ maxTokens: 1, stream: true });
       const added = await addedFirstByte(upstream, subjects[0].target, part.firstBytes, next);

@@ -38,8 +38,10 @@ import {
   type Report,
   UsageError,
 } from "./lib/bench.ts";
+import { freePorts } from "./lib/child.ts";
 import { untilAnswers } from "./lib/load.ts";
 import { commit } from "./lib/machine.ts";
+import { orderOf } from "./lib/measure.ts";
 import type { Progress } from "./lib/progress.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { Figures } from "./lib/stats.ts";
@@ -170,7 +172,7 @@ async function compare(
   const rounds: Map<string, Round>[] = [];
   for (let round = 0, done = 0; round < setting.rounds; round++) {
     const measured = new Map<string, Round>();
-    for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
+    for (const subject of orderOf(subjects, round)) {
       progress.update(`round ${round + 1}`, done++, setting.rounds * subjects.length);
       const figures = await missing.unlessMissing(subject.name, () => startAndMeasure(subject, setting, progress));
       if (figures) measured.set(subject.name, figures);
@@ -209,15 +211,14 @@ function ratiosOf(found: readonly Subject[], rounds: readonly Map<string, Round>
 
 /** One start of a program with servers of its own. */
 async function startAndMeasure(subject: Subject, setting: Setting, progress: Progress): Promise<Round> {
-  const programs = new Programs();
+  await using programs = new Programs(progress);
   // A program that stops answering is ended, and with it whatever waits for it.
-  const timer = setTimeout(() => void programs.stop(progress), startMsMax + 20_000 * setting.seconds);
+  const timer = setTimeout(() => void programs.stop(), startMsMax + 20_000 * setting.seconds);
   try {
     const upstreams = await programs.upstreams(setting.gapMs, 4);
     return await measureRound(await subject.start(programs, upstreams), { url: upstreams[0] }, setting);
   } finally {
     clearTimeout(timer);
-    await programs.stop(progress);
   }
 }
 
@@ -225,13 +226,13 @@ async function startAndMeasure(subject: Subject, setting: Setting, progress: Pro
 function subjectOf(peer: Peer, version: string, installed: string): Subject {
   const start = async (programs: Programs, upstreams: readonly string[]): Promise<Program> => {
     const work = await Deno.makeTempDir({ dir: installed, prefix: "start-" });
-    const port = freePort();
+    const [port, adminPort] = freePorts(2);
     const hosts = upstreams.map((url) => new URL(url).host);
     const { program, args, env, files = {}, headers } = peer.start({
       installed,
       work,
       port,
-      adminPort: freePort(),
+      adminPort,
       upstreams: hosts,
     });
     for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${work}/${name}`, text);
@@ -241,10 +242,4 @@ function subjectOf(peer: Peer, version: string, installed: string): Subject {
     return { name: peer.name, target, child };
   };
   return { name: peer.name, version, start };
-}
-
-/** A port that nobody listens on, for a program that must be told one. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }

@@ -28,7 +28,7 @@ import { Prng } from "../src/core/mod.ts";
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import type { Target } from "./lib/http.ts";
 import { closedLoop, openLoop, pause } from "./lib/load.ts";
-import { type CpuPerUnit, cpuPerUnit, idleCores } from "./lib/measure.ts";
+import { type CpuPerUnit, cpuPerUnit, idleCores, orderOf } from "./lib/measure.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { shortBody } from "./lib/prompts.ts";
 import { Figures, quantile } from "./lib/stats.ts";
@@ -60,14 +60,10 @@ export const requests: Bench = {
       rounds: positiveInteger(flags, "rounds"),
       seed: 1,
     };
-    const programs = new Programs();
-    try {
-      const [upstream] = await programs.upstreams(0, 1);
-      const subjects = [await programs.router([upstream]), await programs.relay(upstream)];
-      return { setting, figures: await measureAll({ url: upstream }, subjects, setting, context) };
-    } finally {
-      await programs.stop(context.progress);
-    }
+    await using programs = new Programs(context.progress);
+    const [upstream] = await programs.upstreams(0, 1);
+    const subjects = [await programs.router([upstream]), await programs.relay(upstream)];
+    return { setting, figures: await measureAll({ url: upstream }, subjects, setting, context) };
   },
 };
 
@@ -86,8 +82,7 @@ async function measureAll(
   for (let round = 0; round < rounds; round++) {
     progress.update("closed loop", 2 * round, 2 * rounds);
     const measured = new Map<string, CpuPerUnit>();
-    // Reversed every other round, so that no program always follows the same one.
-    for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
+    for (const subject of orderOf(subjects, round)) {
       const load = () => closedLoop(subject.target, connections, seconds, () => body);
       measured.set(subject.name, await cpuPerUnit(subject, idle, load));
     }

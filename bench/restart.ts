@@ -31,10 +31,11 @@
  *   gather_held_ms_500k          the same with 500,000 blocks at each of two endpoints
  */
 import { gatherHeldMs } from "./restart/gather.ts";
-import { Engines, type LiveTimes, pause, RestartedRouter, startAgents, type Truth } from "./restart/fleet.ts";
+import { Engines, type LiveTimes, RestartedRouter, startAgents, type Truth } from "./restart/fleet.ts";
 import { SteadyLoad } from "./restart/load.ts";
 import { type Bench, type BenchContext, type Flags, positiveInteger, type Report } from "./lib/bench.ts";
 import { Child } from "./lib/child.ts";
+import { pause } from "./lib/load.ts";
 import { Figures } from "./lib/stats.ts";
 
 interface Setting {

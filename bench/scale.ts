@@ -37,6 +37,7 @@ import {
   type Report,
 } from "./lib/bench.ts";
 import { closedLoop } from "./lib/load.ts";
+import { orderOf } from "./lib/measure.ts";
 import { idleCoreSeconds, startCpuWatch } from "./lib/procfs.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { shortBody } from "./lib/prompts.ts";
@@ -99,7 +100,7 @@ async function measureDecisions(setting: Setting, { progress }: BenchContext, fi
       for (let round = 0; round < rounds; round++) {
         progress.update(`${kind} decisions`, round, rounds);
         const rates = new Map<number, DecisionRate>();
-        for (const count of round % 2 === 0 ? workers : workers.toReversed()) rates.set(count, await world.rate(count));
+        for (const count of orderOf(workers, round)) rates.set(count, await world.rate(count));
         for (const [count, { perS, perCpuS, writerCores }] of rates) {
           figures.add(`${kind}_decisions_per_s_${count}`, perS);
           figures.add(`${kind}_decisions_per_cpu_s_${count}`, perCpuS);
@@ -121,20 +122,15 @@ async function measureRequests(setting: Setting, { progress }: BenchContext, fig
   let workers = setting.workers;
   for (let round = 0; round < rounds; round++) {
     const rps = new Map<number, number>();
-    // Reversed every other round, so that no number always follows the same one.
-    for (const [i, count] of (round % 2 === 0 ? workers : workers.toReversed()).entries()) {
+    for (const [i, count] of orderOf(workers, round).entries()) {
       progress.update("requests", round * workers.length + i, rounds * workers.length);
-      const programs = new Programs();
-      try {
-        const upstreams = await programs.upstreams(0, 4);
-        const router = await programs.router(upstreams, "--workers", String(count)).catch((error: Error) => {
-          progress.note(`${count} workers are not measured: ${error.message.split("\n").at(-1)}`);
-          workers = workers.filter((other) => other !== count);
-        });
-        if (router) rps.set(count, await measure(router, count, setting, figures));
-      } finally {
-        await programs.stop(progress);
-      }
+      await using programs = new Programs(progress);
+      const upstreams = await programs.upstreams(0, 4);
+      const router = await programs.router(upstreams, "--workers", String(count)).catch((error: Error) => {
+        progress.note(`${count} workers are not measured: ${error.message.split("\n").at(-1)}`);
+        workers = workers.filter((other) => other !== count);
+      });
+      if (router) rps.set(count, await measure(router, count, setting, figures));
     }
     const one = rps.get(1);
     if (one) { for (const [count, perS] of rps) if (count !== 1) figures.add(`speedup_${count}`, perS / one); }

@@ -37,38 +37,34 @@ export const soak: Bench = {
   async run(flags: Flags, { smoke, progress }: BenchContext): Promise<Report> {
     const total = smoke ? 2_000 : positiveInteger(flags, "requests");
     const connections = smoke ? 4 : positiveInteger(flags, "connections");
-    const programs = new Programs();
-    try {
-      const upstreams = await programs.upstreams(0, 2);
-      const router = await programs.router(upstreams, "--workers", String(positiveInteger(flags, "workers")));
-      const rssMb: number[] = [];
-      const startMs = performance.now();
-      let sent = 0;
-      for (let look = 0; look < looks; look++) {
-        progress.update("requests", look, looks);
-        await batch(
-          router.target,
-          { count: Math.ceil(total / looks), inFlight: connections, rampMs: 0 },
-          () => numbered(sent++),
-        );
-        rssMb.push(memoryMb(router.child.pid, "VmRSS"));
-      }
-      const tookS = (performance.now() - startMs) / 1000;
-      const median = (from: number) => quantile(rssMb.slice(from, from + looks / 10).sort((a, b) => a - b), 0.5);
-      const warmAt = looks * 2 / 5;
-      const warm = median(warmAt), end = median(looks - looks / 10);
-      const figures = {
-        requests: sent,
-        rss_warm_mb: warm,
-        rss_end_mb: end,
-        rss_growth: end / warm - 1,
-        rss_most_mb: Math.max(...rssMb.slice(warmAt)),
-        rps: sent / tookS,
-      };
-      return { setting: { total, connections }, figures, rss_mb: rssMb };
-    } finally {
-      await programs.stop(progress);
+    await using programs = new Programs(progress);
+    const upstreams = await programs.upstreams(0, 2);
+    const router = await programs.router(upstreams, "--workers", String(positiveInteger(flags, "workers")));
+    const rssMb: number[] = [];
+    const startMs = performance.now();
+    let sent = 0;
+    for (let look = 0; look < looks; look++) {
+      progress.update("requests", look, looks);
+      await batch(
+        router.target,
+        { count: Math.ceil(total / looks), inFlight: connections, rampMs: 0 },
+        () => numbered(sent++),
+      );
+      rssMb.push(memoryMb(router.child.pid, "VmRSS"));
     }
+    const tookS = (performance.now() - startMs) / 1000;
+    const median = (from: number) => quantile(rssMb.slice(from, from + looks / 10).sort((a, b) => a - b), 0.5);
+    const warmAt = looks * 2 / 5;
+    const warm = median(warmAt), end = median(looks - looks / 10);
+    const figures = {
+      requests: sent,
+      rss_warm_mb: warm,
+      rss_end_mb: end,
+      rss_growth: end / warm - 1,
+      rss_most_mb: Math.max(...rssMb.slice(warmAt)),
+      rps: sent / tookS,
+    };
+    return { setting: { total, connections }, figures, rss_mb: rssMb };
   },
 };
 

@@ -24,7 +24,15 @@
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import type { Target } from "./lib/http.ts";
 import { closedLoop, pause } from "./lib/load.ts";
-import { addedFirstByte, cpuPerChunk, type CpuPerUnit, cpuPerUnit, idleCores, type Streaming } from "./lib/measure.ts";
+import {
+  addedFirstByte,
+  cpuPerChunk,
+  type CpuPerUnit,
+  cpuPerUnit,
+  idleCores,
+  orderOf,
+  type Streaming,
+} from "./lib/measure.ts";
 import { type Program, Programs } from "./lib/programs.ts";
 import { shortBody } from "./lib/prompts.ts";
 import { Figures } from "./lib/stats.ts";
@@ -60,18 +68,14 @@ export const stream: Bench = {
         rampMs: 1000,
         firstBytes: 300,
       };
-    const programs = new Programs();
-    try {
-      const [upstream] = await programs.upstreams(setting.gapMs, 1);
-      const subjects = [
-        await programs.router([upstream]),
-        await programs.relay(upstream),
-        await programs.tcpRelay(upstream),
-      ];
-      return { setting, figures: await measureAll({ url: upstream }, subjects, setting, context) };
-    } finally {
-      await programs.stop(context.progress);
-    }
+    await using programs = new Programs(context.progress);
+    const [upstream] = await programs.upstreams(setting.gapMs, 1);
+    const subjects = [
+      await programs.router([upstream]),
+      await programs.relay(upstream),
+      await programs.tcpRelay(upstream),
+    ];
+    return { setting, figures: await measureAll({ url: upstream }, subjects, setting, context) };
   },
 };
 
@@ -90,8 +94,7 @@ async function measureAll(
   const idle = await idleCores(subjects, seconds);
   figures.add("router_idle_cores", idle.get("router")!);
   for (let round = 0; round < rounds; round++) {
-    // Reversed every other round, so that no program always follows the same one.
-    const order = round % 2 === 0 ? subjects : subjects.toReversed();
+    const order = orderOf(subjects, round);
     progress.update("chunks", 1 + round * 3, total);
     const chunks = new Map<string, CpuPerUnit | undefined>();
     for (const subject of order) chunks.set(subject.name, await cpuPerChunk(subject, idle, setting));

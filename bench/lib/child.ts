@@ -16,6 +16,15 @@ export interface Command {
   readonly cwd?: string | URL;
 }
 
+/** Ports that nobody listens on at this moment, for programs that must be told theirs. */
+export function freePorts(count: number): number[] {
+  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+  return listeners.map((listener) => {
+    listener.close();
+    return listener.addr.port;
+  });
+}
+
 /** A running program. */
 export class Child {
   readonly #process: Deno.ChildProcess;

@@ -13,6 +13,11 @@ export interface CpuPerUnit {
   readonly wallS: number;
 }
 
+/** Reversed every other round, so that none always follows the same one. */
+export function orderOf<T>(items: readonly T[], round: number): readonly T[] {
+  return round % 2 === 0 ? items : items.toReversed();
+}
+
 /** CPU seconds a second of each program, by name, while nothing is asked of any. */
 export async function idleCores(programs: readonly Program[], seconds: number): Promise<Map<string, number>> {
   const watches = programs.map(({ name, child, cpuClock }) => ({ name, watch: startCpuWatch(child.pid, cpuClock) }));

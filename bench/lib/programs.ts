@@ -16,12 +16,18 @@ export interface Program {
 const portUrl = (port: number) => `http://127.0.0.1:${port}`;
 
 /** What a line of JSON with the member `name` holds there. */
-function member<T>(name: string): (line: string) => T | undefined {
+export function member<T>(name: string): (line: string) => T | undefined {
   return (line) => line.startsWith(`{"${name}"`) ? JSON.parse(line)[name] as T : undefined;
 }
 
-export class Programs {
+/** Ended with the scope they are made in. */
+export class Programs implements AsyncDisposable {
   readonly #children: Child[] = [];
+  readonly #progress: Progress;
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+  }
 
   /** Starts a Deno program of this repository; see `Child.start`. */
   async start<T>(args: readonly string[], ready: (line: string) => T | undefined): Promise<{ child: Child; said: T }> {
@@ -80,8 +86,12 @@ export class Programs {
   }
 
   /** Ends all; says what those that had ended by themselves printed last. */
-  async stop(progress: Progress): Promise<void> {
-    for (const { lastWords } of this.#children) if (lastWords !== undefined) progress.note(lastWords);
+  async stop(): Promise<void> {
+    for (const { lastWords } of this.#children) if (lastWords !== undefined) this.#progress.note(lastWords);
     await Promise.all(this.#children.splice(0).map((child) => child.stop()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 }

@@ -1,7 +1,8 @@
 /** What a restart is measured with: engines, agents, routers, each a process, and what the engines say is true. */
 import { fetchSnapshot, type KnownEndpoint, seedCheck, SnapshotReader } from "../../src/kv/mod.ts";
 import { openTree } from "../idle/tree.ts";
-import { Child } from "../lib/child.ts";
+import { Child, freePorts } from "../lib/child.ts";
+import { pause } from "../lib/load.ts";
 
 /** Where an engine answers and publishes. */
 export interface EnginePlace {
@@ -28,10 +29,6 @@ interface Row {
 /** How long a router may drain and write its snapshot. */
 const drainMs = 30_000;
 const patienceMs = 60_000;
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 /** The engines' process. */
 export class Engines {
@@ -200,15 +197,6 @@ export class RestartedRouter {
       return false;
     }
   }
-}
-
-/** Ports that nobody listens on at this moment. */
-function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  return listeners.map((listener) => {
-    listener.close();
-    return (listener.addr as Deno.NetAddr).port;
-  });
 }
 
 /** A line of JSON that begins with this member. */

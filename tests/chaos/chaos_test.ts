@@ -4,6 +4,7 @@
  */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { Prng, sleep, systemClock } from "../../src/core/mod.ts";
+import { until } from "../e2e/harness.ts";
 import { type Fate, openLoad } from "./load.ts";
 import { defaultCost } from "../../src/sim/mod.ts";
 import { MortalServers } from "./mortal_servers.ts";
@@ -22,14 +23,6 @@ interface Watch {
   /** Looks at readiness, and those that found it lost. */
   looks: number;
   unready: number;
-}
-
-async function until(what: string, deadlineMs: number, done: () => Promise<boolean>): Promise<void> {
-  const endMs = systemClock.now() + deadlineMs;
-  while (!(await done())) {
-    ok(systemClock.now() < endMs, `Not within ${deadlineMs} ms: ${what}`);
-    await sleep(systemClock, 50);
-  }
 }
 
 async function watch(router: RouterProcess, signal: AbortSignal): Promise<Watch> {
@@ -76,7 +69,6 @@ Deno.test({
     });
     await until(
       "every server is ready",
-      10_000,
       async () => (await router.endpoints()).every(({ state, models }) => state === "ready" && models.length > 0),
     );
     const over = new AbortController();
@@ -116,16 +108,16 @@ async function check(router: RouterProcess, servers: MortalServers, fates: reado
 
   await until(
     "nothing is reserved",
-    5_000,
     async () =>
       (await router.endpoints()).every(({ inFlight }) => Object.values(inFlight).every((value) => value === 0)),
+    5_000,
   );
   equal(await router.metric("warmpath_request_running"), 0);
   // An ejection grows to 30 s at most.
   await until(
     "every server is ready again",
-    40_000,
     async () => (await router.endpoints()).every(({ state }) => state === "ready"),
+    40_000,
   );
   const ids = router.accessLines.map(({ id }) => id).toSorted();
   deepStrictEqual(ids, fates.map(({ id }) => id).toSorted(), "each request has one line in the access log");

@@ -1,9 +1,10 @@
 /** A whole router over simulated or recording model servers: one process, real sockets, free ports. */
 import { fail, ok } from "node:assert/strict";
 import { sleep, systemClock } from "../../src/core/mod.ts";
-import { loadConfigText, resolveConfig } from "../../src/config/mod.ts";
+import { type Config, loadConfigText, resolveConfig } from "../../src/config/mod.ts";
 import { Router } from "../../src/commands/mod.ts";
 import { type SimOptions, type SimServer, startSimServer } from "../../src/sim/mod.ts";
+import { parsePrometheus } from "../../src/telemetry/testing.ts";
 
 /** The base model of the simulators. */
 export const model = "sim/model-8b";
@@ -82,8 +83,8 @@ async function routed(
   use: (stage: Stage) => Promise<void>,
 ): Promise<void> {
   const accessLines: AccessLine[] = [], logLines: Record<string, unknown>[] = [];
-  const config = configText(options.config ?? {}, [...sims.map(({ url }) => url), ...options.endpoints ?? []]);
-  const router = await Router.start(resolveConfig(loadConfigText(config, "e2e.yaml")), {
+  const config = configOf(options.config ?? {}, [...sims.map(({ url }) => url), ...options.endpoints ?? []]);
+  const router = await Router.start(config, {
     out: (line) => void accessLines.push(JSON.parse(line)),
     err: (line) => void logLines.push(JSON.parse(line)),
     errIsTerminal: false,
@@ -109,10 +110,11 @@ async function routed(
   }
 }
 
-/** JSON is YAML: sections given by the test over the ones every test needs. */
-function configText(sections: Readonly<Record<string, unknown>>, endpoints: readonly unknown[]): string {
+/** A configuration: sections given by the test over the ones every test needs. */
+export function configOf(sections: Readonly<Record<string, unknown>>, endpoints: readonly unknown[]): Config {
   const { server, admin, memory, scheduling, ...rest } = sections as Record<string, Record<string, unknown>>;
-  return JSON.stringify({
+  // JSON is YAML.
+  const text = JSON.stringify({
     server: { host: "127.0.0.1", port: 0, bodyBytesMax: "1MiB", ...server },
     admin: { host: "127.0.0.1", port: 0, ...admin },
     memory: { prefixTree: "4MiB", ...memory },
@@ -120,6 +122,7 @@ function configText(sections: Readonly<Record<string, unknown>>, endpoints: read
     ...(endpoints.length > 0 ? { endpoints } : {}),
     ...rest,
   });
+  return resolveConfig(loadConfigText(text, "e2e.yaml"));
 }
 
 /** Every endpoint is ready and has told its models and its load. */
@@ -143,6 +146,19 @@ export function reserved({ router }: Stage): { requests: number; prefillTokens: 
 }
 
 export const nothingReserved = { requests: 0, prefillTokens: 0, decodeTokens: 0 };
+
+/**
+ * The sum of a metric over its series, or the one series named with all its labels, at the operators' port; 0 where there is
+ * none.
+ */
+export async function metric({ adminUrl }: Pick<Stage, "adminUrl">, series: string): Promise<number> {
+  const page = await (await fetch(`${adminUrl}/metrics`)).text();
+  // Every line of the page must be one.
+  parsePrometheus(page);
+  const name = `warmpath_${series}`;
+  const lines = page.split("\n").filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+}
 
 /** Requests that run or wait in a simulator. */
 export function busy(sim: SimServer): number {

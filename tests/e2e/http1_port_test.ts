@@ -3,7 +3,7 @@ import { deepStrictEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { VirtualClock } from "../../src/core/mod.ts";
 import type { BodySource } from "../../src/pipeline/mod.ts";
 import { fact, until } from "./harness.ts";
-import { connected, echo, plain, received, send, withPort } from "./ports.ts";
+import { connected, echo, onceAborted, plain, received, send, withPort } from "./ports.ts";
 
 const encoder = new TextEncoder();
 const get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -142,7 +142,7 @@ fact(
   "a client that leaves while it waits aborts its request, and the half of a connection is no client",
   () =>
     withPort(
-      ({ signal }) => new Promise((resolve) => signal.addEventListener("abort", () => resolve(plain("late")))),
+      onceAborted,
       {},
       async (port) => {
         for (const leave of [(c: Deno.TcpConn) => c.close(), (c: Deno.TcpConn) => c.closeWrite()]) {

@@ -7,7 +7,7 @@ import { VirtualClock } from "../../src/core/mod.ts";
 import type { Handler } from "../../src/edge/mod.ts";
 import type { BodySource } from "../../src/pipeline/mod.ts";
 import { busy, eventData, fact, model, nothingReserved, reserved, until, withRouter } from "./harness.ts";
-import { connected, echo, plain, received, withPort } from "./ports.ts";
+import { connected, echo, onceAborted, plain, received, withPort } from "./ports.ts";
 
 /** Runs `use` with a client's session, which is gone afterwards. */
 async function session(url: string, use: (session: ClientHttp2Session) => Promise<void>): Promise<void> {
@@ -101,7 +101,7 @@ fact(
   "a connection that breaks aborts all its requests",
   () =>
     withPort(
-      ({ signal }) => new Promise((resolve) => signal.addEventListener("abort", () => resolve(plain("late")))),
+      onceAborted,
       {},
       async (port) => {
         await session(origin(port.listener.port), async (client) => {
@@ -139,7 +139,7 @@ fact(
   "a client that takes back request after request loses its connection",
   () =>
     withPort(
-      ({ signal }) => new Promise((resolve) => signal.addEventListener("abort", () => resolve(plain("late")))),
+      onceAborted,
       {},
       (port) =>
         session(origin(port.listener.port), async (client) => {

@@ -50,6 +50,10 @@ export const echo: Handler = async (request) => {
   return { status: 200, headers: new Headers({ "content-type": "text/plain" }), body };
 };
 
+/** Answers late: once the request is aborted. */
+export const onceAborted: Handler = ({ signal }) =>
+  new Promise((resolve) => signal.addEventListener("abort", () => resolve(plain("late"))));
+
 /** Opens a connection, sends the text, and hands it over. */
 export async function connected(
   { listener }: OpenPort,

@@ -6,7 +6,7 @@ import { sleep, systemClock } from "../../src/core/mod.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Lines of one output, for whoever waits for one of them. */
-class Lines {
+export class Lines {
   readonly seen: string[] = [];
   #ended = false;
   readonly done: Promise<void>;
@@ -40,6 +40,22 @@ class Lines {
   }
 }
 
+/** Starts `warmpath` with the arguments; `env` is added to an environment without the program's own variables. */
+export function spawnProgram(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--cached-only", "--frozen", "-A", "src/main.ts", ...args],
+    cwd: root,
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** A program whose output is read as it comes. */
 export class Program {
   readonly out: Lines;
   readonly err: Lines;
@@ -47,16 +63,8 @@ export class Program {
   readonly #child: Deno.ChildProcess;
   #ended = false;
 
-  /** Starts `warmpath` with the arguments; `env` is added to an environment without the program's own variables. */
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--cached-only", "--frozen", "-A", "src/main.ts", ...args],
-      cwd: root,
-      env: { NO_COLOR: "1", ...env },
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+  constructor(args: readonly string[], env?: Readonly<Record<string, string>>) {
+    this.#child = spawnProgram(args, env);
     this.out = new Lines(this.#child.stdout);
     this.err = new Lines(this.#child.stderr);
     this.#child.status.then(() => this.#ended = true);

@@ -92,15 +92,25 @@ export async function withRecorder(
   }
 }
 
-/** An answer in the given pieces, one a turn of the event loop. */
-export function pieces(parts: readonly string[], contentType = "text/event-stream"): Response {
+/** An answer in the given pieces, one a turn of the event loop; it waits where a promise stands. */
+export function pieces(
+  parts: readonly (string | Promise<unknown>)[],
+  contentType = "text/event-stream",
+): Response {
   const encoder = new TextEncoder();
   let next = 0;
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      if (next === parts.length) return controller.close();
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      controller.enqueue(encoder.encode(parts[next++]));
+      for (; next < parts.length; next++) {
+        const part = parts[next];
+        if (typeof part === "string") {
+          next++;
+          await new Promise((resolve) => setTimeout(resolve, 0));
+          return controller.enqueue(encoder.encode(part));
+        }
+        await part;
+      }
+      controller.close();
     },
   });
   return new Response(body, { headers: { "content-type": contentType } });

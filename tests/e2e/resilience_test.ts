@@ -5,6 +5,7 @@ import {
   busy,
   eventData,
   fact,
+  metric,
   model,
   nothingReserved,
   openAiError,
@@ -14,39 +15,13 @@ import {
   until,
   withRouter,
 } from "./harness.ts";
-import { type Received, Recorder, withRecorder } from "./recorder.ts";
+import { pieces, type Received, type Recorder, withRecorder } from "./recorder.ts";
 
 const chat = { model, stream: true, messages: [{ role: "user", content: "x" }] };
 const event = (delta: object, finish: string | null = null) =>
   `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
 const role = event({ role: "assistant", content: "" });
 const ending = event({ content: "!" }, "stop") + "data: [DONE]\n\n";
-
-async function metric(stage: Stage, line: string): Promise<number> {
-  const text = await (await fetch(`${stage.adminUrl}/metrics`)).text();
-  const found = text.split("\n").find((each) => each.startsWith(`warmpath_${line} `));
-  return Number(found?.split(" ").at(-1) ?? 0);
-}
-
-/** An event stream of what is told one after the other; it waits where a promise stands. */
-function told(...parts: (string | Promise<unknown>)[]): Response {
-  const encoder = new TextEncoder();
-  let next = 0;
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      for (; next < parts.length; next++) {
-        const part = parts[next];
-        if (typeof part !== "string") await part;
-        else {
-          next++;
-          return controller.enqueue(encoder.encode(part));
-        }
-      }
-      controller.close();
-    },
-  });
-  return new Response(body, { headers: { "content-type": "text/event-stream" } });
-}
 
 fact(
   "retries end with the budget: what the server answered is the client's as it is",
@@ -155,7 +130,7 @@ fact("a stream slow to begin is asked of a second endpoint, the faster answers a
   await hedging(
     (who) => {
       first ??= who;
-      if (who !== first) return told(role + event({ content: "fast" }) + ending);
+      if (who !== first) return pieces([role + event({ content: "fast" }) + ending]);
       const body = new ReadableStream<Uint8Array>({ cancel: () => gone.resolve() });
       return new Response(body, { headers: { "content-type": "text/event-stream" } });
     },
@@ -184,10 +159,10 @@ fact("a first endpoint that answers after all wins, and its usage counts once", 
     (who) => {
       if (first === undefined) {
         first = who;
-        return told(release.promise, event({ content: "slow" }), usage, "data: [DONE]\n\n");
+        return pieces([release.promise, event({ content: "slow" }), usage, "data: [DONE]\n\n"]);
       }
       release.resolve();
-      return told(new Promise(() => {}));
+      return pieces([new Promise(() => {})]);
     },
     { hedge: { after: "30ms" } },
     async (stage) => {
@@ -241,8 +216,8 @@ fact(
       (who) => {
         first ??= who;
         return who === first
-          ? told(role, event({ content: "" }), new Promise(() => {}))
-          : told(role, event({ content: "a" }), ending);
+          ? pieces([role, event({ content: "" }), new Promise(() => {})])
+          : pieces([role, event({ content: "a" }), ending]);
       },
       { firstTokenTimeout: "300ms", idleTimeout: "30s" },
       async (stage, servers) => {
@@ -259,7 +234,7 @@ fact(
 );
 
 fact("a token that came in time ends the watch: a pause after it is the idle timeout's", async () => {
-  await hedging(() => told(role, event({ content: "a" }), sleep(systemClock, 900), ending), {
+  await hedging(() => pieces([role, event({ content: "a" }), sleep(systemClock, 900), ending]), {
     firstTokenTimeout: "300ms",
   }, async (stage) => {
     const response = await post(`${stage.url}/v1/chat/completions`, chat);

@@ -1,37 +1,22 @@
 /** A log collector that stands still: requests go on without it. */
 import { equal, ok } from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { systemClock } from "../../src/core/mod.ts";
 import { startSimServer } from "../../src/sim/mod.ts";
 import { fact, model, post, until } from "./harness.ts";
+import { Lines, spawnProgram } from "./program.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Several times what a pipe holds (64 KiB). */
 const requests = 500;
-
-async function servingUrl(lines: ReadableStream<Uint8Array>): Promise<string> {
-  let text = "";
-  for await (const part of lines.pipeThrough(new TextDecoderStream())) {
-    text += part;
-    const serving = text.split("\n").find((line) => line.includes('"message":"Serving"') && line.endsWith("}"));
-    if (serving !== undefined) return JSON.parse(serving).url;
-  }
-  throw new Error(`It never served: ${text}`);
-}
 
 for (const workers of ["1", "2"]) {
   fact(`with ${workers} edges, an access log that nobody reads holds up no request and not the end`, async () => {
     const sim = startSimServer({ port: 0, speed: 1000 });
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--cached-only", "--frozen", "-A", "src/main.ts", "serve", "--endpoints", sim.url]
-        .concat("--port", "0", "--admin-port", "0", "--workers", workers),
-      cwd: root,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    const ports = ["--port", "0", "--admin-port", "0"];
+    const child = spawnProgram(["serve", "--endpoints", sim.url, ...ports, "--workers", workers]);
+    // Not its standard output.
+    const err = new Lines(child.stderr);
     try {
-      const url = await servingUrl(child.stderr);
+      const { url } = JSON.parse(await err.find(/"message":"Serving"/));
       const ask = async (prompt: string) => {
         const body = { model, prompt, max_tokens: 1 };
         const answer = await post(`${url}/v1/completions`, body, { signal: AbortSignal.timeout(10_000) });
@@ -51,7 +36,7 @@ for (const workers of ["1", "2"]) {
       } catch {
         // It has ended.
       }
-      await child.status;
+      await Promise.all([child.status, err.done]);
       await sim.stop();
     }
   });

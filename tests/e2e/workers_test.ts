@@ -1,9 +1,19 @@
 /** Several edges in workers over one memory: what clients and operators see of that, and of an edge that dies. */
 import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
-import { loadConfigText, resolveConfig } from "../../src/config/mod.ts";
 import { secretHash, sleep, systemClock } from "../../src/core/mod.ts";
-import { parsePrometheus } from "../../src/telemetry/testing.ts";
-import { eventData, fact, model, nothingReserved, post, reserved, type Stage, until, withRouter } from "./harness.ts";
+import {
+  configOf,
+  eventData,
+  fact,
+  metric,
+  model,
+  nothingReserved,
+  post,
+  reserved,
+  type Stage,
+  until,
+  withRouter,
+} from "./harness.ts";
 
 /** The edges' own lines go to the process's output: none in a test. */
 const observe = { accessLog: false, logLevel: "error" };
@@ -15,11 +25,6 @@ async function ask(stage: Stage, body: object): Promise<{ status: number; pod: s
     headers: { connection: "close" },
   });
   return { status: response.status, pod: response.headers.get("x-inference-pod"), text: await response.text() };
-}
-
-async function metric(stage: Stage, name: string): Promise<number> {
-  const { samples } = parsePrometheus(await (await fetch(`${stage.adminUrl}/metrics`)).text());
-  return samples.filter((sample) => sample.name === name).reduce((sum, { value }) => sum + value, 0);
 }
 
 /** Requests each edge has counted. */
@@ -40,9 +45,9 @@ fact(
       equal(each.length, 2);
       ok(each.every((count) => count > 0), `both edges served: ${each}`);
       equal(each[0] + each[1], asked);
-      equal(await metric(stage, "warmpath_request_total"), asked);
-      equal(await metric(stage, "warmpath_request_duration_seconds_count"), asked);
-      equal(await metric(stage, "warmpath_request_running"), 0);
+      equal(await metric(stage, "request_total"), asked);
+      equal(await metric(stage, "request_duration_seconds_count"), asked);
+      equal(await metric(stage, "request_running"), 0);
       deepStrictEqual(reserved(stage), nothingReserved);
       await until("every claim is settled", () => stage.router.edges.openClaims === 0);
     }),
@@ -69,19 +74,9 @@ fact(
   () =>
     withRouter({ sims: [{}, {}], config }, async (stage) => {
       const { router, sims } = stage;
-      const { port } = new URL(stage.adminUrl);
+      const port = Number(new URL(stage.adminUrl).port);
       const reload = (extra: object) =>
-        router.reload(resolveConfig(loadConfigText(
-          JSON.stringify({
-            server: { host: "127.0.0.1", port: 0, bodyBytesMax: "1MiB" },
-            admin: { host: "127.0.0.1", port: Number(port) },
-            memory: { prefixTree: "4MiB" },
-            ...config,
-            endpoints: [sims[1].url],
-            ...extra,
-          }),
-          "again.yaml",
-        )));
+        router.reload(configOf({ ...config, admin: { port }, ...extra }, [sims[1].url]));
       equal((await ask(stage, { model: "nick", prompt: "x" })).status, 404);
       await reload({ models: { aliases: { nick: model } } });
       await until("the first endpoint is gone", () => router.pool.snapshot().length === 1);
@@ -100,17 +95,7 @@ fact(
     withRouter({ sims: [{}, {}], config }, async (stage) => {
       const { router, sims } = stage;
       const changed = (alias: string, endpoint: string) =>
-        resolveConfig(loadConfigText(
-          JSON.stringify({
-            server: { host: "127.0.0.1", port: 0, bodyBytesMax: "1MiB" },
-            admin: { host: "127.0.0.1", port: 0 },
-            memory: { prefixTree: "4MiB" },
-            ...config,
-            models: { aliases: { [alias]: model } },
-            endpoints: [endpoint],
-          }),
-          "again.yaml",
-        ));
+        configOf({ ...config, models: { aliases: { [alias]: model } } }, [endpoint]);
       for (let i = 0; i < 4; i++) {
         await router.edges.kill(1 + i % 2);
         equal(router.edges.listening, 1);
@@ -155,7 +140,7 @@ fact(
       const again = await Promise.all(Array.from({ length: 40 }, (_, i) => ask(stage, { prompt: `${i}` })));
       deepStrictEqual(new Set(again.map(({ status }) => status)), new Set([200]));
       ok((await counted(stage)).every((count) => count > 0), "both serve");
-      equal(await metric(stage, "warmpath_edge_restarts_total"), 1);
+      equal(await metric(stage, "edge_restarts_total"), 1);
     }),
 );
 
