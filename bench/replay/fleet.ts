@@ -67,8 +67,9 @@ function textBlocks(request: TraceRequest): PromptBlocks {
 }
 
 /** The prompt's blocks as the router makes them of its token ids, in steps of the engines' blocks. */
-function tokenBlocks({ hashIds, inputTokens }: TraceRequest, { caches, claims, table }: BenchRouter): PromptBlocks {
-  const blockTokens = caches.index.reader.stride(table.slots());
+function tokenBlocks({ hashIds, inputTokens }: TraceRequest, { claims, table }: BenchRouter): PromptBlocks {
+  const slots = Uint16Array.from(table.slots());
+  const blockTokens = claims.feedBlockTokens(slots, slots.length);
   const tokens = tokensFromTrace(hashIds, Math.min(inputTokens, prefixDefaults.tokensMax));
   return { hashes: claims.chain({ tokens, blockTokens, lora: "" }), blockTokens, exact: true };
 }
