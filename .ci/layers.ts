@@ -27,6 +27,11 @@ export const rooms: readonly Room[] = [
   },
   { layer: 3, name: "upstream", holds: "everything that dials a model server: connections, streaming, observation" },
   { layer: 3, name: "scheduling", holds: "where a request goes: filters, scorers, pickers, profiles" },
+  {
+    layer: 3,
+    name: "flow",
+    holds: "whether, when and in which order: bands, fairness, ordering, saturation, shedding",
+  },
   { layer: 3, name: "sim", holds: "a model server that behaves like vLLM, for demo, tests and benchmarks" },
   { layer: 3, name: "keys", holds: "who may ask for what: API keys, tenants, quotas in shared memory" },
   {

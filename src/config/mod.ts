@@ -6,6 +6,15 @@ export { ConfigErrors } from "./errors.ts";
 export { readConfigFile, withKeysFile } from "./file.ts";
 export { loadKeysText } from "./keys_file.ts";
 export { emptyRawConfig, endpointPickerConfigKind, loadConfigText } from "./load.ts";
+export * from "./flow_types.ts";
+export {
+  bandDefaults,
+  concurrencyDefaults,
+  flowDefaults,
+  programAwareDefaults,
+  utilizationDefaults,
+  vtcDefaults,
+} from "./flow_defaults.ts";
 export type { EndpointPickerSource, RawConfig } from "./load.ts";
 export { type ModelRewrite, ModelRewriter } from "./model_rewrite.ts";
 export { mergeOverrides, overridesFromEnv, overridesFromFlags } from "./overrides.ts";

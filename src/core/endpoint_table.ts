@@ -1,18 +1,23 @@
 import { type EndpointMeta, EndpointState } from "./endpoint.ts";
 
 // The header holds the version; then columns, floats first, so that every one is aligned; then the ledger:
-//   8 B × 6  waiting, running, kvUsage, sampleAtMs, cacheBlocks, cacheBlockTokens
-//   4 B × 9  requests, prefillTokens, decodeTokens, totalRequests, generation, failures, breaker, permits, feedBlockTokens
+//   8 B × 11 waiting, running, kvUsage, sampleAtMs, cacheBlocks, cacheBlockTokens,
+//            requestCapacity, foreign, pressure, tokenCapacity, releaseGapMs
+//   4 B × 10 requests, prefillTokens, decodeTokens, totalRequests, generation, failures, breaker, permits,
+//            feedBlockTokens, queued
 //   1 B × 2  state, feedState (each padded to 8 B)
 //   4 B × 3  of each isolate: its own share of requests, prefillTokens, decodeTokens
 const headerBytes = 8;
-const floatColumns = 6;
-const intColumns = 9;
+const floatColumns = 11;
+const intColumns = 10;
 const byteColumns = 2;
 const ledgerColumns = 3;
 
 /** `feedState` of an endpoint without a feed. */
 export const noFeed = 255;
+
+/** `queued` of an endpoint that nobody waits for: below every priority. */
+export const nobodyQueued = -(2 ** 31);
 
 /** Which of the isolates that share a table this is. */
 export interface TableShare {
@@ -44,6 +49,18 @@ export class EndpointTable {
   readonly cacheBlocks: Float64Array;
   /** Tokens an engine block holds; 0 when not reported. */
   readonly cacheBlockTokens: Float64Array;
+  /** Requests the endpoint may have, ours and others'; Infinity: not known. Flow control's, as are the next five. */
+  readonly requestCapacity: Float64Array;
+  /** Requests there that are not ours, as of the last sample. */
+  readonly foreign: Float64Array;
+  /** How full it is besides that, 1 is full: memory, or a sample that is missing. */
+  readonly pressure: Float64Array;
+  /** Prompt tokens it may have to compute at once; Infinity: without limit. */
+  readonly tokenCapacity: Float64Array;
+  /** Mean time from the end of one of our requests there to the end of the next; NaN: not known. */
+  readonly releaseGapMs: Float64Array;
+  /** Highest priority of requests that wait for it, `nobodyQueued` when none does. */
+  readonly queued: Int32Array;
   /** Our requests at the endpoint that have not ended. */
   readonly requests: Int32Array;
   /** Uncached prompt tokens of our requests that have no first byte yet. */
@@ -64,6 +81,8 @@ export class EndpointTable {
   readonly state: Uint8Array;
   /** `FeedState` of the endpoint's feed, or `noFeed`. */
   readonly feedState: Uint8Array;
+  /** Which of the isolates that share it this is. */
+  readonly isolate: number;
   readonly #ledgers: readonly (readonly Int32Array[])[];
   readonly #own: readonly Int32Array[];
   readonly #header: Int32Array;
@@ -75,6 +94,8 @@ export class EndpointTable {
   #mirrored = 0;
   /** Called after each change by this isolate. */
   onChange: (() => void) | undefined;
+  /** A request of this isolate left a slot that others wait for. */
+  onRoom: ((slot: number) => void) | undefined;
 
   /** Bytes a table of `capacity` slots takes. */
   static bytes(capacity: number, isolates = 1): number {
@@ -93,6 +114,7 @@ export class EndpointTable {
       throw new RangeError(`Cannot map the endpoint table at ${byteOffset}: must be a multiple of 8`);
     }
     this.capacity = capacity;
+    this.isolate = isolate;
     this.#header = new Int32Array(buffer, byteOffset, 2);
     let at = byteOffset + headerBytes;
     const f64 = () => {
@@ -116,6 +138,11 @@ export class EndpointTable {
     this.sampleAtMs = f64();
     this.cacheBlocks = f64();
     this.cacheBlockTokens = f64();
+    this.requestCapacity = f64();
+    this.foreign = f64();
+    this.pressure = f64();
+    this.tokenCapacity = f64();
+    this.releaseGapMs = f64();
     this.state = u8();
     this.feedState = u8();
     this.requests = i32();
@@ -127,6 +154,7 @@ export class EndpointTable {
     this.breaker = i32();
     this.permits = i32();
     this.feedBlockTokens = i32();
+    this.queued = i32();
     this.#ledgers = Array.from({ length: isolates }, () => [i32(), i32(), i32()]);
     this.#own = this.#ledgers[isolate];
     this.#meta = new Array(capacity).fill(undefined);
@@ -164,6 +192,12 @@ export class EndpointTable {
     this.sampleAtMs[slot] = NaN;
     this.cacheBlocks[slot] = 0;
     this.cacheBlockTokens[slot] = 0;
+    this.requestCapacity[slot] = Infinity;
+    this.foreign[slot] = 0;
+    this.pressure[slot] = 0;
+    this.tokenCapacity[slot] = Infinity;
+    this.releaseGapMs[slot] = NaN;
+    this.queued[slot] = nobodyQueued;
     this.feedBlockTokens[slot] = 0;
     this.feedState[slot] = noFeed;
     this.totalRequests[slot] = 0;
@@ -249,6 +283,37 @@ export class EndpointTable {
     Atomics.add(this.prefillTokens, slot, prefillTokens);
     Atomics.add(ownDecode, slot, decodeTokens);
     Atomics.add(this.decodeTokens, slot, decodeTokens);
+    if (requests + prefillTokens < 0 && Atomics.load(this.queued, slot) !== nobodyQueued) this.onRoom?.(slot);
+  }
+
+  /** Share of an endpoint's capacity that is in use; 1 is full, beyond is overload. */
+  saturation(slot: number): number {
+    const requests = (Atomics.load(this.requests, slot) + this.foreign[slot]) / this.requestCapacity[slot];
+    const tokens = Atomics.load(this.prefillTokens, slot) / this.tokenCapacity[slot];
+    return Math.max(0, requests, tokens, this.pressure[slot]);
+  }
+
+  /** Whether a request may enter that may use `ceiling` of the capacity. */
+  hasRoom(slot: number, ceiling: number): boolean {
+    return Atomics.load(this.requests, slot) + this.foreign[slot] < this.requestCapacity[slot] * ceiling &&
+      Atomics.load(this.prefillTokens, slot) < this.tokenCapacity[slot] * ceiling && this.pressure[slot] < ceiling;
+  }
+
+  /**
+   * Counts one request more at a slot, as a share of `isolate`, if it has room: several isolates never fill it beyond its
+   * capacity. What entered is given back by `inflight`, or held on by a `Reservation`.
+   */
+  tryEnter(slot: number, ceiling: number, isolate: number = this.isolate): boolean {
+    const own = this.#ledgers[isolate][0];
+    for (;;) {
+      const requests = Atomics.load(this.requests, slot);
+      if (!this.hasRoom(slot, ceiling) || requests + this.foreign[slot] >= this.requestCapacity[slot] * ceiling) {
+        return false;
+      }
+      if (Atomics.compareExchange(this.requests, slot, requests, requests + 1) !== requests) continue;
+      Atomics.add(own, slot, 1);
+      return true;
+    }
   }
 
   /** Gives back what an isolate that is gone had reserved; returns its requests. */

@@ -18,5 +18,6 @@ export * from "./tier.ts";
 export * from "./reservation.ts";
 export * from "./secret.ts";
 export * from "./bounded.ts";
+export * from "./heap.ts";
 export * from "./doorbell.ts";
 export * from "./ring.ts";

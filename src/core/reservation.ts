@@ -19,13 +19,14 @@ export class Reservation {
   #decodeTokens: number;
   #open = true;
 
-  constructor(table: EndpointTable, slot: number, load: ReservedLoad) {
+  /** `entered`: the request was counted already, by `EndpointTable.tryEnter`. */
+  constructor(table: EndpointTable, slot: number, load: ReservedLoad, entered = false) {
     this.slot = slot;
     this.#table = table;
     this.#prefillTokens = Math.round(load.prefillTokens);
     this.#decodeTokens = Math.round(load.decodeTokens);
     Atomics.add(table.totalRequests, slot, 1);
-    table.inflight(slot, 1, this.#prefillTokens, this.#decodeTokens);
+    table.inflight(slot, entered ? 0 : 1, this.#prefillTokens, this.#decodeTokens);
   }
 
   get open(): boolean {

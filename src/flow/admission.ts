@@ -1,0 +1,157 @@
+import type { EndpointTable } from "../core/mod.ts";
+import type { FlowConfig } from "../config/mod.ts";
+import type { Band, Bands, Held } from "./band.ts";
+import type { Lane, TenantQueue } from "./lane.ts";
+import { comesFirst } from "./ordering.ts";
+import { Promises } from "./promises.ts";
+import { refusals } from "./refusals.ts";
+import type { FlowAsk, FlowRefusal, Waiting } from "./types.ts";
+
+/** Requests that were promised their turn come back although the queue is full: as many more, in shares of a limit. */
+const promisedStretch = 1.25;
+/** With less than this to do nobody is turned away for the sake of those who may come back. */
+const nearlyIdleMs = 500;
+
+export interface AdmissionParts {
+  readonly table: Pick<EndpointTable, "releaseGapMs">;
+  readonly bands: Bands;
+  /** What waits, in all and by tenant. */
+  readonly held: Held;
+  readonly tenants: ReadonlyMap<string, Held>;
+  readonly config: () => FlowConfig;
+  /** Ends a request that waits, in favour of another. */
+  readonly displace: (item: Waiting) => void;
+}
+
+/** Whether a request may wait at all: limits of the queue, and whether its turn would come in time. */
+export class Admission {
+  readonly promises = new Promises();
+  readonly #parts: AdmissionParts;
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+  }
+
+  /** The arrival of a request that was refused before and comes back when it was told to; undefined for any other. */
+  redeem({ promise }: FlowAsk, nowMs: number): number | undefined {
+    return promise === undefined ? undefined : this.promises.redeem(promise, nowMs);
+  }
+
+  /** How long a request may wait while there are endpoints; 0: for ever. */
+  ttlMs({ config }: Band, { ttlMs }: FlowAsk): number {
+    const own = config.ttlMs ?? this.#parts.config().ttlMs;
+    if (ttlMs === undefined) return own;
+    return own > 0 ? Math.min(own, ttlMs) : ttlMs;
+  }
+
+  /** The refusal of a request that no limit has room for, after those that must make room for it were displaced. */
+  overLimit(band: Band, lane: Lane, ask: FlowAsk, nowMs: number, promised: boolean): FlowRefusal | undefined {
+    const stretch = promised ? promisedStretch : 1;
+    const { limits, tenantLimits, tenants } = this.#parts.config();
+    const own = this.#parts.tenants.get(ask.tenant);
+    const ofTenant = own?.exceeds(tenants[ask.tenant] ?? tenantLimits, ask, stretch);
+    if (ofTenant) return this.#full(`of tenant ${ask.tenant}`, band, lane, ask, nowMs);
+    if (band.held.exceeds(band.config, ask, stretch) && !this.#makeRoomInBand(band, ask, stretch)) {
+      return this.#full(`of priority ${band.priority}`, band, lane, ask, nowMs);
+    }
+    while (this.#parts.held.exceeds(limits, ask, stretch)) {
+      if (!this.#makeRoomBelow(band)) return this.#full("of all requests", band, lane, ask, nowMs);
+    }
+    return undefined;
+  }
+
+  #full(whose: string, band: Band, lane: Lane, ask: FlowAsk, nowMs: number): FlowRefusal {
+    if (lane.slots.length === 0) return refusals.noEndpoints(`The queue ${whose} is full and no endpoint is ready`);
+    const waitMs = this.predictWaitMs(lane, band, ask.tenant, nowMs) ?? 0;
+    return refusals.full(whose, this.#promise(band, lane, ask, waitMs, nowMs));
+  }
+
+  /** The refusal of a request that would be served too late; it is told when to come again. */
+  tooLate(band: Band, lane: Lane, ask: FlowAsk, nowMs: number): FlowRefusal | undefined {
+    const { earlyRejection } = this.#parts.config();
+    if (earlyRejection === "off" || lane.slots.length === 0) return undefined;
+    const rate = this.#rate(lane, nowMs);
+    if (rate === undefined) return undefined;
+    const ahead = this.#ahead(lane, band, ask.tenant);
+    const promised = this.promises.waiting(groupOf(band, lane));
+    const ttlMs = this.ttlMs(band, ask);
+    const waitMs = ahead / rate, promisedMs = (ahead + promised) / rate;
+    if (ttlMs > 0 && promisedMs > ttlMs && waitMs > nearlyIdleMs) {
+      return refusals.saturated(waitMs, this.#promise(band, lane, ask, waitMs, nowMs));
+    }
+    const leftMs = (ask.ttftMs ?? Infinity) - (nowMs - ask.receivedAtMs) - (ask.serviceMs ?? 0);
+    if (earlyRejection !== "slo" || waitMs <= Math.max(leftMs, 0)) return undefined;
+    return refusals.missesTarget(waitMs, this.#promise(band, lane, ask, waitMs, nowMs));
+  }
+
+  /** When its turn comes: behind what waits and whoever was promised a turn before. */
+  #promise(band: Band, lane: Lane, ask: FlowAsk, waitMs: number, nowMs: number): number {
+    const rate = this.#rate(lane, nowMs);
+    const group = groupOf(band, lane);
+    const promisedMs = rate === undefined ? 0 : this.promises.waiting(group) / rate;
+    return this.promises.promise(ask.promise, group, ask.receivedAtMs, waitMs + promisedMs, nowMs) / 1000;
+  }
+
+  /** Displaces the last request of the tenant with most in the band, if that has more than the newcomer's would. */
+  #makeRoomInBand(band: Band, ask: FlowAsk, stretch: number): boolean {
+    while (band.held.exceeds(band.config, ask, stretch)) {
+      let longest: TenantQueue | undefined;
+      for (const [, { tenants }] of band.domains()) {
+        for (const { queues } of tenants.values()) {
+          for (const queue of queues) if (queue.items.size > (longest?.items.size ?? 0)) longest = queue;
+        }
+      }
+      const own = this.#parts.tenants.get(ask.tenant)?.requests ?? 0;
+      if (!longest || longest.items.size <= own + 1 || longest.last.ask.tenant === ask.tenant) return false;
+      this.#parts.displace(longest.last);
+    }
+    return true;
+  }
+
+  /** Displaces the last request of the lowest band that waits, if that is below `band`. */
+  #makeRoomBelow(band: Band): boolean {
+    const lowest = this.#parts.bands.list.findLast(({ held }) => held.requests > 0);
+    if (!lowest || lowest.priority >= band.priority) return false;
+    let last: Waiting | undefined;
+    for (const [, { tenants }] of lowest.domains()) {
+      for (const { queues } of tenants.values()) {
+        for (const queue of queues) if (!last || comesFirst(last, queue.last)) last = queue.last;
+      }
+    }
+    this.#parts.displace(last!);
+    return true;
+  }
+
+  /** How long a request that comes now would wait; undefined while that cannot be told. */
+  predictWaitMs(lane: Lane, band: Band, tenant: string, nowMs: number): number | undefined {
+    const rate = this.#rate(lane, nowMs);
+    return rate === undefined ? undefined : this.#ahead(lane, band, tenant) / rate;
+  }
+
+  /** Requests that come before one more of a tenant. */
+  #ahead(lane: Lane, band: Band, tenant: string): number {
+    let ahead = 1;
+    for (const own of lane.bands) {
+      if (own.band.priority > band.priority) ahead += own.size;
+      if (own.band !== band) continue;
+      // Where tenants take turns, only as many of the others' come first as this one has itself.
+      const turns = ((own.queueOf(tenant)?.items.size ?? 0) + 1) * own.queues.size;
+      ahead += band.config.fairness.policy === "global-strict" ? own.size : Math.min(own.size, turns);
+    }
+    return ahead;
+  }
+
+  /** Dispatches a millisecond; where nothing waited yet, what its endpoints were seen to finish. */
+  #rate({ rate, slots }: Lane, nowMs: number): number | undefined {
+    const seen = rate.perMs(nowMs);
+    if (seen !== undefined) return seen;
+    const { releaseGapMs } = this.#parts.table;
+    let perMs = 0;
+    for (const slot of slots) if (releaseGapMs[slot] > 0) perMs += 1 / releaseGapMs[slot];
+    return perMs > 0 ? perMs : undefined;
+  }
+}
+
+function groupOf({ priority }: Band, { name }: Lane): string {
+  return `${priority}\0${name}`;
+}

@@ -1,0 +1,107 @@
+import { type HeapItem, IndexedHeap } from "../core/mod.ts";
+import type { Band, Domain } from "./band.ts";
+import { DrainRate } from "./drain_rate.ts";
+import type { Tenant } from "./fairness.ts";
+import { comesFirst } from "./ordering.ts";
+import type { Waiting } from "./types.ts";
+
+/** One tenant's requests in one band of one lane. */
+export class TenantQueue implements HeapItem {
+  /** Among the queues of its band, while it is not empty. */
+  heapAt = -1;
+  readonly items = new IndexedHeap<Waiting>(comesFirst);
+
+  constructor(readonly band: LaneBand, readonly tenant: Tenant) {}
+
+  /** Its first request; it has one. */
+  get head(): Waiting {
+    return this.items.items[0];
+  }
+
+  /** The one that would be served last. */
+  get last(): Waiting {
+    return this.items.items.reduce((last, item) => comesFirst(last, item) ? item : last);
+  }
+}
+
+/** The requests of one priority in a lane. */
+export class LaneBand {
+  size = 0;
+  /** Those that are not empty. */
+  readonly queues: IndexedHeap<TenantQueue>;
+  readonly #byTenant = new Map<string, TenantQueue>();
+
+  constructor(readonly lane: Lane, readonly band: Band, readonly domain: Domain) {
+    this.queues = new IndexedHeap((a, b) => domain.fairness.before(a, b));
+  }
+
+  queueOf(tenant: string): TenantQueue | undefined {
+    return this.#byTenant.get(tenant);
+  }
+
+  /** The queue whose turn it is; the band is not empty. */
+  next(nowMs: number): TenantQueue {
+    const { fairness } = this.domain;
+    return fairness.pick ? fairness.pick(this.queues.items, nowMs) : this.queues.peek()!;
+  }
+
+  add(item: Waiting): void {
+    const { tenant: name } = item.ask;
+    let queue = this.#byTenant.get(name);
+    if (!queue) {
+      queue = new TenantQueue(this, this.domain.tenant(name));
+      this.#byTenant.set(name, queue);
+      const { tenant } = queue;
+      if (tenant.queues.length === 0) this.domain.fairness.began(tenant);
+      tenant.queues.push(queue);
+    }
+    item.queue = queue;
+    queue.items.push(item);
+    if (queue.heapAt < 0) this.queues.push(queue);
+    else if (queue.head === item) this.queues.moved(queue);
+    this.size++;
+  }
+
+  remove(item: Waiting): void {
+    const { queue } = item;
+    const first = queue.head === item;
+    queue.items.remove(item);
+    this.size--;
+    if (queue.items.size > 0) {
+      if (first) this.queues.moved(queue);
+      return;
+    }
+    this.queues.remove(queue);
+    this.#byTenant.delete(queue.tenant.name);
+    const { queues } = queue.tenant;
+    queues.splice(queues.indexOf(queue), 1);
+  }
+}
+
+/** The requests that the same endpoints may take: what is full for one of them is full for all. */
+export class Lane {
+  /** Highest priority first. */
+  readonly bands: LaneBand[] = [];
+  readonly rate = new DrainRate();
+  size = 0;
+  /** When it last got its first endpoint, or lost its last. */
+  sinceMs: number;
+
+  constructor(readonly name: string, readonly model: string, public slots: readonly number[], nowMs: number) {
+    this.sinceMs = nowMs;
+  }
+
+  band(band: Band): LaneBand {
+    const at = this.bands.findIndex((own) => own.band.priority <= band.priority);
+    if (at >= 0 && this.bands[at].band === band) return this.bands[at];
+    const own = new LaneBand(this, band, band.domain(this.model));
+    this.bands.splice(at < 0 ? this.bands.length : at, 0, own);
+    return own;
+  }
+
+  /** The highest priority that waits; undefined when nothing does. */
+  get top(): LaneBand | undefined {
+    for (const band of this.bands) if (band.size > 0) return band;
+    return undefined;
+  }
+}

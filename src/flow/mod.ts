@@ -1,0 +1,4 @@
+/** Whether a request goes now, waits or is refused, and who is next. */
+export * from "./controller.ts";
+export { Ceilings } from "./ceiling.ts";
+export * from "./types.ts";

@@ -1,0 +1,92 @@
+import type { HeapItem, Outcome } from "../core/mod.ts";
+
+/** How a request's wait ended; each has exactly one. Names and meanings are llm-d's, where they are metric labels. */
+export const flowEnds = [
+  "Dispatched",
+  "RejectedCapacity",
+  "RejectedNoEndpoints",
+  "RejectedOther",
+  "EvictedTTL",
+  "EvictedNoEndpoints",
+  "EvictedContextCancelled",
+  "EvictedOther",
+] as const;
+export type FlowEnd = (typeof flowEnds)[number];
+
+/** What an edge tells of a request that found no room. Values only: it may cross isolates. */
+export interface FlowAsk {
+  /** The edge's own number for it. */
+  readonly id: number;
+  /** Names the endpoints that may take it: requests with the same name share a lane. */
+  readonly lane: string;
+  /** Their slots; empty: there is none now. */
+  readonly slots: readonly number[];
+  readonly model: string;
+  readonly tenant: string;
+  readonly priority: number;
+  /** Of the clock that all isolates share; requests tried before keep theirs, so that they are not behind others. */
+  readonly receivedAtMs: number;
+  readonly promptTokens: number;
+  /** Expected output. */
+  readonly outputTokens: number;
+  readonly bodyBytes: number;
+  /** What its client is ready to wait. */
+  readonly ttlMs?: number;
+  /** Time to first token it is to have, counted from its arrival. */
+  readonly ttftMs?: number;
+  /** How long an idle endpoint would take for its first token. */
+  readonly serviceMs?: number;
+  /** The same for a request that is sent again after it was refused. */
+  readonly promise?: string;
+  /** The endpoint that holds its prefix, and how long it waits for that one alone. */
+  readonly hold?: { readonly slot: number; readonly ms: number };
+}
+
+/** A place: the request counts at `slot` already, as the edge's. */
+export interface Grant {
+  readonly slot: number;
+  readonly waitedMs: number;
+}
+
+export interface FlowRefusal {
+  readonly end: Exclude<FlowEnd, "Dispatched">;
+  readonly outcome: Outcome;
+  readonly message: string;
+  readonly retryAfterS?: number;
+}
+
+export type FlowAnswer = Grant | FlowRefusal;
+
+export const isGrant = (answer: FlowAnswer): answer is Grant => "slot" in answer;
+
+/** What a request takes of limits. */
+export interface Amount {
+  readonly requests: number;
+  readonly tokens: number;
+  readonly bytes: number;
+}
+
+/** A request that waits. */
+export class Waiting implements HeapItem {
+  heapAt = -1;
+  /** Least first, within its tenant; see `orderings`. */
+  order = 0;
+  lane!: Lane;
+  queue!: TenantQueue;
+  /** When something is due: its end, or the end of its wait for one endpoint. */
+  dueAtMs = Infinity;
+  /** Absent once it waits for any endpoint of its lane. */
+  holdUntilMs: number | undefined;
+  enqueuedAtMs = 0;
+  ended = false;
+
+  constructor(
+    readonly ask: FlowAsk,
+    readonly edge: number,
+    /** Grows: of equal requests the first comes first. */
+    readonly number: number,
+    readonly answer: (answer: FlowAnswer) => void,
+  ) {}
+}
+
+import type { Lane, TenantQueue } from "./lane.ts";
