@@ -2,7 +2,7 @@ import { type EndpointMeta, EndpointState } from "./endpoint.ts";
 
 // The header holds the version; then columns, floats first, so that every one is aligned; then the ledger:
 //   8 B × 11 waiting, running, kvUsage, sampleAtMs, cacheBlocks, cacheBlockTokens,
-//            requestCapacity, foreign, pressure, tokenCapacity, releaseGapMs
+//            requestCapacity, foreign, pressure, tokenCapacity, serviceMs
 //   4 B × 10 requests, prefillTokens, decodeTokens, totalRequests, generation, failures, breaker, permits,
 //            feedBlockTokens, queued
 //   1 B × 2  state, feedState (each padded to 8 B)
@@ -57,8 +57,8 @@ export class EndpointTable {
   readonly pressure: Float64Array;
   /** Prompt tokens it may have to compute at once; Infinity: without limit. */
   readonly tokenCapacity: Float64Array;
-  /** Mean time from the end of one of our requests there to the end of the next; NaN: not known. */
-  readonly releaseGapMs: Float64Array;
+  /** Mean time our requests stay there; NaN: not known. */
+  readonly serviceMs: Float64Array;
   /** Highest priority of requests that wait for it, `nobodyQueued` when none does. */
   readonly queued: Int32Array;
   /** Our requests at the endpoint that have not ended. */
@@ -142,7 +142,7 @@ export class EndpointTable {
     this.foreign = f64();
     this.pressure = f64();
     this.tokenCapacity = f64();
-    this.releaseGapMs = f64();
+    this.serviceMs = f64();
     this.state = u8();
     this.feedState = u8();
     this.requests = i32();
@@ -196,7 +196,7 @@ export class EndpointTable {
     this.foreign[slot] = 0;
     this.pressure[slot] = 0;
     this.tokenCapacity[slot] = Infinity;
-    this.releaseGapMs[slot] = NaN;
+    this.serviceMs[slot] = NaN;
     this.queued[slot] = nobodyQueued;
     this.feedBlockTokens[slot] = 0;
     this.feedState[slot] = noFeed;

@@ -58,6 +58,8 @@ export interface RequestView {
   /** Higher is served first; negative may be shed. */
   readonly priority: number;
   readonly slo: Slo;
+  /** How long the client is ready to wait for an endpoint; absent: as configured. */
+  readonly ttlMs?: number;
   readonly mediaParts: number;
   readonly headers: HeaderReader;
   /** `host` or `host:port` entries the proxy in front restricts the choice to; absent means no restriction. */

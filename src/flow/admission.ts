@@ -13,7 +13,7 @@ const promisedStretch = 1.25;
 const nearlyIdleMs = 500;
 
 export interface AdmissionParts {
-  readonly table: Pick<EndpointTable, "releaseGapMs">;
+  readonly table: Pick<EndpointTable, "requests" | "serviceMs">;
   readonly bands: Bands;
   /** What waits, in all and by tenant. */
   readonly held: Held;
@@ -145,9 +145,9 @@ export class Admission {
   #rate({ rate, slots }: Lane, nowMs: number): number | undefined {
     const seen = rate.perMs(nowMs);
     if (seen !== undefined) return seen;
-    const { releaseGapMs } = this.#parts.table;
+    const { requests, serviceMs } = this.#parts.table;
     let perMs = 0;
-    for (const slot of slots) if (releaseGapMs[slot] > 0) perMs += 1 / releaseGapMs[slot];
+    for (const slot of slots) if (serviceMs[slot] > 0) perMs += Atomics.load(requests, slot) / serviceMs[slot];
     return perMs > 0 ? perMs : undefined;
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock, EndpointTable, Timer } from "../core/mod.ts";
+import { type Clock, type EndpointTable, LruMap, type Timer } from "../core/mod.ts";
 import type { FlowConfig } from "../config/mod.ts";
 import { Admission } from "./admission.ts";
 import { type Band, Bands, Held } from "./band.ts";
@@ -10,10 +10,13 @@ import { comesFirst, orderKey } from "./ordering.ts";
 import { type FlowAnswer, type FlowAsk, type FlowEnd, type FlowRefusal, Waiting } from "./types.ts";
 import { refusals } from "./refusals.ts";
 
+/** Placed requests whose real use is awaited; of more than that the assumed use stands. */
+const grantedMax = 65_536;
+
 /** What of the pool the controller works on; an `EndpointTable` is such. */
 export type FlowTable = Pick<
   EndpointTable,
-  "capacity" | "queued" | "hasRoom" | "tryEnter" | "saturation" | "requests" | "releaseGapMs" | "inflight"
+  "capacity" | "queued" | "hasRoom" | "tryEnter" | "saturation" | "requests" | "serviceMs" | "inflight"
 >;
 
 export interface FlowParts {
@@ -48,6 +51,8 @@ export class FlowController {
   readonly #parts: FlowParts;
   /** By edge and the edge's number. */
   readonly #waiting = new Map<number, Map<number, Waiting>>();
+  /** Requests that were given a place and have not told what they used. */
+  readonly #granted = new LruMap<string, Waiting>(grantedMax);
   readonly #due = new DueTimes();
   #config: FlowConfig;
   #ceilings: Ceilings;
@@ -122,6 +127,17 @@ export class FlowController {
       item.holdUntilMs = nowMs + ask.hold.ms;
       this.#enter(item, this.#laneOfOne(lane, ask.hold.slot, nowMs), band);
     } else this.#enter(item, lane, band);
+  }
+
+  /** A request of `edge` that waited used so many tokens, its tenant's turn is worth that and not what was assumed. */
+  settle(edge: number, id: number, inputTokens: number, outputTokens: number): void {
+    const key = `${edge} ${id}`;
+    const granted = this.#granted.get(key);
+    if (!granted) return;
+    this.#granted.delete(key);
+    const { ask: { promptTokens, outputTokens: assumed }, queue: { tenant, band: { domain } } } = granted;
+    domain.fairness.settled(tenant, inputTokens - promptTokens, outputTokens - assumed, this.#parts.clock.now());
+    for (const queue of tenant.queues) queue.band.queues.moved(queue);
   }
 
   /** The client of a request that waits is gone. What has been answered already is the edge's to give back. */
@@ -301,6 +317,7 @@ export class FlowController {
     domain.fairness.granted(tenant, item.ask, nowMs);
     for (const queue of tenant.queues) queue.band.queues.moved(queue);
     this.#share(band, nowMs);
+    this.#granted.set(`${item.edge} ${item.ask.id}`, item);
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#parts.observer?.ended?.(item.ask, "Dispatched", waitedMs);
     item.answer({ slot, waitedMs });

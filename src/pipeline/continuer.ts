@@ -85,7 +85,7 @@ export class Continuer {
 
   async #place(life: RequestLife, tried: readonly number[]): Promise<Placed | undefined> {
     try {
-      const placed = await this.#dispatch.place(life.view!, tried);
+      const placed = await this.#dispatch.place(life.view!, tried, { signal: life.inbound.signal });
       if (!life.ended) return placed;
       placed.release();
     } catch (error) {

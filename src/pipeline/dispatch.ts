@@ -16,13 +16,40 @@ import type { Candidates, PipelineParts } from "./parts.ts";
 import { Placed } from "./placed.ts";
 import { PrefillRate } from "./prefill_rate.ts";
 
+/** What a request may be placed by besides itself. */
+export interface PlaceOptions {
+  /** An attempt beside another one: it goes now or not at all. */
+  readonly hedge?: boolean;
+  /** Aborts when nobody waits for the place any more. */
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Decides where a request goes and when. `tried` holds slots that are not to be chosen: they failed it already, or serve
  * it beside (`hedge`). Throws `RouterError` when there is no endpoint to give.
  */
 export interface Dispatch {
-  place(view: RequestView, tried: readonly number[], hedge?: boolean): Placed | Promise<Placed>;
+  place(view: RequestView, tried: readonly number[], options?: PlaceOptions): Placed | Promise<Placed>;
 }
+
+/** How a choice is bounded by what endpoints have room for. */
+interface Room {
+  /** Share of an endpoint's capacity the request may use. */
+  readonly ceiling: number;
+  /** The endpoint that counts the request already; -1 for none. */
+  readonly granted: number;
+  /** Longest wait for the endpoint that holds the prefix, while others have room. */
+  readonly holdMsMax: number;
+}
+
+/** Nobody has room now: those that may take the request once they have. */
+export interface Full {
+  readonly slots: readonly number[];
+  /** One of them that is worth a wait of its own. */
+  readonly hold?: { readonly slot: number; readonly ms: number };
+}
+
+export const isFull = (result: Placed | Full): result is Full => !(result instanceof Placed);
 
 /** Places at once, in the caller's isolate: match, decide, reserve and speculate are one step that nothing interrupts. */
 export class DirectDispatch implements Dispatch {
@@ -35,16 +62,93 @@ export class DirectDispatch implements Dispatch {
     this.#slots = new Uint16Array(parts.table.capacity);
   }
 
-  place(view: RequestView, tried: readonly number[], hedge = false): Placed {
+  /** Without regard to what endpoints have room for. */
+  place(view: RequestView, tried: readonly number[], { hedge = false }: PlaceOptions = {}): Placed {
+    const { pool } = this.#parts;
+    const count = this.#untried(pool.candidates(view.model), tried);
+    // Failed everywhere else: whatever is left is tried, its circuit open or not.
+    if (count === 0 && tried.length > 0 && !hedge) {
+      return this.#choose(view, tried, hedge, this.#anyLeft(view.model, tried), undefined, true) as Placed;
+    }
+    return this.#choose(view, tried, hedge, count, undefined) as Placed;
+  }
+
+  /** Among endpoints with room for the request, ahead of which nobody waits; `Full` when there is none. */
+  placeWithin(
+    view: RequestView,
+    tried: readonly number[],
+    hedge: boolean,
+    ceiling: number,
+    holdMsMax: number,
+  ): Placed | Full {
+    const { table, pool } = this.#parts;
+    const eligible = this.#untried(pool.candidates(view.model), tried);
+    if (eligible === 0) return hedge || tried.length === 0 ? { slots: [] } : this.place(view, tried);
+    let count = 0;
+    for (let i = 0; i < eligible; i++) {
+      const slot = this.#slots[i];
+      if (!table.hasRoom(slot, ceiling) || Atomics.load(table.queued, slot) >= view.priority) continue;
+      // Those with room are brought to the front; the others stay behind them.
+      this.#slots[i] = this.#slots[count];
+      this.#slots[count++] = slot;
+    }
+    if (count === 0) return { slots: this.eligible(view, tried) };
+    return this.#choose(view, tried, hedge, count, { ceiling, granted: -1, holdMsMax }, false, eligible);
+  }
+
+  /** As `placeWithin`, for a request that `slot` counts already, and that may go there or to where it is better off now. */
+  placeGranted(view: RequestView, tried: readonly number[], slot: number, ceiling: number): Placed | Full {
+    const { table, pool } = this.#parts;
+    const eligible = this.#untried(pool.candidates(view.model), tried);
+    let count = 0;
+    for (let i = 0; i < eligible; i++) {
+      const other = this.#slots[i];
+      if (other === slot || table.hasRoom(other, ceiling)) this.#slots[count++] = other;
+    }
+    const entered = this.#slots.subarray(0, count).includes(slot);
+    if (!entered) table.inflight(slot, -1, 0, 0);
+    if (count === 0) return { slots: this.eligible(view, tried) };
+    return this.#choose(view, tried, false, count, { ceiling, granted: entered ? slot : -1, holdMsMax: 0 });
+  }
+
+  /** The slots that may take a request, full or not: candidates that the filters of its profile keep. */
+  eligible(view: RequestView, tried: readonly number[]): number[] {
+    const { pool, scheduler, index, clock } = this.#parts;
+    const count = this.#untried(pool.candidates(view.model), tried);
+    if (count === 0) return [];
+    const kept = scheduler.eligible(view, index.match(view.blocks), this.#slots, count, clock.now());
+    return Array.from(this.#slots.subarray(0, kept));
+  }
+
+  /**
+   * Chooses among the first `count` of the slots to decide over, and takes what the choice costs. With `room`, slots from
+   * there to `eligible` are those without room.
+   */
+  #choose(
+    view: RequestView,
+    tried: readonly number[],
+    hedge: boolean,
+    count: number,
+    room: Room | undefined,
+    lastResort = false,
+    eligible = count,
+  ): Placed | Full {
     const { table, index, scheduler, pool, clock, metrics, options } = this.#parts;
     const startMs = clock.now();
-    let count = this.#untried(pool.candidates(view.model), tried);
-    // Failed everywhere else: whatever is left is tried, its circuit open or not.
-    const lastResort = count === 0 && tried.length > 0 && !hedge;
-    if (lastResort) count = this.#anyLeft(view.model, tried);
     if (count === 0) throw noEndpoints(view);
     const match = index.match(view.blocks);
-    const { decision, permit } = this.#decide(view, match, count, startMs, lastResort);
+    if (room && eligible > count && room.holdMsMax > 0) {
+      const hold = this.#worthWaiting(view, match, count, eligible, room.holdMsMax);
+      if (hold) return { slots: this.eligible(view, tried), hold };
+    }
+    const decided = this.#decide(view, match, count, startMs, lastResort, room);
+    if (!("permit" in decided)) {
+      // The filters would have it where there is no room.
+      const slots = this.eligible(view, tried);
+      if (slots.length === 0) throw refusalError(decided);
+      return { slots };
+    }
+    const { decision, permit } = decided;
     const { slot } = decision;
     const uncached = uncachedTokens(view, match, slot);
     const ahead = Math.max(0, table.prefillTokens[slot]) + uncached;
@@ -53,7 +157,7 @@ export class DirectDispatch implements Dispatch {
     const reservation = new Reservation(table, slot, {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
-    });
+    }, room !== undefined);
     const cached = cachedTokens(view, match, slot);
     const ticket = view.blocks.hashes.length > 0
       ? index.speculate(slot, view.blocks, match, { predictedMs })
@@ -76,27 +180,73 @@ export class DirectDispatch implements Dispatch {
     });
   }
 
-  /** Chooses among the first `count` slots and takes the permit of a half-open circuit, unless it is the last resort. */
+  /** How long an idle endpoint takes to the first token of so many uncached tokens; undefined while that is not known. */
+  prefillMs(tokens: number): number | undefined {
+    return this.#rate.predictMs(tokens);
+  }
+
+  /**
+   * The full endpoint that holds more of the prompt than any with room, where its next free place is likely to come before
+   * the rest of the prompt were computed elsewhere, and nobody waits for it already.
+   */
+  #worthWaiting(
+    view: RequestView,
+    { blocks, blockTokens }: PrefixMatch,
+    count: number,
+    eligible: number,
+    holdMsMax: number,
+  ): Full["hold"] {
+    const { table } = this.#parts;
+    let here = 0, most = 0, slot = -1;
+    for (let i = 0; i < eligible; i++) {
+      const held = blocks[this.#slots[i]];
+      if (i < count) here = Math.max(here, held);
+      else if (held > most) [most, slot] = [held, this.#slots[i]];
+    }
+    if (most <= here || Atomics.load(table.queued, slot) >= view.priority) return undefined;
+    const savedMs = this.#rate.predictMs((most - here) * blockTokens) ?? 0;
+    const waitMs = table.serviceMs[slot] / Math.max(1, Atomics.load(table.requests, slot));
+    return waitMs < savedMs ? { slot, ms: Math.min(savedMs, holdMsMax) } : undefined;
+  }
+
+  /**
+   * Chooses among the first `count` slots, enters there within `room`, and takes the permit of a half-open circuit, unless
+   * it is the last resort. A refusal where `room` leaves nobody; what was granted is given back wherever it is not used.
+   */
   #decide(
     view: RequestView,
     match: PrefixMatch,
     count: number,
     startMs: number,
     lastResort: boolean,
-  ): { readonly decision: Placement; readonly permit: number } {
+    room: Room | undefined,
+  ): { readonly decision: Placement; readonly permit: number } | Refusal {
     const { table, scheduler, clock, metrics } = this.#parts;
+    const granted = room?.granted ?? -1;
     for (;;) {
       const decision = scheduler.decide(view, match, this.#slots, count, startMs);
       if ("refused" in decision) {
         metrics.decision(clock.now() - startMs, view.model);
+        if (granted >= 0) table.inflight(granted, -1, 0, 0);
+        if (room && decision.refused === "filtered") return decision;
         throw refusalError(decision);
       }
-      const permit = lastResort ? noPermit : takePermit(table, decision.slot);
-      if (permit >= 0) return { decision, permit };
-      // Another isolate took the last one between the look and the choice.
-      const at = this.#slots.subarray(0, count).indexOf(decision.slot);
+      const { slot } = decision;
+      if (!room || slot === granted || table.tryEnter(slot, room.ceiling)) {
+        const permit = lastResort ? noPermit : takePermit(table, slot);
+        if (permit >= 0) {
+          if (granted >= 0 && slot !== granted) table.inflight(granted, -1, 0, 0);
+          return { decision, permit };
+        }
+        if (room && slot !== granted) table.inflight(slot, -1, 0, 0);
+      }
+      // Another isolate took the last place or permit between the look and the choice.
+      const at = this.#slots.subarray(0, count).indexOf(slot);
       this.#slots.copyWithin(at, at + 1, count--);
-      if (count === 0) throw noEndpoints(view);
+      if (count > 0) continue;
+      if (granted >= 0) table.inflight(granted, -1, 0, 0);
+      if (room) return { refused: "no-endpoints", message: "No endpoint has room" };
+      throw noEndpoints(view);
     }
   }
 

@@ -68,11 +68,13 @@ export class Forwarder {
     const span = life.trace.span(spanNames.orchestration);
     const failed = (error: unknown) => last && error instanceof RouterError ? last.failure : error;
     const placed = (placed: Placed) => {
-      life.decisionMs += clock.now() - startMs;
+      const queuedMs = placed.waited?.ms ?? 0;
+      life.queuedMs += queuedMs;
+      life.decisionMs += clock.now() - startMs - queuedMs;
       return placed;
     };
     try {
-      const placing = this.#dispatch.place(life.view!, tried);
+      const placing = this.#dispatch.place(life.view!, tried, { signal: life.inbound.signal });
       if (!(placing instanceof Promise)) return placed(placing);
       return placing.then(placed, (error) => {
         throw failed(error);
@@ -163,7 +165,7 @@ export class Forwarder {
 
   #besides(life: RequestLife, others: readonly number[]): Placed | undefined {
     try {
-      const placing = this.#dispatch.place(life.view!, others, true);
+      const placing = this.#dispatch.place(life.view!, others, { hedge: true });
       if (!(placing instanceof Promise)) return placing;
       // One that has to wait for its place comes too late to help.
       placing.then((placed) => placed.release(), () => {});

@@ -43,6 +43,8 @@ export class RequestLife {
   attempts = 0;
   #continuations = 0;
   decisionMs = 0;
+  /** Waited for an endpoint with room. */
+  queuedMs = 0;
   processingMs: number | undefined;
   /** Status the client was given; 0 before. */
   status = 0;
@@ -180,6 +182,15 @@ export class RequestLife {
     return this.view ? "placing" : "body";
   }
 
+  /** What a request that waited its turn used of it, once that is known. */
+  #settleTurn(placed: Placed | undefined, { promptTokens, completionTokens }: Usage): void {
+    const { waited } = placed ?? {};
+    if (!waited) return;
+    const begun = this.#firstByteMs !== undefined;
+    const output = completionTokens ?? this.observer?.events() ?? 0;
+    this.#parts.flow?.settle(waited.id, promptTokens ?? (begun ? this.view!.promptTokens : 0), output);
+  }
+
   #report(
     outcome: Outcome,
     placed: Placed | undefined,
@@ -189,6 +200,7 @@ export class RequestLife {
     const { inbound, view, observer } = this;
     const usage: Usage = observer?.usage(this.removedUsage?.()) ?? {};
     this.bill?.settle(outcome, { status: this.status, attempts: this.attempts, usage, observer });
+    this.#settleTurn(placed, usage);
     if (usage.cachedTokens !== undefined) placed?.ticket?.reported(usage.cachedTokens);
     const record: RequestRecord = {
       id: inbound.id,
@@ -208,6 +220,7 @@ export class RequestLife {
       ttftMs: this.#firstByteMs === undefined ? undefined : this.#firstByteMs - inbound.receivedAtMs,
       processingMs: this.processingMs,
       decisionMs: this.decisionMs,
+      queuedMs: this.queuedMs || undefined,
       requestBytes: this.#requestBytes,
       responseBytes: observer?.bytes ?? 0,
       promptTokens: usage.promptTokens,

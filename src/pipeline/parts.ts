@@ -9,6 +9,7 @@ import type {
   Refusal,
   RequestView,
 } from "../core/mod.ts";
+import type { Ceilings, FlowAnswer, FlowAsk } from "../flow/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { PromptRequest, PromptTokens, Unavailable } from "../tokens/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
@@ -86,12 +87,37 @@ export interface Decider {
     readonly result: Placement | Refusal;
     readonly explanation: Explanation | undefined;
   };
+  /** Leaves in `slots` those that may take the request whatever their load; returns how many. */
+  eligible(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): number;
   /** A request failed at its first choice and went to `slot` instead. */
   moved(view: RequestView, placement: Placement, slot: number, nowMs: number): void;
   /** Headers for the endpoint `slot` beside the client's own. */
   requestHeaders(view: RequestView, placement: Placement, slot: number): readonly (readonly [string, string])[];
   /** Headers for the client when `slot` answers. */
   responseHeaders(view: RequestView, placement: Placement, slot: number): readonly (readonly [string, string])[];
+}
+
+/** Where requests wait for an endpoint with room. */
+export interface FlowQueue {
+  /** Resolves with a place, which counts as this isolate's already, or with a refusal. Never rejects. */
+  enqueue(ask: FlowAsk): Promise<FlowAnswer>;
+  /** Nobody waits for the answer any more; a place that comes nevertheless is the asker's to give back. */
+  cancel(id: number): void;
+  /** Other endpoints serve these lanes now. */
+  resize(lanes: readonly Pick<FlowAsk, "lane" | "model" | "slots">[]): void;
+  /** A request that waited has used so many tokens. */
+  settle(id: number, inputTokens: number, outputTokens: number): void;
+}
+
+/** How requests are held back while the pool is full. */
+export interface FlowOptions {
+  readonly ceilings: Pick<Ceilings, "of">;
+  /** Longest wait for the endpoint that holds a request's prefix while others have room. */
+  readonly prefixWaitMs: number;
+  /** Requests for any model wait while there is no endpoint, those for these while none serves them. */
+  readonly holdModels: readonly string[];
+  /** Headers that name a tenant where the fairness header is absent, the first that is there. */
+  readonly fairnessHeaders: readonly string[];
 }
 
 /** Which model serves a request. */
@@ -116,6 +142,8 @@ export interface PipelineOptions {
   readonly blockTokens: number;
   /** False: no prompt is hashed and every match is empty. */
   readonly prefixEnabled: boolean;
+  /** Absent: requests never wait, and endpoints are never full. */
+  readonly flow?: FlowOptions;
   /** Objective name to priority. */
   readonly objectives: ReadonlyMap<string, number>;
   /** Output tokens reserved for a request that names no limit. */
@@ -135,6 +163,8 @@ export interface PipelineParts {
   /** Absent: every prompt is matched by its text. */
   readonly tokenizer?: PromptTokenizer;
   readonly pool: PoolView;
+  /** Absent: as without `options.flow`. */
+  readonly flow?: FlowQueue;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
   tracing: Tracing;

@@ -9,7 +9,8 @@ import {
 import { errorAnswer, type HeaderFields, outcomeTable } from "../protocol/mod.ts";
 import type { Answer } from "./answer.ts";
 import { Bill } from "./bill.ts";
-import { DirectDispatch, noEndpoints } from "./dispatch.ts";
+import { noEndpoints } from "./dispatch.ts";
+import { FlowDispatch } from "./flow_dispatch.ts";
 import { Forwarder } from "./forwarder.ts";
 import { RequestLife } from "./life.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -30,6 +31,7 @@ export interface DecisionReport {
 /** One request's life: view → admit → place → forward → outcome. */
 export class Pipeline {
   readonly parts: PipelineParts;
+  readonly #dispatch: FlowDispatch;
   readonly #forwarder: Forwarder;
   readonly #active: Int32Array;
   #draining = false;
@@ -38,12 +40,18 @@ export class Pipeline {
   constructor(parts: PipelineParts) {
     this.parts = parts;
     this.#active = parts.active ?? new Int32Array(1);
-    this.#forwarder = new Forwarder(parts, new DirectDispatch(parts));
+    this.#dispatch = new FlowDispatch(parts);
+    this.#forwarder = new Forwarder(parts, this.#dispatch);
   }
 
   /** Requests that have not ended. */
   get active(): number {
     return Atomics.load(this.#active, 0);
+  }
+
+  /** Endpoints came, went or changed: what waits for one is looked at again. */
+  reconsider(): void {
+    this.#dispatch.reconsider();
   }
 
   /** Refuses new requests; resolves when the running ones have ended. */
@@ -101,9 +109,11 @@ export class Pipeline {
 
   /** A model no endpoint is known to serve may have been loaded since the last look. */
   async #knowModel(view: RequestView): Promise<void> {
-    const { pool } = this.parts;
+    const { pool, table, options: { flow } } = this.parts;
     if (view.model === "" || pool.hasModel(view.model)) return;
     await pool.refreshModels();
+    // An endpoint that serves it may be on its way.
+    if (flow && (table.size === 0 || flow.holdModels.includes(view.model))) return;
     if (!pool.hasModel(view.model)) throw modelNotFound(view.requestedModel || view.model);
   }
 

@@ -33,6 +33,8 @@ export class Placed {
   readonly ticket: PrefixTicket | undefined;
   readonly cachedTokens: number;
   readonly uncachedTokens: number;
+  /** Its number in the queue and how long it waited there; absent where it did not. */
+  waited: { readonly id: number; readonly ms: number } | undefined;
   readonly #parts: PlacedParts;
   readonly #generation: number;
   #permit: number;

@@ -1,4 +1,5 @@
 import { type RequestView, RouterError, type Slo } from "../core/mod.ts";
+import { parseDurationMs } from "../config/mod.ts";
 import { type BodyEditSpan, includeUsageEdit, modelEdit, type RequestScan, spliceBody } from "../hotpath/mod.ts";
 import { controlHeader, controlHeaders, hasStreamOptions, type HeaderFields } from "../protocol/mod.ts";
 import { type HashedPrompt, hashPrompt } from "./blocks.ts";
@@ -72,7 +73,7 @@ function withPrompt(
   { options }: PipelineParts,
 ): Prepared {
   const { caller } = inbound;
-  const named = controlHeader(inbound.headers, controlHeaders.fairnessId);
+  const named = fairnessOf(inbound.headers, options);
   const priority = priorityOf(inbound.headers, options);
   const view: RequestView = {
     id: inbound.id,
@@ -89,6 +90,7 @@ function withPrompt(
     objective: objectiveOf(inbound.headers),
     priority: caller ? caller.priority(priority) : priority,
     slo: readSlo(inbound.headers),
+    ttlMs: readTtl(inbound.headers),
     mediaParts: scan?.mediaParts ?? 0,
     headers: inbound.headers,
     subset: readSubset(inbound.headers),
@@ -100,9 +102,17 @@ function objectiveOf(headers: HeaderFields): string {
   return controlHeader(headers, controlHeaders.objective) ?? "";
 }
 
-/** The priority of the objective that the headers name; 0 for none. */
+/** The priority that the headers name, by number or by an objective's name; 0 for none. */
 export function priorityOf(headers: HeaderFields, { objectives }: PipelineOptions): number {
+  const number = controlHeader(headers, controlHeaders.priority);
+  if (number !== undefined && /^-?\d{1,9}$/.test(number)) return Number(number);
   return objectives.get(objectiveOf(headers)) ?? 0;
+}
+
+/** Whose request it is, as the headers say: by name, else by the session of an agent. */
+function fairnessOf(headers: HeaderFields, { flow }: PipelineOptions): string | undefined {
+  const named = controlHeader(headers, controlHeaders.fairnessId);
+  return named ?? controlHeader(headers, flow?.fairnessHeaders ?? []);
 }
 
 /**
@@ -143,6 +153,17 @@ function readSlo(headers: HeaderFields): Slo {
     return value;
   };
   return { ttftMs: read(controlHeaders.sloTtftMs), tpotMs: read(controlHeaders.sloTpotMs) };
+}
+
+function readTtl(headers: HeaderFields): number | undefined {
+  const text = controlHeader(headers, controlHeaders.ttl);
+  if (text === undefined) return undefined;
+  const ms = /^\d+$/.test(text) ? Number(text) : parseDurationMs(text);
+  if (ms !== undefined && ms > 0) return ms;
+  const [name] = controlHeaders.ttl;
+  throw new RouterError("bad-request", `Cannot use header ${name}: it must be milliseconds or a duration such as 30s`, {
+    param: name,
+  });
 }
 
 /** The endpoints a proxy in front restricts the choice to; a header that is there but empty leaves none. */

@@ -41,6 +41,8 @@ export interface PoolEvents {
   onSlotFreed?(slot: number, meta: EndpointMeta): void;
   /** KV cache of an endpoint, in engine blocks and tokens a block; 0 for what it does not report. */
   onGeometry?(slot: number, cacheBlocks: number, cacheBlockTokens: number): void;
+  /** See `ScraperParts.onSample`. */
+  onSample?(slot: number, requestsBefore: number | undefined): void;
   /** Adapters or attributes of some endpoint were read, and may have changed. */
   onMeta?(): void;
   /** The endpoint's process started at this Unix time; said again and again. */
@@ -112,6 +114,7 @@ export class Pool {
       fetchText,
       options: options.scrape,
       observer,
+      onSample: (slot, requestsBefore) => this.#events.onSample?.(slot, requestsBefore),
       onGeometry: (slot, blocks, tokens) => this.#events.onGeometry?.(slot, blocks, tokens),
       onMeta: () => this.#events.onMeta?.(),
       onStarted: (slot, startSeconds) => this.#events.onStarted?.(slot, startSeconds),

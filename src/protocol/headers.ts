@@ -8,6 +8,9 @@ export const controlHeaders = {
   modelRewrite: ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"],
   sloTtftMs: ["x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"],
   sloTpotMs: ["x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"],
+  /** Milliseconds, or a duration such as 30s. */
+  ttl: ["x-llm-d-inference-ttl"],
+  priority: ["x-warmpath-priority"],
   subset: ["x-gateway-destination-endpoint-subset"],
 } as const;
 

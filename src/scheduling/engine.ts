@@ -114,6 +114,31 @@ export class Scheduler {
     return { explanation: trace.finish(), result };
   }
 
+  /**
+   * Leaves in `candidates[0..count)` those that may take the request whatever their load, order kept; returns how many. What
+   * drops an endpoint for its load alone is left out.
+   */
+  eligible(
+    view: RequestView,
+    match: PrefixMatch,
+    candidates: Uint16Array,
+    count: number,
+    nowMs: number,
+    peer = -1,
+  ): number {
+    const decision = this.#decision;
+    decision.begin(view, match, nowMs, peer);
+    const profile = this.#profiles[this.#handler.choose(view, this.#profileNames)];
+    // Refused by the decision, once it is made.
+    if (!profile) return count;
+    decision.profile = profile.name;
+    let n = this.#restrict(candidates, count, undefined);
+    decision.load.refresh(this.#slots, n, nowMs);
+    for (const filter of profile.filters) if (!filter.transient) n = filter.keep(decision, this.#slots, n);
+    candidates.set(this.#slots.subarray(0, n));
+    return n;
+  }
+
   /** Tells what keeps state that a placed request went to `slot` after all. */
   moved(view: RequestView, placement: Placement, slot: number, nowMs: number): void {
     const profile = this.#profiles.find((profile) => profile.name === placement.profile);

@@ -53,6 +53,8 @@ export interface PluginBase {
 
 /** Narrows the candidates. */
 export interface Filter extends PluginBase {
+  /** What it keeps changes with load: it says nothing of where a request that waits may go. */
+  readonly transient?: true;
   /** Compacts `slots[0..n)` in place, order kept; returns how many stay. */
   keep(ctx: DecisionContext, slots: Uint16Array, n: number): number;
 }

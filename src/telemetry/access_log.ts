@@ -56,6 +56,7 @@ export class AccessLog {
       ttft_ms: rounded(record.ttftMs),
       processing_ms: rounded(record.processingMs),
       decision_ms: rounded(record.decisionMs),
+      queued_ms: rounded(record.queuedMs),
       request_bytes: record.requestBytes,
       response_bytes: record.responseBytes,
       prompt_tokens: record.promptTokens,

@@ -31,6 +31,8 @@ export interface RequestRecord extends RequestLabels {
   readonly processingMs?: number;
   /** The decision alone. */
   readonly decisionMs?: number;
+  /** Waited for an endpoint with room; absent where it did not. */
+  readonly queuedMs?: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
   /** As the engine reported. */

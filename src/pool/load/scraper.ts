@@ -92,6 +92,11 @@ export interface ScraperParts {
   readonly fetchText: FetchText;
   readonly options?: Partial<ScrapeOptions>;
   readonly observer?: PoolObserver;
+  /**
+   * Load columns of a slot are new. `requestsBefore`: our requests there when they were asked for; undefined: they could not
+   * be had.
+   */
+  readonly onSample?: (slot: number, requestsBefore: number | undefined) => void;
   /** The cache size of an endpoint became known or changed. */
   readonly onGeometry?: (slot: number, cacheBlocks: number, cacheBlockTokens: number) => void;
   /** Adapters or attributes of an endpoint were read, and may have changed. */
@@ -174,6 +179,9 @@ export class LoadScraper {
     // Only what has told its load before can say that it is unchanged.
     if (load.running !== undefined || !Number.isNaN(table.sampleAtMs[slot])) table.sampleAtMs[slot] = nowMs;
     this.#setGeometry(slot, load.cacheBlocks ?? NaN, load.cacheBlockTokens ?? NaN);
+    if (load.waiting !== undefined || load.running !== undefined) {
+      this.#parts.onSample?.(slot, Atomics.load(table.requests, slot));
+    }
   }
 
   #pushes(target: Target): boolean {
@@ -199,10 +207,11 @@ export class LoadScraper {
   }
 
   async #scrape(target: Target): Promise<void> {
-    const { clock, observer } = this.#parts;
+    const { clock, observer, table } = this.#parts;
     const { slot } = target;
     const running = target.running = new AbortController();
     const startedAtMs = target.startedAtMs = clock.now();
+    const requestsBefore = Atomics.load(table.requests, slot);
     const deadline = clock.after(
       this.options.deadlineMs,
       () => running.abort(new Error(`No metrics within ${this.options.deadlineMs} ms`)),
@@ -212,13 +221,16 @@ export class LoadScraper {
     try {
       const sample = await this.#fetchSample(target, running.signal);
       if (this.#targets[slot] !== target) return;
-      this.#store(slot, sample, startedAtMs, target.pushedAtMs > startedAtMs);
+      const overtaken = target.pushedAtMs > startedAtMs;
+      this.#store(slot, sample, startedAtMs, overtaken);
+      if (!overtaken) this.#parts.onSample?.(slot, requestsBefore);
       target.lastError = undefined;
     } catch (error) {
       if (this.#targets[slot] !== target) return;
       failure = error ?? new Error("The scrape failed");
       target.errors++;
       target.lastError = reasonOf(error);
+      this.#parts.onSample?.(slot, undefined);
     } finally {
       deadline.cancel();
       target.running = undefined;

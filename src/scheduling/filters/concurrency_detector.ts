@@ -29,6 +29,7 @@ export const concurrencyDetector = definePlugin({
     return {
       type: "concurrency-detector",
       name,
+      transient: true,
       keep(ctx, slots, n) {
         let kept = 0;
         for (let i = 0; i < n; i++) {

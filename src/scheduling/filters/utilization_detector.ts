@@ -28,6 +28,7 @@ export const utilizationDetector = definePlugin({
     return {
       type: "utilization-detector",
       name,
+      transient: true,
       keep(ctx, slots, n) {
         let count = 0;
         for (let i = 0; i < n; i++) {

@@ -39,6 +39,7 @@ export const utilizationFilter = definePlugin({
     return {
       type: "utilization-filter",
       name,
+      transient: true,
       keep(ctx, slots, n) {
         let count = 0;
         for (let i = 0; i < n; i++) {

@@ -1,0 +1,142 @@
+import type { Clock, EndpointTable } from "../core/mod.ts";
+import type { SaturationConfig } from "../config/mod.ts";
+
+/** Requests an engine may queue itself beside those it runs: enough that it never waits for us between two samples. */
+const slackMin = 4;
+const slackShare = 0.25;
+/** Weight of a sample in which the engine ran fewer than it was seen to. */
+const lowerWeight = 0.1;
+/** Two idle intervals of scraping: what others do at an endpoint is not known any more. */
+const foreignForgottenMs = 4_000;
+/** Of one interval between samples in the mean time between two ends. */
+const gapWeight = 0.2;
+/** Weight of one end in the mean stay: about the last twenty count. */
+const endWeight = 0.05;
+
+interface Learned {
+  /** Requests the engine runs when it has a queue; NaN: it never had one. */
+  limit: number;
+  /** Samples in a row with a queue. */
+  queued: number;
+  /** Requests that had ended here, the time all of them spent here since one did, and those under way at the last sample. */
+  ended: number;
+  stayMs: number;
+  underWay: number;
+  atMs: number;
+}
+
+/**
+ * What every endpoint can take, from what its engine tells: writes the columns that admission reads. It has one writer and
+ * is told of each sample; in between, what was sent since counts by itself, as `requests` is in the same sum.
+ *
+ * `fused`: capacity is as configured, else the requests that the engine runs while it has a queue of its own, and a
+ * quarter more; it is unlimited until a queue was seen twice in a row, grows while none is left, and falls slowly. What
+ * the engine has beyond our own requests is others'. `utilization`: the queue may be `queueDepthThreshold` long, and the cache
+ * `kvCacheUtilThreshold` full. `concurrency`: our own requests or uncached prompt tokens, up to a number.
+ */
+export class Capacity {
+  readonly #table: EndpointTable;
+  readonly #clock: Clock;
+  readonly #learned: Learned[] = [];
+  #config: SaturationConfig | undefined;
+
+  /** `config` is undefined where nothing is limited. */
+  constructor(table: EndpointTable, clock: Clock, config: SaturationConfig | undefined) {
+    this.#table = table;
+    this.#clock = clock;
+    this.#config = config;
+  }
+
+  use(config: SaturationConfig | undefined): void {
+    this.#config = config;
+    for (const slot of this.#table.slots()) this.#reset(slot);
+  }
+
+  /** A slot has a new endpoint. */
+  added(slot: number): void {
+    this.#learned[slot] = { limit: NaN, queued: 0, ended: 0, stayMs: 0, underWay: 0, atMs: NaN };
+    this.#reset(slot);
+  }
+
+  /** Load columns of the slot are new. `requestsBefore`: our requests there when the sample was asked for. */
+  sampled(slot: number, requestsBefore: number): void {
+    const { waiting, running, kvUsage, requests } = this.#table;
+    this.#observeEnds(slot);
+    const own = Math.max(requestsBefore, Atomics.load(requests, slot));
+    switch (this.#config?.detector) {
+      case "fused": {
+        const { maxConcurrency } = this.#config;
+        const foreign = Math.max(0, waiting[slot] + running[slot] - own);
+        this.#write(slot, maxConcurrency ?? this.#learn(slot, waiting[slot], running[slot]), foreign, 0);
+        break;
+      }
+      case "utilization": {
+        const { queueDepthThreshold, kvCacheUtilThreshold } = this.#config;
+        // Whatever was sent since may be waiting.
+        this.#write(slot, queueDepthThreshold, waiting[slot] - own, kvUsage[slot] / kvCacheUtilThreshold);
+      }
+    }
+  }
+
+  /** A sample could not be had. */
+  missed(slot: number): void {
+    const config = this.#config;
+    if (config === undefined || config.detector === "concurrency") return;
+    const ageMs = this.#table.sampleAgeMs(slot, this.#clock.now());
+    if (config.detector === "fused") {
+      if (ageMs > foreignForgottenMs) this.#table.foreign[slot] = 0;
+      return;
+    }
+    const { stalenessPolicy, stalenessMs } = config;
+    if (ageMs <= stalenessMs * (stalenessPolicy === "hold" ? 2 : 1)) return;
+    if (stalenessPolicy === "saturated") this.#table.pressure[slot] = 1;
+    else this.#write(slot, Infinity, 0, 0);
+  }
+
+  #reset(slot: number): void {
+    const config = this.#config;
+    this.#table.tokenCapacity[slot] = Infinity;
+    if (config?.detector === "concurrency") {
+      const { mode, maxConcurrency, maxTokenConcurrency } = config;
+      this.#write(slot, mode === "tokens" ? Infinity : maxConcurrency, 0, 0);
+      if (mode !== "requests") this.#table.tokenCapacity[slot] = maxTokenConcurrency;
+      return;
+    }
+    this.#write(slot, config?.detector === "fused" && config.maxConcurrency || Infinity, 0, 0);
+  }
+
+  #write(slot: number, capacity: number, foreign: number, pressure: number): void {
+    this.#table.requestCapacity[slot] = capacity;
+    this.#table.foreign[slot] = foreign;
+    this.#table.pressure[slot] = pressure;
+  }
+
+  #learn(slot: number, waiting: number, running: number): number {
+    const learned = this.#learned[slot];
+    learned.queued = waiting > 0 ? learned.queued + 1 : 0;
+    if (Number.isNaN(learned.limit)) {
+      if (learned.queued < 2 || running === 0) return Infinity;
+      learned.limit = running;
+    } else if (running > learned.limit) learned.limit = running;
+    else if (waiting > 0 && running > 0) learned.limit += lowerWeight * (running - learned.limit);
+    return learned.limit + Math.max(slackMin, Math.ceil(slackShare * learned.limit));
+  }
+
+  /** Little's law: the time all of them spent there between two samples, over how many of them left. */
+  #observeEnds(slot: number): void {
+    const { requests, totalRequests, serviceMs } = this.#table;
+    const learned = this.#learned[slot];
+    const nowMs = this.#clock.now();
+    const underWay = Atomics.load(requests, slot);
+    const ended = (Atomics.load(totalRequests, slot) - underWay) | 0;
+    if (!Number.isNaN(learned.atMs)) learned.stayMs += (nowMs - learned.atMs) * (underWay + learned.underWay) / 2;
+    const count = (ended - learned.ended) | 0;
+    learned.atMs = nowMs;
+    learned.underWay = underWay;
+    if (count <= 0 || learned.stayMs === 0) return;
+    const mean = learned.stayMs / count, known = serviceMs[slot];
+    serviceMs[slot] = Number.isNaN(known) ? mean : known + (1 - (1 - endWeight) ** count) * (mean - known);
+    learned.ended = ended;
+    learned.stayMs = 0;
+  }
+}

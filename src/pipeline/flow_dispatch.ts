@@ -1,0 +1,131 @@
+import { type RequestView, RouterError } from "../core/mod.ts";
+import { type FlowAsk, isGrant } from "../flow/mod.ts";
+import { generates } from "../protocol/mod.ts";
+import {
+  DirectDispatch,
+  type Dispatch,
+  expectedOutput,
+  type Full,
+  isFull,
+  noEndpoints,
+  type PlaceOptions,
+} from "./dispatch.ts";
+import type { FlowOptions, FlowQueue, PipelineParts } from "./parts.ts";
+import type { Placed } from "./placed.ts";
+
+/** A request that waits here, as it was asked for. */
+interface Asked {
+  readonly view: RequestView;
+  readonly tried: readonly number[];
+  readonly ask: FlowAsk;
+}
+
+/**
+ * Places at once where an endpoint has room and nobody waits for it, as `DirectDispatch` does; else the request waits in the
+ * one queue of the router, and the choice is made when it is given a place, by what is known then.
+ */
+export class FlowDispatch implements Dispatch {
+  readonly #parts: PipelineParts;
+  readonly #direct: DirectDispatch;
+  readonly #waiting = new Map<number, Asked>();
+  #asks = 0;
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts;
+    this.#direct = new DirectDispatch(parts);
+  }
+
+  place(view: RequestView, tried: readonly number[], options: PlaceOptions = {}): Placed | Promise<Placed> {
+    const { flow: queue, options: { flow } } = this.#parts;
+    if (!flow || !queue || !occupies(view)) return this.#direct.place(view, tried, options);
+    const { hedge = false, signal } = options;
+    const placed = this.#direct.placeWithin(view, tried, hedge, flow.ceilings.of(view.priority), flow.prefixWaitMs);
+    if (!isFull(placed)) return placed;
+    if (hedge) throw noEndpoints(view);
+    return this.#wait(view, tried, placed, signal, queue, flow);
+  }
+
+  /** Endpoints came, went or changed: those that wait here may go elsewhere now. */
+  reconsider(): void {
+    const lanes = new Map<string, Pick<FlowAsk, "lane" | "model" | "slots">>();
+    for (const { view, tried, ask: { lane, model } } of this.#waiting.values()) {
+      if (!lanes.has(lane)) lanes.set(lane, { lane, model, slots: this.#direct.eligible(view, tried) });
+    }
+    if (lanes.size > 0) this.#parts.flow?.resize([...lanes.values()]);
+  }
+
+  async #wait(
+    view: RequestView,
+    tried: readonly number[],
+    full: Full,
+    signal: AbortSignal | undefined,
+    queue: FlowQueue,
+    { ceilings }: FlowOptions,
+  ): Promise<Placed> {
+    const since = this.#parts.clock.now();
+    for (let wanted = full;;) {
+      const ask = this.#ask(view, wanted);
+      const answer = await this.#asked({ view, tried, ask }, queue, signal);
+      if (!isGrant(answer)) {
+        if (answer.outcome === "client-disconnect") throw RouterError.clientLeft();
+        throw new RouterError(answer.outcome, answer.message, { retryAfterS: answer.retryAfterS });
+      }
+      if (signal?.aborted) {
+        this.#parts.table.inflight(answer.slot, -1, 0, 0);
+        throw RouterError.clientLeft();
+      }
+      const placed = this.#direct.placeGranted(view, tried, answer.slot, ceilings.of(view.priority));
+      if (isFull(placed)) {
+        wanted = placed;
+        continue;
+      }
+      placed.waited = { id: ask.id, ms: this.#parts.clock.now() - since };
+      return placed;
+    }
+  }
+
+  async #asked(asked: Asked, queue: FlowQueue, signal: AbortSignal | undefined) {
+    const { id } = asked.ask;
+    if (signal?.aborted) throw RouterError.clientLeft();
+    const leave = () => queue.cancel(id);
+    signal?.addEventListener("abort", leave);
+    this.#waiting.set(id, asked);
+    try {
+      return await queue.enqueue(asked.ask);
+    } finally {
+      this.#waiting.delete(id);
+      signal?.removeEventListener("abort", leave);
+    }
+  }
+
+  #ask(view: RequestView, { slots, hold }: Full): FlowAsk {
+    const { options, clock } = this.#parts;
+    return {
+      id: ++this.#asks,
+      lane: `${view.model}\0${slots.join()}`,
+      slots,
+      model: view.model,
+      tenant: view.fairnessId,
+      priority: view.priority,
+      receivedAtMs: view.receivedAtMs,
+      promptTokens: view.promptTokens,
+      outputTokens: expectedOutput(view, options.outputTokensAssumed),
+      bodyBytes: view.bodyBytes,
+      ttlMs: view.ttlMs === undefined ? undefined : Math.max(1, view.receivedAtMs + view.ttlMs - clock.now()),
+      ttftMs: view.slo.ttftMs,
+      serviceMs: this.#direct.prefillMs(view.promptTokens),
+      promise: promiseKey(view),
+      hold,
+    };
+  }
+}
+
+/** Whether a request takes a place in the engine's batch; what is only looked up or passed through does not. */
+function occupies({ api }: RequestView): boolean {
+  return generates(api) || api === "embeddings" || api === "rerank" || api === "score";
+}
+
+/** The same for the same request of the same tenant, sent again. */
+function promiseKey({ fairnessId, model, promptTokens, bodyBytes, blocks: { hashes } }: RequestView): string {
+  return `${fairnessId}\0${model}\0${promptTokens}\0${bodyBytes}\0${hashes.at(-1) ?? ""}`;
+}
