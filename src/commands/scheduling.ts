@@ -1,6 +1,7 @@
 /** From configuration to a scheduling plan, whichever way it was written. */
 import { ConfigError } from "../core/mod.ts";
-import type { Config, PrefixConfig } from "../config/mod.ts";
+import { isDeepStrictEqual } from "node:util";
+import { type Config, type FlowConfig, flowDefaults, type PrefixConfig } from "../config/mod.ts";
 import { importedKnowledge, type KnowledgeConfig } from "./knowledge.ts";
 import type { Discovery, PoolOptions } from "../pool/mod.ts";
 import { FileDiscovery } from "../pool/mod.ts";
@@ -17,6 +18,7 @@ import {
 export interface SchedulingSetup {
   readonly plan: SchedulingPlan;
   readonly prefix: PrefixConfig;
+  readonly flow: FlowConfig;
   /** Feeds and token ids. */
   readonly knowledge: KnowledgeConfig;
   /** Engines and metric sources an EndpointPickerConfig describes. */
@@ -27,21 +29,24 @@ export interface SchedulingSetup {
 
 /** Reads the plan. Throws ConfigError for what an EndpointPickerConfig or plugin list asks that cannot be done. */
 export function schedulingSetup(config: Config): SchedulingSetup {
-  const { scheduling, prefix, pool } = config;
+  const { scheduling, prefix, flow, pool } = config;
   if (scheduling.from === "policy") {
     const plan = { ...planFromPolicy(scheduling.policy), staleAfterMs: pool.load.staleAfterMs };
-    return { plan, prefix, knowledge: importedKnowledge(config), pool: {}, discovery: [], warnings: [] };
+    return { plan, prefix, flow, knowledge: importedKnowledge(config), pool: {}, discovery: [], warnings: [] };
   }
   const imported = importedConfig(scheduling);
   return {
     plan: { ...imported.plan, staleAfterMs: pool.load.staleAfterMs },
     prefix: importedPrefix(imported, prefix),
+    flow: importedFlow(imported, flow),
     knowledge: importedKnowledge(config, imported.feeds, imported.render),
     pool: importedPool(imported),
     discovery: imported.discovery
       ? [new FileDiscovery(imported.discovery.path, systemClock, { watch: imported.discovery.watchFile })]
       : [],
-    warnings: imported.warnings,
+    warnings: imported.flow && !isDeepStrictEqual(flow, flowDefaults)
+      ? [...imported.warnings, "flow: has no effect, as the EndpointPickerConfig has feature gate flowControl on"]
+      : imported.warnings,
   };
 }
 
@@ -61,6 +66,16 @@ function importedPrefix({ prefix, feeds }: ImportedConfig, own: PrefixConfig): P
     tokensMax,
     lruCapacityPerServer: prefix.capacityBlocks,
     hashSeed: feeds?.hashSeed || own.hashSeed,
+  };
+}
+
+/** The router's own but for what is named, unless the import says all of it. */
+function importedFlow({ flow, saturation, fairnessHeaders }: ImportedConfig, own: FlowConfig): FlowConfig {
+  if (flow) return flow;
+  return {
+    ...own,
+    saturation: saturation ?? own.saturation,
+    fairnessHeaders: [...new Set([...own.fairnessHeaders, ...fairnessHeaders])],
   };
 }
 

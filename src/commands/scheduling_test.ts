@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, throws } from "node:assert/strict";
-import { loadConfigText, resolveConfig } from "../config/mod.ts";
+import { flowDefaults, loadConfigText, resolveConfig } from "../config/mod.ts";
 import { schedulingSetup } from "./scheduling.ts";
 
 const setup = (text: string) => schedulingSetup(resolveConfig(loadConfigText(text, "warmpath.yaml")));
@@ -24,4 +24,39 @@ Deno.test("schedulingSetup() names the line of a plugin that cannot be used", ()
     () => setup("scheduling:\n  plugins:\n  - type: no-such-plugin\n"),
     { name: "ConfigError", message: /^warmpath\.yaml:3: .*no-such-plugin/ },
   );
+});
+
+Deno.test("schedulingSetup() has the file's flow control, with what plugins add to it", () => {
+  deepStrictEqual(setup("").flow, flowDefaults);
+  equal(setup("flow: {enabled: false}").flow.enabled, false);
+  const { flow } = setup(`
+flow: {ttl: 5s, fairnessHeaders: [x-team, session-id]}
+scheduling:
+  plugins: [{ type: agent-identity }, { type: queue-scorer }]
+`);
+  equal(flow.ttlMs, 5000);
+  deepStrictEqual(flow.fairnessHeaders, [
+    "x-team",
+    "session-id",
+    "x-claude-code-session-id",
+    "x-session-affinity",
+    "session_id",
+  ]);
+});
+
+Deno.test("schedulingSetup() has an EndpointPickerConfig's flow control where its gate is on, else its detector", () => {
+  const head = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
+  const picker = (body: string, own = "") => {
+    const raw = loadConfigText(own, "warmpath.yaml");
+    const source = { text: head + body, fileName: "epp.yaml" };
+    return schedulingSetup(resolveConfig({ ...raw, endpointPickerConfig: source }));
+  };
+  const gate = "featureGates: [flowControl]\nplugins: [{type: queue-scorer}]\n";
+  const on = picker(`${gate}flowControl: {defaultRequestTTL: 7s}\n`);
+  deepStrictEqual([on.flow.ttlMs, on.flow.earlyRejection], [7000, "off"]);
+  deepStrictEqual(on.warnings, []);
+  const ignored = "flow: has no effect, as the EndpointPickerConfig has feature gate flowControl on";
+  deepStrictEqual(picker(gate, "flow: {ttl: 5s}").warnings, [ignored]);
+  const off = picker("flowControl: {saturationDetector: {pluginRef: utilization-detector}}\n", "flow: {ttl: 5s}");
+  deepStrictEqual([off.flow.ttlMs, off.flow.saturation.detector], [5000, "utilization"]);
 });

@@ -138,6 +138,18 @@ export function choice<const T extends string>(values: readonly T[], doc: About<
   return documented(z.enum(values, { error: mustBe(form) }), { form, about: doc.about, default: doc.default });
 }
 
+/** One of `values`, or another's name for one, read to ours. */
+export function choiceOrAlias<const T extends string>(
+  values: readonly T[],
+  aliases: Readonly<Record<string, T>>,
+  doc: About<T>,
+) {
+  const form = `one of ${values.join(", ")}, or llm-d's name for one`;
+  const names = new Map([...Object.entries(aliases), ...values.map((value) => [value, value] as const)]);
+  const schema = parsed(form, (input) => typeof input === "string" ? names.get(input) : undefined);
+  return documented(schema, { form, about: doc.about, default: doc.default });
+}
+
 function durationWithin(minMs: number, maxMs: number) {
   return (input: unknown): number | undefined => {
     const ms = typeof input === "string" ? parseDurationMs(input) : undefined;
@@ -145,11 +157,19 @@ function durationWithin(minMs: number, maxMs: number) {
   };
 }
 
+const durationForm = (minMs: number, maxMs: number) =>
+  `a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as "500ms" or "30s"`;
+
 /** A duration with its unit, read to milliseconds. `default` is in milliseconds. */
 export function duration(minMs: number, maxMs: number, doc: About<number>) {
-  const form = `a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as "500ms" or "30s"`;
+  const form = durationForm(minMs, maxMs);
   const shown = doc.default === undefined ? undefined : formatDuration(doc.default);
   return documented(parsed(form, durationWithin(minMs, maxMs)), { form, about: doc.about, default: shown });
+}
+
+export function requiredDuration(minMs: number, maxMs: number, doc: About<never>) {
+  const form = durationForm(minMs, maxMs);
+  return needed(parsed(form, durationWithin(minMs, maxMs)), { form, about: doc.about });
 }
 
 /** A duration, or `word` in its place. */
@@ -218,6 +238,12 @@ export function section<Shape extends z.ZodRawShape>(about: string, shape: Shape
 
 export function sectionSchema<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, { error: mustBe("a mapping of keys to values") });
+}
+
+/** A section that may be written as the value of its key `short` alone. */
+export function shortSection<Shape extends z.ZodRawShape>(about: string, short: string, shape: Shape) {
+  const long = (input: unknown) => typeof input === "string" ? { [short]: input } : input;
+  return documented(z.preprocess(long, sectionSchema(shape)), { form: `its \`${short}\` alone, or a mapping`, about });
 }
 
 /** A list whose items all fit `item`. */

@@ -37,6 +37,9 @@ export const concurrencyDefaults = {
   maxTokenConcurrency: 1_000_000,
 } as const;
 
+/** Enough that a band that waited too long moves, too little to be felt by those above it. */
+export const agingShareDefault = 0.1;
+
 export const flowDefaults: FlowConfig = {
   enabled: true,
   limits: {},
@@ -54,4 +57,5 @@ export const flowDefaults: FlowConfig = {
   // A 32k-token prompt takes about this long to compute anew on one GPU.
   prefixWaitMs: 2 * secondMs,
   eviction: false,
+  fairnessHeaders: [],
 };

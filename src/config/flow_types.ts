@@ -88,6 +88,7 @@ export interface FlowConfig {
   readonly limits: FlowLimits;
   /** For each tenant of its own, over all bands; those of `tenants` where it names the tenant. */
   readonly tenantLimits: FlowLimits;
+  /** Complete: a limit that a tenant was not given is that of `tenantLimits`. */
   readonly tenants: Readonly<Record<string, FlowLimits & { readonly weight: number }>>;
   /** How long a request may wait while its model has endpoints; 0: for ever. */
   readonly ttlMs: number;
@@ -110,4 +111,6 @@ export interface FlowConfig {
   readonly prefixWaitMs: number;
   /** Running requests of negative priority make room for higher ones that wait, before their first byte. */
   readonly eviction: boolean;
+  /** Headers the first of which that is not empty names the tenant where nothing else does; in lower case. */
+  readonly fairnessHeaders: readonly string[];
 }

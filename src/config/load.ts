@@ -101,6 +101,8 @@ const identities: readonly { path: Path; key: string; of: (item: unknown) => unk
   { path: ["discovery", "dns"], key: "name", of: (item) => dnsIdentity(item) },
   { path: ["models", "rewrites"], key: "name", of: (item) => field(item, "name") },
   { path: ["objectives"], key: "name", of: (item) => field(item, "name") },
+  { path: ["flow", "bands"], key: "priority", of: (item) => numberIdentity(field(item, "priority")) },
+  { path: ["flow", "tenants"], key: "name", of: (item) => field(item, "name") },
 ];
 
 function field(value: unknown, key: string): unknown {
@@ -116,6 +118,10 @@ function endpointIdentity(item: unknown): unknown {
 function dnsIdentity(item: unknown): unknown {
   const name = field(item, "name");
   return name && `${name} ${field(item, "type") ?? ""} ${field(item, "port") ?? ""}`.trim();
+}
+
+function numberIdentity(value: unknown): unknown {
+  return typeof value === "number" ? String(value) : undefined;
 }
 
 function repetitions(value: unknown, source: SourceDocument): ConfigError[] {

@@ -4,6 +4,16 @@
  */
 export { ConfigErrors } from "./errors.ts";
 export { readConfigFile, withKeysFile } from "./file.ts";
+export {
+  agingShareDefault,
+  bandDefaults,
+  concurrencyDefaults,
+  flowDefaults,
+  programAwareDefaults,
+  utilizationDefaults,
+  vtcDefaults,
+} from "./flow_defaults.ts";
+export * from "./flow_types.ts";
 export { loadKeysText } from "./keys_file.ts";
 export { emptyRawConfig, endpointPickerConfigKind, loadConfigText } from "./load.ts";
 export * from "./flow_types.ts";

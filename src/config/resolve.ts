@@ -21,10 +21,12 @@ import {
   workersDefault,
   workersMax,
 } from "./defaults.ts";
+import { defined } from "./defined.ts";
 import { throwProblems } from "./errors.ts";
 import { emptyRawConfig, type RawConfig } from "./load.ts";
 import type { Overrides } from "./overrides.ts";
 import { relationProblems, relationWarnings } from "./relations.ts";
+import { resolveFlow } from "./resolve_flow.ts";
 import { resolveAdmin, resolveKeys } from "./resolve_keys.ts";
 import { resolveScheduling } from "./resolve_scheduling.ts";
 import type { RawValues } from "./schema.ts";
@@ -91,6 +93,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     pool,
     upstream,
     scheduling,
+    flow: resolveFlow(raw, problems),
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
     feed: {
       ...feed,
@@ -110,13 +113,6 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
   problems.push(...relationProblems(config, raw));
   throwProblems(problems);
   return deepFreeze({ ...config, warnings: relationWarnings(config) });
-}
-
-/** The keys that were set: spreading an explicit `undefined` would hide a default. */
-function defined<T extends object>(part: T | undefined): { [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: NonNullable<T[K]>;
-  };
 }
 
 /** A half of a pair is complained of where relations are looked at. */

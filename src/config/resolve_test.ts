@@ -71,6 +71,8 @@ Deno.test("resolveConfig() gives the defaults that the reference names", () => {
     ["discovery.dns[].", dns],
     ["models.rewrites[].", rule],
     ["keys.list[].", load(`keys: {list: [{id: a, hash: "sha256:${"0".repeat(64)}"}]}`).keys.list[0]],
+    ["flow.bands[].", load("flow: {bands: [{priority: 1}]}").flow.bands[0]],
+    ["flow.tenants[].", load("flow: {tenants: [{name: t}]}").flow.tenants.t],
     ["", resolved],
   ];
   let checked = 0;

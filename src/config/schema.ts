@@ -37,6 +37,7 @@ import {
   textSchema,
   urlForm,
 } from "./fields.ts";
+import { flow } from "./schema_flow.ts";
 import { adminToken, authorization, keys } from "./schema_keys.ts";
 import { ejection, overload, resilienceKeys } from "./schema_resilience.ts";
 import { feed, feedKeys, feedKinds, host, hostForm, snapshot, tokens } from "./schema_knowledge.ts";
@@ -356,6 +357,7 @@ export const configSchema = sectionSchema({
   pool,
   upstream,
   scheduling,
+  flow,
   prefix,
   feed,
   tokens,

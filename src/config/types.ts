@@ -1,3 +1,4 @@
+import type { FlowConfig } from "./flow_types.ts";
 import type { EndpointPickerSource } from "./load.ts";
 import type { policyNames } from "./schema.ts";
 import type { feedKinds, tokenSources } from "./schema_knowledge.ts";
@@ -259,6 +260,7 @@ export interface Config {
   readonly pool: PoolConfig;
   readonly upstream: UpstreamConfig;
   readonly scheduling: SchedulingConfig;
+  readonly flow: FlowConfig;
   readonly prefix: PrefixConfig;
   /** For endpoints that name none of their own, discovered ones too. */
   readonly feed: FeedConfig & { readonly reorderWindowMs: number; readonly graceMs: number };

@@ -45,9 +45,9 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
-/** The shortest binary form that `parseBytes` reads back as the same number. */
+/** The shortest form that `parseBytes` reads back as the same number, binary where that is one. */
 export function formatBytes(bytes: number): string {
-  for (const unit of ["GiB", "MiB", "KiB"]) {
+  for (const unit of ["GiB", "MiB", "KiB", "GB", "MB"]) {
     if (bytes > 0 && bytes % sizeUnitBytes[unit] === 0) return `${bytes / sizeUnitBytes[unit]}${unit}`;
   }
   return `${bytes}B`;

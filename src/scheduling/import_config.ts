@@ -1,4 +1,6 @@
+import type { FlowConfig, SaturationConfig } from "../config/mod.ts";
 import { ConfigError } from "../core/mod.ts";
+import type { AgentIdentityParams } from "./data/agent_identity.ts";
 import type { PrefixParams } from "./data/approx_prefix_cache_producer.ts";
 import type { CoreMetricsParams } from "./data/core_metrics_extractor.ts";
 import type { FileDiscoveryParams } from "./data/file_discovery.ts";
@@ -8,6 +10,7 @@ import type { FeedsParams } from "./data/precise_prefix_cache_producer.ts";
 import type { RenderParams, TokenParams } from "./data/token_producer.ts";
 import { type DocumentPath, keyText, parseValue, type Source } from "./definition.ts";
 import { YamlSource } from "./document.ts";
+import { FlowImport } from "./flow/import_flow.ts";
 import { configSchema, type RawConfig } from "./import_schema.ts";
 import { fallbacksMaxDefault, staleAfterMsDefault } from "./plan.ts";
 import { PluginSet } from "./plugin_set.ts";
@@ -32,6 +35,12 @@ export interface ImportedConfig {
   readonly discovery?: FileDiscoveryParams;
   /** Parser types the configuration names; absent when it names none. */
   readonly parsers?: readonly string[];
+  /** Complete, as llm-d would behave; absent while its feature gate is off. */
+  readonly flow?: FlowConfig;
+  /** How it is told that an endpoint has room, where the configuration names a way while that gate is off. */
+  readonly saturation?: SaturationConfig;
+  /** Headers that name a tenant, in the order they are looked at; empty when the configuration names no such plugin. */
+  readonly fairnessHeaders: readonly string[];
   /** What the operator should know that is no error, each with its line. */
   readonly warnings: readonly string[];
 }
@@ -70,6 +79,15 @@ const extractorsOf: Readonly<Record<string, readonly string[]>> = {
 /** An empty key is as good as none. */
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
 
+const aKind = (kinds: string): string => `${/^[aeio]/.test(kinds) ? "an" : "a"} ${kinds}`;
+
+const flowKinds: readonly PluginKind[] = [
+  "fairness-policy",
+  "ordering-policy",
+  "usage-limit-policy",
+  "eviction-policy",
+];
+
 class Import {
   readonly #raw: RawConfig;
   readonly #source: Source;
@@ -82,24 +100,28 @@ class Import {
   }
 
   run(): ImportedConfig {
+    const flowControl = this.#featureGates();
     this.#refuseUnsupported();
     const specs = this.#set.all();
     this.#onlyOne(specs, ["approx-prefix-cache-producer"]);
     this.#onlyOne(specs, exactProducers);
     this.#onlyOne(specs, ["inflight-load-producer"]);
+    this.#onlyOne(specs, ["agent-identity"]);
     const profiles = this.#profiles(specs);
     const handler = this.#handler(specs, profiles);
     const { metrics, models } = this.#dataSources();
     const discovery = this.#discovery();
     const parsers = this.#parsers();
-    this.#warnUnused(specs, profiles);
+    const { usedByFlow, ...flow } = this.#flow(flowControl);
+    this.#warnUnused(specs, profiles, usedByFlow);
     const prefix = this.#prefix(profiles);
     const feeds = this.#feeds();
     const render = this.#render(specs);
     const inflight = this.#set.ensure("inflight-load-producer").params as InflightLoadParams;
     const plugins = this.#set.all().filter((spec) => spec.create !== undefined);
     const plan = { plugins, profiles, handler, fallbacksMax: fallbacksMaxDefault, staleAfterMs: staleAfterMsDefault };
-    return { plan, prefix, feeds, render, inflight, metrics, models, discovery, parsers, warnings: this.#set.warnings };
+    const parts = { plan, prefix, feeds, render, inflight, metrics, models, discovery, parsers, ...flow };
+    return { ...parts, warnings: this.#set.warnings };
   }
 
   #fail(path: DocumentPath, expected: string): ConfigError {
@@ -110,15 +132,16 @@ class Import {
     this.#set.warnings.push(`${this.#source.where(path)}: ${message}`);
   }
 
-  #refuseUnsupported(): void {
-    const { featureGates, flowControl, saturationDetector, dataLayer } = this.#raw;
-    featureGates.forEach((gate, i) => {
+  /** Whether flow control is on. */
+  #featureGates(): boolean {
+    let flowControl = false;
+    this.#raw.featureGates.forEach((gate, i) => {
       const [name, value = "true"] = gate.split("=", 2);
       if (value !== "true" && value !== "false") {
         throw this.#fail(["featureGates", i], `must be name, name=true or name=false: current value is "${gate}"`);
       }
       if (name === "flowControl") {
-        if (value === "true") throw this.#fail(["featureGates", i], "feature gate flowControl is not supported yet");
+        flowControl = value === "true";
       } else if (name === "haPopulateNonLeaderDatastore") {
         this.#warn(["featureGates", i], "haPopulateNonLeaderDatastore has no effect, there is no leader");
       } else {
@@ -126,15 +149,40 @@ class Import {
         throw this.#fail(["featureGates", i], `must be one of ${known}: current value is "${name}"`);
       }
     });
-    if (isGiven(flowControl)) throw this.#fail(["flowControl"], "flow control is not supported yet");
-    if (isGiven(saturationDetector)) {
-      throw this.#fail(["saturationDetector"], "is not supported yet, it belongs to flow control");
-    }
+    return flowControl;
+  }
+
+  #refuseUnsupported(): void {
+    const { dataLayer } = this.#raw;
     for (const key of ["peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"] as const) {
       if (isGiven(dataLayer?.[key])) {
         throw this.#fail(["dataLayer", key], "state shared by replicas is not supported yet");
       }
     }
+  }
+
+  #flow(on: boolean): Pick<ImportedConfig, "flow" | "saturation" | "fairnessHeaders"> & { usedByFlow: Set<string> } {
+    const { flowControl, saturationDetector } = this.#raw;
+    if (isGiven(saturationDetector)) {
+      this.#warn(["saturationDetector"], "saturationDetector is deprecated, use flowControl.saturationDetector");
+    }
+    if (isGiven(flowControl) && !on) {
+      const message = "flowControl has no effect while feature gate flowControl is off, saturationDetector excepted";
+      this.#warn(["flowControl"], message);
+    }
+    const identity = this.#set.ofType("agent-identity")?.params as AgentIdentityParams | undefined;
+    const fairnessHeaders = identity?.headers ?? [];
+    const flow = new FlowImport(this.#raw, {
+      named: (name) => this.#set.named(name),
+      refer: (name, at, kinds) => this.#refer(name, at, kinds),
+      fail: (path, expected) => this.#fail(path, expected),
+    });
+    return {
+      flow: on ? flow.flow(fairnessHeaders) : undefined,
+      saturation: !on && flow.namesDetector ? flow.saturation() : undefined,
+      fairnessHeaders,
+      usedByFlow: flow.used,
+    };
   }
 
   #onlyOne(specs: readonly PluginSpec[], types: readonly string[]): void {
@@ -149,17 +197,16 @@ class Import {
     );
   }
 
-  /** The plugin a reference names, of one of `kinds`. */
-  #refer(ref: string, path: DocumentPath, kinds: readonly PluginKind[]): PluginSpec {
+  /** The plugin that the reference at `at` names, of one of `kinds`. */
+  #refer(ref: string, at: DocumentPath, kinds: readonly PluginKind[]): PluginSpec {
     const spec = this.#set.named(ref);
-    const at = [...path, "pluginRef"];
     if (!spec) {
       const near = nearNames(ref, this.#raw.plugins.map((entry) => entry.name ?? entry.type));
       const hint = near.length > 0 ? `, did you mean ${near.join(" or ")}` : "";
       throw this.#fail(at, `must name a plugin that is listed: current value is "${ref}"${hint}`);
     }
     if (!spec.kinds.some((kind) => kinds.includes(kind))) {
-      throw this.#fail(at, `must be a ${kinds.join(", ")}: "${ref}" is a ${spec.kinds.join(" and ")}`);
+      throw this.#fail(at, `must be ${aKind(kinds.join(", "))}: "${ref}" is ${aKind(spec.kinds.join(" and "))}`);
     }
     return spec;
   }
@@ -173,7 +220,7 @@ class Import {
       if (names.indexOf(name) !== i) throw this.#fail([...path, "name"], `profile name "${name}" must be unique`);
       const uses = plugins.map(({ pluginRef, weight }, j) => {
         const at = [...path, "plugins", j];
-        const spec = this.#refer(pluginRef, at, ["filter", "scorer", "picker"]);
+        const spec = this.#refer(pluginRef, [...at, "pluginRef"], ["filter", "scorer", "picker"]);
         if (weight !== undefined && !spec.kinds.includes("scorer")) {
           this.#warn([...at, "weight"], `weight has no effect, "${pluginRef}" is no scorer`);
         }
@@ -232,14 +279,14 @@ class Import {
     const found = new Map<string, { source: PluginSpec; extractor?: PluginSpec }>();
     sources.forEach(({ pluginRef, extractors }, i) => {
       const path = ["dataLayer", "sources", i];
-      const spec = this.#refer(pluginRef, path, ["source"]);
+      const spec = this.#refer(pluginRef, [...path, "pluginRef"], ["source"]);
       const wanted = extractorsOf[spec.type];
       if (found.has(spec.type)) throw this.#fail(path, `must be the only ${spec.type}`);
       const used = extractors.map((ref, j) => {
-        const at = [...path, "extractors", j];
+        const at = [...path, "extractors", j, "pluginRef"];
         const extractor = this.#refer(ref.pluginRef, at, ["extractor", "producer"]);
         if (wanted.includes(extractor.type)) return extractor;
-        throw this.#fail([...at, "pluginRef"], `must be a ${wanted.join(" or ")} for a ${spec.type}`);
+        throw this.#fail(at, `must be a ${wanted.join(" or ")} for a ${spec.type}`);
       });
       found.set(spec.type, { source: spec, extractor: used[0] });
     });
@@ -256,17 +303,17 @@ class Import {
   #discovery(): FileDiscoveryParams | undefined {
     const ref = this.#raw.dataLayer?.discovery?.pluginRef;
     if (ref === undefined) return undefined;
-    return this.#refer(ref, ["dataLayer", "discovery"], ["discovery"]).params as FileDiscoveryParams;
+    return this.#refer(ref, ["dataLayer", "discovery", "pluginRef"], ["discovery"]).params as FileDiscoveryParams;
   }
 
   #parsers(): readonly string[] | undefined {
     const { requestHandler, parser } = this.#raw;
     const parsers = (requestHandler?.parsers ?? []).map(({ pluginRef }, i) =>
-      this.#refer(pluginRef, ["requestHandler", "parsers", i], ["parser"]).type
+      this.#refer(pluginRef, ["requestHandler", "parsers", i, "pluginRef"], ["parser"]).type
     );
     if (parser) {
       this.#warn(["parser"], "parser is deprecated, use requestHandler.parsers");
-      parsers.push(this.#refer(parser.pluginRef, ["parser"], ["parser"]).type);
+      parsers.push(this.#refer(parser.pluginRef, ["parser", "pluginRef"], ["parser"]).type);
     }
     return parsers.length > 0 ? [...new Set(parsers)] : undefined;
   }
@@ -295,15 +342,20 @@ class Import {
     return (asking[0]?.params as TokenParams | undefined)?.render;
   }
 
-  #warnUnused(specs: readonly PluginSpec[], profiles: readonly ProfilePlan[]): void {
-    const used = new Set(profiles.flatMap((profile) => [
+  #warnUnused(specs: readonly PluginSpec[], profiles: readonly ProfilePlan[], usedByFlow: Iterable<string>): void {
+    const ofProfiles = profiles.flatMap((profile) => [
       ...profile.filters,
       ...profile.scorers.map(({ plugin }) => plugin),
       profile.picker,
-    ]));
+    ]);
+    const used = new Set([...ofProfiles, ...usedByFlow]);
     specs.forEach((spec, i) => {
       const placeable = spec.kinds.some((kind) => kind === "filter" || kind === "scorer" || kind === "picker");
-      if (placeable && !used.has(spec.name)) this.#warn(["plugins", i], `plugin "${spec.name}" is used by no profile`);
+      if (used.has(spec.name)) return;
+      if (placeable) this.#warn(["plugins", i], `plugin "${spec.name}" is used by no profile`);
+      else if (spec.kinds.some((kind) => flowKinds.includes(kind))) {
+        this.#warn(["plugins", i], `plugin "${spec.name}" is not used by flow control`);
+      }
     });
   }
 }

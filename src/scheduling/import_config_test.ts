@@ -74,6 +74,25 @@ plugins:
   - name: jar
     type: session-id-producer
     parameters: {cookieName: sid}
+  - type: agent-identity
+    parameters: {additionalSessionHeaders: [X-Agent]}
+  - type: global-strict-fairness-policy
+  - type: round-robin-fairness-policy
+  - type: vtc-fairness-policy
+    parameters: {outputWeight: 3}
+  - type: program-aware-fairness
+    parameters: {strategy: las, lasHalfLifeSeconds: 0}
+  - type: fcfs-ordering-policy
+  - type: edf-ordering-policy
+  - type: slo-deadline-ordering-policy
+  - type: least-laxity-ordering-policy
+  - type: static-usage-limit-policy
+    parameters: {threshold: 0.9}
+  - type: priority-holdback-policy
+    parameters: {minCeiling: 0.5}
+  - type: soft-reflective-ceiling-policy
+  - type: sheddable-eviction-filter
+  - type: priority-then-time-eviction-order-policy
   - type: label-selector-filter
     parameters: {matchLabels: {gpu: h100}}
   - type: by-label-selector
@@ -225,6 +244,9 @@ Deno.test("importEndpointPickerConfig() reads a configuration with every support
     ],
   );
   ok(config.warnings.some((warning) => warning.endsWith('plugin "random-picker" is used by no profile')));
+  ok(config.warnings.some((warning) => warning.endsWith('plugin "edf-ordering-policy" is not used by flow control')));
+  equal(config.flow, undefined);
+  equal(config.fairnessHeaders[0], "x-agent");
   new Scheduler(config.plan, { table: testPool([{}]).table, seed: 1 });
 });
 
@@ -244,7 +266,7 @@ schedulingProfiles: [{name: a}, {name: b}]
 });
 
 Deno.test("importEndpointPickerConfig() refuses every type that is not supported yet, by name and line", () => {
-  ok(notYet.size >= 40);
+  ok(notYet.size >= 25);
   for (const [type, reason] of notYet) {
     refuses(
       `plugins:\n  - type: queue-scorer\n  - name: x\n    type: ${type}\n`,
@@ -300,13 +322,9 @@ Deno.test("importEndpointPickerConfig() refuses another kind and version", () =>
   );
 });
 
-Deno.test("importEndpointPickerConfig() refuses what needs flow control or replicas", () => {
-  refuses("featureGates:\n  - flowControl\n", 4, "featureGates[0]", "flowControl is not supported yet");
-  refuses("featureGates: [flowControl=true]\n", 3, "featureGates[0]", "flowControl is not supported yet");
+Deno.test("importEndpointPickerConfig() refuses gates it does not know and what needs replicas", () => {
   refuses("featureGates: [flowControl=yes]\n", 3, "featureGates[0]", "flowControl=yes");
   refuses("featureGates: [warp]\n", 3, "featureGates[0]", "must be one of flowControl");
-  refuses("plugins: []\nflowControl:\n  maxRequests: 3\n", 4, "flowControl", "flow control is not supported yet");
-  refuses("saturationDetector:\n  pluginRef: utilization-detector\n", 3, "saturationDetector", "not supported yet");
   refuses(
     "dataLayer:\n  injectDefaults: true\n  crossReplicaSyncInterval: 200ms\n",
     5,

@@ -1,8 +1,37 @@
 /** The shape of llm-d's `EndpointPickerConfig`; parameters of plugins are their types' own. */
 import { z } from "zod";
+import { durationMs } from "./definition.ts";
+import { quantity } from "./flow/quantity.ts";
 
 const list = <T extends z.ZodType>(item: T) => z.array(item).nullish().transform((items) => items ?? []);
 const pluginRef = z.strictObject({ pluginRef: z.string().min(1, "must be a plugin name") });
+
+/** An empty name is as good as none. */
+const ref = z.string().optional().transform((name) => name || undefined);
+
+const band = {
+  maxRequests: quantity,
+  maxBytes: quantity,
+  fairnessPolicyRef: ref,
+  orderingPolicyRef: ref,
+};
+const priority = z.int("must be an integer");
+// A template has the keys of a band; its priority counts for nothing.
+const bandTemplate = z.strictObject({ ...band, priority: priority.optional() }).nullish();
+const saturationDetector = z.strictObject({ pluginRef: ref }).nullish();
+
+const flowControl = z.strictObject({
+  maxBytes: quantity,
+  maxRequests: quantity,
+  defaultRequestTTL: durationMs.nullish(),
+  noEndpointRequestTTL: durationMs.nullish(),
+  defaultPriorityBand: bandTemplate,
+  defaultNegativePriorityBand: bandTemplate,
+  priorityBands: list(z.strictObject({ ...band, priority })),
+  usageLimitPolicyPluginRef: ref,
+  saturationDetector,
+  enableEviction: z.boolean().default(false),
+}).nullish();
 
 export const configSchema = z.strictObject({
   apiVersion: z.enum(
@@ -28,9 +57,9 @@ export const configSchema = z.strictObject({
     crossReplicaSyncerPluginRef: z.unknown().optional(),
     crossReplicaSyncInterval: z.unknown().optional(),
   }).nullish().transform((dataLayer) => dataLayer ?? undefined),
-  flowControl: z.unknown().optional(),
+  flowControl,
   requestHandler: z.strictObject({ parsers: list(pluginRef) }).nullish(),
-  saturationDetector: z.unknown().optional(),
+  saturationDetector,
   parser: pluginRef.optional(),
 });
 export type RawConfig = z.output<typeof configSchema>;

@@ -1,4 +1,5 @@
 /** Every plugin type that can be configured. A new plugin is one file and one line here. */
+import { agentIdentity } from "./data/agent_identity.ts";
 import { approxPrefixCacheProducer } from "./data/approx_prefix_cache_producer.ts";
 import { coreMetricsExtractor, modelsDataExtractor } from "./data/core_metrics_extractor.ts";
 import { fileDiscovery } from "./data/file_discovery.ts";
@@ -10,6 +11,14 @@ import { precisePrefixCacheProducer, precisePrefixCacheScorer } from "./data/pre
 import { sessionIdProducer } from "./data/session_id_producer.ts";
 import { tokenizer, tokenProducer } from "./data/token_producer.ts";
 import type { PluginType } from "./definition.ts";
+import { evictionPolicies } from "./flow/eviction_policies.ts";
+import { globalStrictFairnessPolicy, roundRobinFairnessPolicy } from "./flow/fairness_policies.ts";
+import { orderingPolicies } from "./flow/ordering_policies.ts";
+import { priorityHoldbackPolicy } from "./flow/priority_holdback_policy.ts";
+import { programAwareFairness } from "./flow/program_aware_fairness.ts";
+import { softReflectiveCeilingPolicy } from "./flow/soft_reflective_ceiling_policy.ts";
+import { staticUsageLimitPolicy } from "./flow/static_usage_limit_policy.ts";
+import { vtcFairnessPolicy } from "./flow/vtc_fairness_policy.ts";
 import { byLabel } from "./filters/by_label.ts";
 import { concurrencyDetector } from "./filters/concurrency_detector.ts";
 import { endpointAttributeFilter } from "./filters/endpoint_attribute_filter.ts";
@@ -88,6 +97,7 @@ const types: readonly PluginType[] = [
   tokenProducer,
   tokenizer,
   sessionIdProducer,
+  agentIdentity,
   metricsDataSource,
   modelsDataSource,
   endpointNotificationSource,
@@ -95,6 +105,15 @@ const types: readonly PluginType[] = [
   modelsDataExtractor,
   fileDiscovery,
   ...parserTypes,
+  globalStrictFairnessPolicy,
+  roundRobinFairnessPolicy,
+  vtcFairnessPolicy,
+  programAwareFairness,
+  ...orderingPolicies,
+  staticUsageLimitPolicy,
+  priorityHoldbackPolicy,
+  softReflectiveCeilingPolicy,
+  ...evictionPolicies,
 ];
 
 /** Type name → how to load it. */

@@ -107,7 +107,12 @@ export type PluginKind =
   | "source"
   | "extractor"
   | "discovery"
-  | "parser";
+  | "parser"
+  | "saturation-detector"
+  | "fairness-policy"
+  | "ordering-policy"
+  | "usage-limit-policy"
+  | "eviction-policy";
 
 /** What plugin instances are built with. */
 export interface PluginEnv {
@@ -124,7 +129,7 @@ export interface PluginSpec {
   readonly kinds: readonly PluginKind[];
   /** Complete parameters, in the shape the type's file declares. */
   readonly params: unknown;
-  /** Absent for what is configuration only: producers, sources, extractors, discovery, parsers. */
+  /** Absent for what is configuration only: producers, sources, extractors, discovery, parsers, flow control. */
   readonly create?: (env: PluginEnv) => Plugin;
 }
 
