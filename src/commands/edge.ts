@@ -9,7 +9,7 @@ import { EdgePool, type MirrorUpdate } from "../pool/mod.ts";
 import { KeyGuard, type KeyPlan } from "../keys/mod.ts";
 import { PrefixClaims } from "../kv/mod.ts";
 import type { ModelStatus, Tokens, TokensStatus } from "../tokens/mod.ts";
-import { Pipeline, type PipelineParts } from "../pipeline/mod.ts";
+import { type FlowQueue, Pipeline, type PipelineParts } from "../pipeline/mod.ts";
 import {
   BodyBudget,
   edgeHandler,
@@ -48,6 +48,8 @@ export interface EdgeParts {
   /** Writes a line of the access log. */
   readonly out: (line: string) => void;
   readonly refreshModels: () => Promise<void>;
+  /** Where requests wait for an endpoint with room. */
+  readonly flow: FlowQueue;
 }
 
 /** Where to listen; several edges share a port. */
@@ -71,6 +73,8 @@ export interface EdgeDoor {
   /** New connections get this certificate: of clients, or to model servers. Rejects when it cannot be used. */
   renew(of: "server" | "upstream", pair: KeyPair): Promise<void>;
   explain(request: ExplainRequest): Promise<Explained>;
+  /** Endpoints came, went or changed: what waits for one is looked at again. */
+  reconsider(): Promise<void>;
   dump(): Promise<MetricsDump>;
   status(): Promise<EdgeStatus>;
   /** Refuses new requests; resolves when running ones have ended and their last bytes are on their way. */
@@ -215,6 +219,11 @@ export class Edge implements EdgeDoor {
     return await explainDecision(this.pipeline, this.#parts.clock, request);
   }
 
+  reconsider(): Promise<void> {
+    this.pipeline.reconsider();
+    return Promise.resolve();
+  }
+
   dump(): Promise<MetricsDump> {
     return Promise.resolve(this.#parts.metrics.dump());
   }
@@ -282,6 +291,7 @@ export class Edge implements EdgeDoor {
       index: new PrefixClaims(hotpath.blockTree, this.#table, blockTokens, ring, rung),
       tokenizer: tokens.source === "none" && tokens.models.length === 0 ? undefined : this.#tokens,
       pool: this.#pool,
+      flow: this.#parts.flow,
       upstream: this.#upstream,
       metrics,
       tracing: new Tracing({ ...config.tracing, rng: new Prng(randomSeed()) }),

@@ -7,6 +7,8 @@ import { claimRingWords } from "../kv/mod.ts";
 /** Buffers that are mapped by every isolate; they can be sent to one. */
 export interface SharedBuffers {
   readonly bell: SharedArrayBuffer;
+  /** Rung when an endpoint that somebody waits for has room. */
+  readonly roomBell: SharedArrayBuffer;
   /** Epoch of the configuration, then for each isolate its running requests, its heartbeats and its overload. */
   readonly words: SharedArrayBuffer;
   readonly quotas: SharedArrayBuffer;
@@ -21,12 +23,14 @@ export function makeBuffers(isolates: number): SharedBuffers {
   const rings = Array.from({ length: isolates }, () => new SharedArrayBuffer(RecordRing.bytes(claimRingWords)));
   const words = new SharedArrayBuffer(4 * (1 + 3 * isolates));
   const quotas = new SharedArrayBuffer(QuotaTable.bytes(quotaRows, isolates));
-  return { bell: new SharedArrayBuffer(Doorbell.bytes), words, quotas, rings };
+  const [bell, roomBell] = [new SharedArrayBuffer(Doorbell.bytes), new SharedArrayBuffer(Doorbell.bytes)];
+  return { bell, roomBell, words, quotas, rings };
 }
 
 /** One isolate's cells in the shared buffers. */
 export class SharedCells {
   readonly bell: Doorbell;
+  readonly roomBell: Doorbell;
   readonly ring: RecordRing;
   readonly epoch: Int32Array;
   /** Requests that have not ended. */
@@ -38,8 +42,9 @@ export class SharedCells {
   readonly overload: Int32Array;
   readonly quotas: QuotaTable;
 
-  constructor({ bell, words, quotas, rings }: SharedBuffers, readonly isolate: number) {
+  constructor({ bell, roomBell, words, quotas, rings }: SharedBuffers, readonly isolate: number) {
     this.bell = new Doorbell(bell);
+    this.roomBell = new Doorbell(roomBell);
     this.ring = new RecordRing(claimRingWords, rings[isolate]);
     this.quotas = new QuotaTable(quotaRows, rings.length, quotas);
     this.epoch = new Int32Array(words, 0, 1);

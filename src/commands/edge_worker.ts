@@ -8,6 +8,7 @@ import type { MirrorUpdate } from "../pool/mod.ts";
 import { LineWriter, Logger, Metrics, sharedPieceChars } from "../telemetry/mod.ts";
 import { Edge, type EdgeAddress } from "./edge.ts";
 import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
+import { remoteQueue } from "./flow_desk.ts";
 import { IsolateRpc } from "./isolate_rpc.ts";
 import { version, writeLine } from "./process.ts";
 
@@ -36,7 +37,7 @@ export interface EdgeInit {
   readonly logFormat: "text" | "json";
 }
 
-async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promise<Edge> {
+async function start(init: EdgeInit): Promise<Edge> {
   const { isolate, shared, sizes, hashSeed, buffers, config, logFormat } = init;
   const clock = alignedClock(systemClock, init.originMs);
   const cells = new SharedCells(buffers, isolate);
@@ -46,9 +47,10 @@ async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promis
     level: config.observe.logLevel,
     format: logFormat,
   });
+  const hotpath = await Hotpath.attach(shared, sizes, hashSeed, isolate);
   const edge = await Edge.create({
     clock,
-    hotpath: await Hotpath.attach(shared, sizes, hashSeed, isolate),
+    hotpath,
     cells,
     rung: () => cells.bell.ring(),
     keyPlan: init.keyPlan,
@@ -58,8 +60,10 @@ async function start(init: EdgeInit, refreshModels: () => Promise<void>): Promis
     metrics: new Metrics({ version, pinnedModels: init.pinnedModels }),
     log: log.child({ edge: isolate }),
     out: (line) => accessLines.write(line),
-    refreshModels,
+    refreshModels: () => rpc.call("refreshModels") as Promise<void>,
+    flow: remoteQueue((method, arg) => rpc.call(method, arg), cells.ring, () => cells.bell.ring()),
   }, config);
+  hotpath.table.onRoom = () => cells.roomBell.ring();
   await edge.mirror(init.endpoints);
   beat(clock, cells.beats);
   return edge;
@@ -76,7 +80,7 @@ const started = Promise.withResolvers<Edge>();
 const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
   init: async (init: EdgeInit) => {
     try {
-      started.resolve(await start(init, () => rpc.call("refreshModels") as Promise<void>));
+      started.resolve(await start(init));
     } catch (error) {
       started.reject(error);
     }
@@ -88,6 +92,7 @@ const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
     await (await started.promise).prepare(config, epoch, keyPlan),
   renew: async (of: "server" | "upstream", pair: KeyPair) => await (await started.promise).renew(of, pair),
   explain: async (request: Parameters<Edge["explain"]>[0]) => await (await started.promise).explain(request),
+  reconsider: async () => await (await started.promise).reconsider(),
   dump: async () => await (await started.promise).dump(),
   status: async () => await (await started.promise).status(),
   drain: async () => await (await started.promise).drain(),

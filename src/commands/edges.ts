@@ -4,9 +4,11 @@ import type { Config } from "../config/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
 import { ClaimsInbox, type ClaimsTarget } from "../kv/mod.ts";
 import { type PoolRecordsTarget, takePoolRecord } from "../pool/mod.ts";
+import type { FlowQueue } from "../pipeline/mod.ts";
 import type { Logger, Metrics, MetricsDump } from "../telemetry/mod.ts";
 import type { EdgeDoor } from "./edge.ts";
 import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
+import type { FlowDesk } from "./flow_desk.ts";
 import type { WorkerEdge, WorkerEdgeEvents } from "./worker_edge.ts";
 
 /** What edges tell is read at once after a silence, and so often while they go on. */
@@ -32,6 +34,7 @@ export interface EdgesParts {
   readonly table: EndpointTable;
   readonly buffers: SharedBuffers;
   readonly claims: ClaimsTarget;
+  readonly flow: FlowDesk;
   readonly pool: PoolRecordsTarget;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -55,7 +58,7 @@ interface Seat {
 /** Starts a worker and resolves when it listens. */
 export type StartWorker = (
   isolate: number,
-  events: Pick<WorkerEdgeEvents, "onGone">,
+  events: Pick<WorkerEdgeEvents, "onGone" | "flow">,
 ) => { readonly worker: WorkerEdge; readonly ready: Promise<void> };
 
 export class Edges {
@@ -97,9 +100,15 @@ export class Edges {
   }
 
   /** An edge in this isolate: what it tells takes effect at once. */
-  inline(): { readonly cells: SharedCells; readonly rung: () => void; readonly join: (door: EdgeDoor) => void } {
+  inline(): {
+    readonly cells: SharedCells;
+    readonly rung: () => void;
+    readonly flow: FlowQueue;
+    readonly join: (door: EdgeDoor) => void;
+  } {
     const seat = this.#seat(0);
-    return { cells: seat.cells, rung: () => this.#read(seat), join: (door) => void (seat.door = door) };
+    const flow = this.#parts.flow.door(0);
+    return { cells: seat.cells, rung: () => this.#read(seat), flow, join: (door) => void (seat.door = door) };
   }
 
   /** Edges in workers. Rejects when one of them does not start. */
@@ -111,6 +120,11 @@ export class Edges {
       for (const seat of this.#seats) this.#read(seat);
       return !this.#closing;
     }, () => sleep(clock, lookMs));
+    // Without a pause: it is rung only while somebody waits.
+    void this.#seats[0].cells.roomBell.listen(() => {
+      this.#parts.flow.controller.look();
+      return !this.#closing;
+    }, () => Promise.resolve());
     // The first alone: where the port is taken, one says so.
     for (const seat of this.#seats) await this.#start(seat);
     this.#keepWatch();
@@ -179,6 +193,7 @@ export class Edges {
     await within(this.#parts.clock, closeMs, this.each((door) => door.close()));
     await Promise.all(this.#seats.map(({ worker }) => worker?.kill()));
     this.#seats[0]?.cells.bell.ring();
+    this.#seats[0]?.cells.roomBell.ring();
   }
 
   #seat(isolate: number): Seat {
@@ -197,10 +212,11 @@ export class Edges {
     return seat;
   }
 
-  #read({ cells, inbox }: Seat): void {
-    const { pool, table: { generation } } = this.#parts;
+  #read({ cells, inbox, isolate }: Seat): void {
+    const { pool, flow, table: { generation } } = this.#parts;
     cells.ring.drain((kind, numbers, hashes) => {
-      if (!inbox.take(kind, numbers, hashes)) takePoolRecord(pool, generation, kind, numbers);
+      if (inbox.take(kind, numbers, hashes) || takePoolRecord(pool, generation, kind, numbers)) return;
+      flow.take(isolate, kind, numbers);
     });
   }
 
@@ -209,6 +225,7 @@ export class Edges {
     seat.startedAtMs = seat.beatAtMs = clock.now();
     let gone = false;
     const { worker, ready } = this.#startWorker!(seat.isolate, {
+      flow: this.#parts.flow.door(seat.isolate),
       onGone: (cause) => {
         gone = true;
         this.#gone(seat, cause);
@@ -233,8 +250,10 @@ export class Edges {
     seat.door = seat.worker = undefined;
     this.#read(seat);
     seat.inbox.abandon();
-    const { table, metrics, log, clock } = this.#parts;
+    const { table, metrics, log, clock, flow } = this.#parts;
+    flow.controller.abandon(seat.isolate);
     const requests = table.releaseIsolate(seat.isolate);
+    flow.controller.look();
     seat.cells.quotas.releaseAll(seat.isolate);
     Atomics.store(seat.cells.active, 0, 0);
     Atomics.store(seat.cells.overload, 0, 0);

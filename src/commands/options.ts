@@ -2,6 +2,8 @@
 import { ConfigError } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import type { BreakerOptions } from "../pool/mod.ts";
+import { Ceilings, flowPriorities } from "../flow/mod.ts";
+import type { FlowSetup } from "./flow_desk.ts";
 import type { PipelineOptions } from "../pipeline/mod.ts";
 import type { UpstreamOptions } from "../upstream/mod.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
@@ -20,6 +22,11 @@ export async function readCa(config: Config): Promise<string[] | undefined> {
   }
 }
 
+/** What the queue is told of a configuration. */
+export function flowSetup({ objectives }: Config, { flow }: Pick<SchedulingSetup, "flow">): FlowSetup {
+  return { flow, priorities: objectives.map(({ priority }) => priority) };
+}
+
 export function upstreamOptions({ upstream }: Config): Partial<UpstreamOptions> {
   const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, idleConnectionsMax, idleConnectionTimeoutMs } = upstream;
   return {
@@ -36,8 +43,17 @@ export function breakerOptions({ pool: { ejection } }: Config): Partial<BreakerO
   return { ...same, baseMs: timeMs, maxMs: timeMaxMs };
 }
 
-export function pipelineOptions(config: Config, { prefix }: SchedulingSetup): PipelineOptions {
+export function pipelineOptions(config: Config, { prefix, flow }: SchedulingSetup): PipelineOptions {
+  const { priorities } = flowSetup(config, { flow });
   return {
+    flow: flow.enabled
+      ? {
+        ceilings: new Ceilings(flow.ceiling, flowPriorities(flow, priorities)),
+        prefixWaitMs: flow.prefixWaitMs,
+        holdModels: flow.holdModels,
+        fairnessHeaders: flow.fairnessHeaders,
+      }
+      : undefined,
     attemptsMax: config.upstream.attemptsMax,
     retryBudget: config.upstream.retryBudget,
     hedge: config.upstream.hedge,

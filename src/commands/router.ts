@@ -1,19 +1,10 @@
 /** The router as one object: the control isolate and its edges joined, started, reloaded, drained and stopped. */
-import {
-  type Clock,
-  type EndpointTable,
-  type KeyPair,
-  Prng,
-  randomSeed,
-  systemClock,
-  type Timer,
-  within,
-} from "../core/mod.ts";
+import { type Clock, type EndpointTable, type KeyPair, Prng, randomSeed, systemClock, within } from "../core/mod.ts";
 import { type Config, ModelRewriter, publicConfig } from "../config/mod.ts";
 import type { Hotpath, MemorySizes } from "../hotpath/mod.ts";
 import { type KeyPlan, keyReport, KeyRows, type QuotaTable } from "../keys/mod.ts";
 import { Logger, Metrics } from "../telemetry/mod.ts";
-import { MirrorSource, Pool } from "../pool/mod.ts";
+import { Pool } from "../pool/mod.ts";
 import { type Caches, hashSeedOf, snapshotService } from "../kv/mod.ts";
 import { adminHandler, BodyBudget, Listener } from "../edge/mod.ts";
 import { CacheSnapshots } from "./cache_snapshots.ts";
@@ -22,13 +13,15 @@ import { collect } from "./collect.ts";
 import { discoveries } from "./discovery.ts";
 import { Edge } from "./edge.ts";
 import { makeBuffers, type SharedBuffers, SharedCells } from "./edge_shared.ts";
+import { EdgeNews } from "./edge_news.ts";
 import { Edges } from "./edges.ts";
 import { openKeys, type RouterKeys, watchKeys } from "./key_files.ts";
 import { feedOf } from "./knowledge.ts";
 import { layOut, memorySizes } from "./memory.ts";
-import { readCa } from "./options.ts";
+import { flowSetup, readCa } from "./options.ts";
 import { poolObserver } from "./pool_observer.ts";
 import { poolOptions } from "./pool_options.ts";
+import { FlowDesk } from "./flow_desk.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
@@ -37,9 +30,6 @@ import { WorkerEdge } from "./worker_edge.ts";
 
 type Host = Pick<ProcessHost, "out" | "err" | "errIsTerminal">;
 
-/** Changes of endpoints are told to edges together, at most so late. */
-const mirrorMs = 5;
-
 export class Router {
   readonly log: Logger;
   readonly pool: Pool;
@@ -47,6 +37,7 @@ export class Router {
   readonly metrics: Metrics;
   readonly caches: Caches;
   readonly edges: Edges;
+  readonly flow: FlowDesk;
   readonly #host: Host;
   readonly #hotpath: Hotpath;
   readonly #sizes: MemorySizes;
@@ -54,7 +45,7 @@ export class Router {
   readonly #certificates: RouterKeys;
   readonly #quotas: QuotaTable;
   readonly #keyRows: KeyRows;
-  readonly #mirror: MirrorSource;
+  readonly #news: EdgeNews;
   readonly #snapshots: CacheSnapshots;
   readonly #clock: Clock = systemClock;
   readonly #seed: number;
@@ -67,7 +58,6 @@ export class Router {
   #epoch = 0;
   #port = 0;
   #admin: Listener | undefined;
-  #mirroring: Timer | undefined;
   #stopping = false;
 
   /**
@@ -85,7 +75,7 @@ export class Router {
       await router.#openAdmin();
       await router.#snapshots.recall();
       await router.pool.start();
-      await router.#tellEdges();
+      await router.#news.tell();
     } catch (error) {
       await router.stop(0);
       throw error;
@@ -118,7 +108,6 @@ export class Router {
     });
     this.#warn(config, setup);
     this.table = hotpath.table;
-    this.#mirror = new MirrorSource(this.table);
     this.#buffers = makeBuffers(sizes.isolates!);
     this.#quotas = new SharedCells(this.#buffers, 0).quotas;
     this.#keyRows = new KeyRows(this.#quotas);
@@ -136,15 +125,19 @@ export class Router {
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     this.pool = this.#buildPool(setup, caCerts);
     const { table, metrics, log } = this;
+    this.flow = new FlowDesk({ clock, table, setup: flowSetup(config, setup), observer: {} });
     this.edges = new Edges({
       clock,
       table,
+      flow: this.flow,
       buffers: this.#buffers,
       claims: this.caches,
       pool: this.pool,
       metrics,
       log,
     });
+    const apart = sizes.isolates !== 1;
+    this.#news = new EdgeNews({ table, clock, edges: this.edges, flow: this.flow.controller, apart });
     metrics.onCollect(() =>
       collect({
         table,
@@ -181,7 +174,7 @@ export class Router {
     const keyPlan = this.#keyRows.plan(config.keys);
     await this.edges.prepare(portableConfig(config), epoch, keyPlan);
     await this.pool.setDiscovery([...discoveries(config, this.#clock), ...setup.discovery]);
-    await this.#tellEdges();
+    await this.#news.tell();
     // What an EndpointPickerConfig says of prefixes, feeds, token ids and metrics counts, not what stands beside it.
     const counting = (config: Config, { prefix, knowledge }: SchedulingSetup) => ({ ...config, prefix, ...knowledge });
     const kept = restartKeys(counting(this.#config, this.#setup), counting(config, setup));
@@ -193,6 +186,7 @@ export class Router {
     this.#epoch = epoch;
     this.#keyPlan = keyPlan;
     this.edges.commit(epoch);
+    this.flow.use(flowSetup(config, setup));
     this.#keyRows.commit(keyPlan);
     this.log.setLevel(config.observe.logLevel);
   }
@@ -204,8 +198,9 @@ export class Router {
     for (const pair of Object.values(this.#certificates)) pair.stop();
     if (drainTimeoutMs > 0) await this.#drain(drainTimeoutMs);
     if (drainTimeoutMs > 0) await this.#snapshots.keep();
+    this.flow.controller.stop();
     await Promise.all([this.edges.close(), this.#admin?.close()]);
-    this.#mirroring?.cancel();
+    this.#news.stop();
     this.pool.stop();
     await this.caches.stop();
   }
@@ -238,7 +233,7 @@ export class Router {
       config: this.#started,
       keyPlan: this.#keyPlan,
       identity: this.#certificates.upstream?.pair,
-      endpoints: this.#mirror.all(),
+      endpoints: this.#news.all(),
       seed: this.#seed,
       sessionKey: this.#sessionKey,
       pinnedModels: [...this.#pinnedModels(this.#started)],
@@ -254,7 +249,7 @@ export class Router {
   }
 
   async #openInline(): Promise<void> {
-    const { cells, rung, join } = this.edges.inline();
+    const { cells, rung, flow, join } = this.edges.inline();
     const edge = await Edge.create({
       clock: this.#clock,
       hotpath: this.#hotpath,
@@ -268,6 +263,7 @@ export class Router {
       log: this.log,
       out: (line) => this.#host.out(line),
       refreshModels: () => this.pool.refreshModels(),
+      flow,
     }, this.#config);
     join(edge);
     const { server } = this.#config;
@@ -332,21 +328,7 @@ export class Router {
 
   async #refreshModels(): Promise<void> {
     await this.pool.refreshModels();
-    await this.#tellEdges();
-  }
-
-  /** Tells edges in workers of endpoints that changed; an edge in this isolate sees the table itself. */
-  async #tellEdges(): Promise<void> {
-    if (this.#sizes.isolates === 1) return;
-    this.#mirroring?.cancel();
-    this.#mirroring = undefined;
-    const updates = this.#mirror.changes();
-    if (updates.length > 0) await this.edges.tell((door) => door.mirror(updates));
-  }
-
-  #tellEdgesSoon(): void {
-    if (this.#sizes.isolates === 1 || this.#mirroring || this.#stopping) return;
-    this.#mirroring = this.#clock.after(mirrorMs, () => void this.#tellEdges(), { background: true });
+    await this.#news.tell();
   }
 
   #pinnedModels(config: Config): Iterable<string> {
@@ -354,7 +336,7 @@ export class Router {
   }
 
   #buildPool(setup: SchedulingSetup, caCerts: string[] | undefined): Pool {
-    this.table.onChange = () => this.#tellEdgesSoon();
+    this.table.onChange = () => this.#news.tellSoon();
     return new Pool({
       table: this.table,
       clock: this.#clock,
@@ -367,10 +349,14 @@ export class Router {
         () => this.#certificates.upstream?.pair,
       ),
       events: {
-        onSlotAdded: (slot) => this.caches.slotAdded(slot),
+        onSlotAdded: (slot) => {
+          this.caches.slotAdded(slot);
+          this.flow.slotAdded(slot);
+        },
+        onSample: (slot, requestsBefore) => this.flow.sampled(slot, requestsBefore),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),
         onStarted: (slot, startSeconds) => this.caches.feeds.restartHint(slot, startSeconds),
-        onMeta: () => this.#tellEdgesSoon(),
+        onMeta: () => this.#news.tellSoon(),
         onSlotFreed: (slot, { name }) => {
           this.caches.slotFreed(slot);
           this.metrics.forgetEndpoint(name);

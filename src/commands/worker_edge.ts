@@ -4,6 +4,7 @@ import type { KeyPair } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import type { Explained, ExplainRequest } from "../edge/mod.ts";
 import type { KeyPlan } from "../keys/mod.ts";
+import type { FlowQueue } from "../pipeline/mod.ts";
 import type { MirrorUpdate } from "../pool/mod.ts";
 import type { MetricsDump } from "../telemetry/mod.ts";
 import type { EdgeAddress, EdgeDoor, EdgeStatus } from "./edge.ts";
@@ -12,6 +13,8 @@ import { IsolateRpc } from "./isolate_rpc.ts";
 
 export interface WorkerEdgeEvents {
   readonly refreshModels: () => Promise<void>;
+  /** Where its requests wait. */
+  readonly flow: FlowQueue;
   /** The worker is gone, asked or not; said once. */
   readonly onGone: (cause: string) => void;
 }
@@ -21,9 +24,14 @@ export class WorkerEdge implements EdgeDoor {
   readonly #rpc: IsolateRpc;
   readonly #exited = Promise.withResolvers<void>();
 
-  constructor({ refreshModels, onGone }: WorkerEdgeEvents) {
+  constructor({ refreshModels, flow, onGone }: WorkerEdgeEvents) {
     this.#worker = new Worker(new URL("./edge_worker.ts", import.meta.url));
-    this.#rpc = new IsolateRpc(this.#worker, { refreshModels });
+    this.#rpc = new IsolateRpc(this.#worker, {
+      refreshModels,
+      enqueue: flow.enqueue,
+      cancel: flow.cancel,
+      resize: flow.resize,
+    });
     let cause = "";
     this.#worker.on("error", (error: Error) => cause = error.message);
     this.#worker.on("exit", (code: number) => {
@@ -56,6 +64,10 @@ export class WorkerEdge implements EdgeDoor {
 
   explain(request: ExplainRequest): Promise<Explained> {
     return this.#rpc.call("explain", request) as Promise<Explained>;
+  }
+
+  reconsider(): Promise<void> {
+    return this.#rpc.call("reconsider") as Promise<void>;
   }
 
   dump(): Promise<MetricsDump> {

@@ -16,15 +16,6 @@ export {
 export * from "./flow_types.ts";
 export { loadKeysText } from "./keys_file.ts";
 export { emptyRawConfig, endpointPickerConfigKind, loadConfigText } from "./load.ts";
-export * from "./flow_types.ts";
-export {
-  bandDefaults,
-  concurrencyDefaults,
-  flowDefaults,
-  programAwareDefaults,
-  utilizationDefaults,
-  vtcDefaults,
-} from "./flow_defaults.ts";
 export type { EndpointPickerSource, RawConfig } from "./load.ts";
 export { type ModelRewrite, ModelRewriter } from "./model_rewrite.ts";
 export { mergeOverrides, overridesFromEnv, overridesFromFlags } from "./overrides.ts";

@@ -8,8 +8,6 @@ const slackShare = 0.25;
 const lowerWeight = 0.1;
 /** Two idle intervals of scraping: what others do at an endpoint is not known any more. */
 const foreignForgottenMs = 4_000;
-/** Of one interval between samples in the mean time between two ends. */
-const gapWeight = 0.2;
 /** Weight of one end in the mean stay: about the last twenty count. */
 const endWeight = 0.05;
 

@@ -1,5 +1,5 @@
 /** How full an endpoint may be for each priority. */
-import type { CeilingConfig } from "../config/mod.ts";
+import type { CeilingConfig, FlowConfig } from "../config/mod.ts";
 
 /**
  * Ceilings over known priorities; another priority has that of the nearest one below it, or of the lowest. They fall with
@@ -38,6 +38,11 @@ export class Ceilings {
     const at = this.#priorities.findIndex((known) => known <= priority);
     return at < 0 ? this.#priorities.length - 1 : at;
   }
+}
+
+/** Every priority that is known beforehand: ceilings by rank count them. */
+export function flowPriorities({ bands }: FlowConfig, ofObjectives: Iterable<number>): number[] {
+  return [0, ...bands.map(({ priority }) => priority), ...ofObjectives];
 }
 
 function ceilingAt(config: CeilingConfig, priorities: readonly number[], priority: number, rank: number): number {

@@ -2,7 +2,7 @@ import { type Clock, type EndpointTable, LruMap, type Timer } from "../core/mod.
 import type { FlowConfig } from "../config/mod.ts";
 import { Admission } from "./admission.ts";
 import { type Band, Bands, Held } from "./band.ts";
-import { Ceilings } from "./ceiling.ts";
+import { Ceilings, flowPriorities } from "./ceiling.ts";
 import { DueTimes } from "./due.ts";
 import type { Lane, LaneBand } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
@@ -66,7 +66,7 @@ export class FlowController {
     this.#config = parts.config;
     this.bands = new Bands(parts.config);
     this.lanes = new Lanes(parts.table);
-    this.#ceilings = ceilingsOf(parts.config, parts.priorities);
+    this.#ceilings = new Ceilings(parts.config.ceiling, flowPriorities(parts.config, parts.priorities));
     this.admission = new Admission({
       table: parts.table,
       bands: this.bands,
@@ -89,7 +89,7 @@ export class FlowController {
   /** Another configuration counts from now on; what waits goes on waiting, in the order it had. */
   use(config: FlowConfig, priorities: Iterable<number>): void {
     this.#config = config;
-    this.#ceilings = ceilingsOf(config, priorities);
+    this.#ceilings = new Ceilings(config.ceiling, flowPriorities(config, priorities));
     this.bands.use(config);
     this.look();
   }
@@ -355,8 +355,4 @@ export class FlowController {
     if (one.domain === other.domain && !one.domain.fairness.pick) return one.domain.fairness.before(a, b);
     return comesFirst(a.head, b.head);
   }
-}
-
-function ceilingsOf({ ceiling, bands }: FlowConfig, priorities: Iterable<number>): Ceilings {
-  return new Ceilings(ceiling, [0, ...bands.map(({ priority }) => priority), ...priorities]);
 }

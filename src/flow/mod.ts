@@ -1,5 +1,5 @@
 /** Whether a request goes now, waits or is refused, and who is next. */
 export * from "./controller.ts";
 export { Capacity } from "./capacity.ts";
-export { Ceilings } from "./ceiling.ts";
+export { Ceilings, flowPriorities } from "./ceiling.ts";
 export * from "./types.ts";

@@ -173,7 +173,7 @@ fact(
   () =>
     withRouter({
       sims: [{}, {}],
-      config: { pool: { health: { interval: "100ms", failures: 1 } } },
+      config: { pool: { health: { interval: "100ms", failures: 1 } }, flow: { noEndpointTtl: "100ms" } },
     }, async (stage) => {
       await Promise.all(stage.sims.map((sim) => sim.stop()));
       const response = await post(`${stage.url}/v1/completions`, asked);

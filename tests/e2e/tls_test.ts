@@ -31,7 +31,8 @@ fact("an https endpoint is reached with its authority's certificate", async () =
 fact("an https endpoint whose certificate nobody vouches for is never ready", async () => {
   const server = secureServer();
   try {
-    await withRouter({ endpoints: [`https://localhost:${server.addr.port}`], ready: false }, async (stage) => {
+    const config = { flow: { noEndpointTtl: "100ms" } };
+    await withRouter({ endpoints: [`https://localhost:${server.addr.port}`], ready: false, config }, async (stage) => {
       await until("its health check fails", () => (stage.router.pool.snapshot()[0]?.health?.down ?? 0) > 0);
       const response = await post(`${stage.url}/v1/completions`, { model, prompt: "x" });
       equal(response.status, 503);

@@ -1,0 +1,100 @@
+/** The one queue of a router: joins the controller with the pool's samples and with edges in whatever isolate. */
+import { type Clock, EndpointState, type EndpointTable, mayPass, type RecordRing } from "../core/mod.ts";
+import type { FlowConfig } from "../config/mod.ts";
+import { Capacity, type FlowAnswer, type FlowAsk, FlowController, type FlowObserver } from "../flow/mod.ts";
+import type { FlowQueue } from "../pipeline/mod.ts";
+
+/** Kinds of records; others' are below. */
+const kinds = { settle: 32 } as const;
+
+/** Lanes as an edge names them. */
+export type LaneSlots = Pick<FlowAsk, "lane" | "model" | "slots">;
+
+/** What of the flow configuration is in force, and for whom. */
+export interface FlowSetup {
+  readonly flow: FlowConfig;
+  /** Priorities that objectives have. */
+  readonly priorities: readonly number[];
+}
+
+export interface FlowDeskParts {
+  readonly clock: Clock;
+  readonly table: EndpointTable;
+  readonly setup: FlowSetup;
+  readonly observer: FlowObserver;
+}
+
+export class FlowDesk {
+  readonly controller: FlowController;
+  readonly #capacity: Capacity;
+  readonly #table: EndpointTable;
+
+  constructor({ clock, table, setup: { flow, priorities }, observer }: FlowDeskParts) {
+    this.#table = table;
+    this.#capacity = new Capacity(table, clock, limits(flow));
+    const open = (slot: number) => table.state[slot] === EndpointState.Ready && mayPass(table, slot);
+    this.controller = new FlowController({ clock, table, config: flow, priorities, open, observer });
+    // Of an edge in this isolate; those in others ring.
+    table.onRoom = (slot) => this.controller.room(slot);
+  }
+
+  use({ flow, priorities }: FlowSetup): void {
+    if (JSON.stringify(flow.saturation) !== JSON.stringify(this.controller.config.saturation)) {
+      this.#capacity.use(limits(flow));
+    }
+    this.controller.use(flow, priorities);
+  }
+
+  slotAdded(slot: number): void {
+    this.#capacity.added(slot);
+  }
+
+  /** See `ScraperParts.onSample`. */
+  sampled(slot: number, requestsBefore: number | undefined): void {
+    if (requestsBefore === undefined) this.#capacity.missed(slot);
+    else this.#capacity.sampled(slot, requestsBefore);
+    this.controller.room(slot);
+  }
+
+  enqueue(edge: number, ask: FlowAsk): Promise<FlowAnswer> {
+    return new Promise((resolve) => this.controller.enqueue(edge, ask, resolve));
+  }
+
+  /** One record of an edge; false for a kind of somebody else's. */
+  take(edge: number, kind: number, numbers: Float64Array): boolean {
+    if (kind !== kinds.settle) return false;
+    this.controller.settle(edge, numbers[0], numbers[1], numbers[2]);
+    return true;
+  }
+
+  /** The queue as the edge in this isolate has it. */
+  door(edge: number): FlowQueue {
+    return {
+      enqueue: (ask) => this.enqueue(edge, ask),
+      cancel: (id) => this.controller.cancel(edge, id),
+      resize: (lanes) => this.controller.resize(lanes),
+      settle: (id, input, output) => this.controller.settle(edge, id, input, output),
+    };
+  }
+}
+
+/** The router's queue as an edge in a worker has it. */
+export function remoteQueue(
+  call: (method: "enqueue" | "cancel" | "resize", arg: unknown) => Promise<unknown>,
+  ring: RecordRing,
+  rung: () => void,
+): FlowQueue {
+  return {
+    enqueue: (ask) => call("enqueue", ask) as Promise<FlowAnswer>,
+    cancel: (id) => void call("cancel", id),
+    resize: (lanes) => void call("resize", lanes),
+    settle: (id, input, output) => {
+      ring.push(kinds.settle, [id, input, output]);
+      rung();
+    },
+  };
+}
+
+function limits({ enabled, saturation }: FlowConfig) {
+  return enabled ? saturation : undefined;
+}
