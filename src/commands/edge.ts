@@ -75,6 +75,8 @@ export interface EdgeDoor {
   explain(request: ExplainRequest): Promise<Explained>;
   /** Endpoints came, went or changed: what waits for one is looked at again. */
   reconsider(): Promise<void>;
+  /** Takes back the place of a request whose answer has not begun, by the number it was placed with. */
+  revoke(id: number): Promise<void>;
   dump(): Promise<MetricsDump>;
   status(): Promise<EdgeStatus>;
   /** Refuses new requests; resolves when running ones have ended and their last bytes are on their way. */
@@ -221,6 +223,11 @@ export class Edge implements EdgeDoor {
 
   reconsider(): Promise<void> {
     this.pipeline.reconsider();
+    return Promise.resolve();
+  }
+
+  revoke(id: number): Promise<void> {
+    this.pipeline.revoke(id);
     return Promise.resolve();
   }
 

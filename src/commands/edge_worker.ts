@@ -93,6 +93,7 @@ const rpc: IsolateRpc = new IsolateRpc(parentPort!, {
   renew: async (of: "server" | "upstream", pair: KeyPair) => await (await started.promise).renew(of, pair),
   explain: async (request: Parameters<Edge["explain"]>[0]) => await (await started.promise).explain(request),
   reconsider: async () => await (await started.promise).reconsider(),
+  revoke: async (id: number) => await (await started.promise).revoke(id),
   dump: async () => await (await started.promise).dump(),
   status: async () => await (await started.promise).status(),
   drain: async () => await (await started.promise).drain(),

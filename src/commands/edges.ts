@@ -152,6 +152,11 @@ export class Edges {
     }));
   }
 
+  /** The edge of an isolate, while it is there. */
+  of(isolate: number): EdgeDoor | undefined {
+    return this.#seats.find((seat) => seat.isolate === isolate)?.door;
+  }
+
   /** Any edge that is there. Throws when none is. */
   any(): EdgeDoor {
     const door = this.#seats.find(({ door }) => door !== undefined)?.door;
@@ -251,7 +256,7 @@ export class Edges {
     this.#read(seat);
     seat.inbox.abandon();
     const { table, metrics, log, clock, flow } = this.#parts;
-    flow.controller.abandon(seat.isolate);
+    flow.abandon(seat.isolate);
     const requests = table.releaseIsolate(seat.isolate);
     flow.controller.look();
     seat.cells.quotas.releaseAll(seat.isolate);

@@ -1,11 +1,20 @@
 /** The one queue of a router: joins the controller with the pool's samples and with edges in whatever isolate. */
 import { type Clock, EndpointState, type EndpointTable, mayPass, type RecordRing } from "../core/mod.ts";
 import type { FlowConfig } from "../config/mod.ts";
-import { Capacity, type FlowAnswer, type FlowAsk, FlowController, type FlowObserver } from "../flow/mod.ts";
+import {
+  Capacity,
+  type FlowAnswer,
+  type FlowAsk,
+  FlowController,
+  type FlowObserver,
+  type LaneBand,
+  type RevocationObserver,
+  Revocations,
+} from "../flow/mod.ts";
 import type { FlowQueue } from "../pipeline/mod.ts";
 
 /** Kinds of records; others' are below. */
-const kinds = { settle: 32 } as const;
+const kinds = { settle: 32, placed: 33, begun: 34 } as const;
 
 /** Lanes as an edge names them. */
 export type LaneSlots = Pick<FlowAsk, "lane" | "model" | "slots">;
@@ -22,18 +31,39 @@ export interface FlowDeskParts {
   readonly table: EndpointTable;
   readonly setup: FlowSetup;
   readonly observer: FlowObserver;
+  readonly revocationObserver?: RevocationObserver;
+  /** Asks an edge to take a request back. */
+  readonly revoke: (edge: number, id: number) => void;
 }
 
 export class FlowDesk {
   readonly controller: FlowController;
+  readonly revocations: Revocations;
   readonly #capacity: Capacity;
   readonly #table: EndpointTable;
 
-  constructor({ clock, table, setup: { flow, priorities }, observer }: FlowDeskParts) {
+  constructor({ clock, table, setup, observer, revocationObserver, revoke }: FlowDeskParts) {
+    const { flow, priorities } = setup;
     this.#table = table;
+    this.revocations = new Revocations({ clock, revoke, observer: revocationObserver });
     this.#capacity = new Capacity(table, clock, limits(flow));
     const open = (slot: number) => table.state[slot] === EndpointState.Ready && mayPass(table, slot);
-    this.controller = new FlowController({ clock, table, config: flow, priorities, open, observer });
+    const blocked = (band: LaneBand, slot: number) => {
+      observer.blocked?.(band, slot);
+      if (this.controller.config.eviction) this.revocations.blocked(band.band.priority, band.size, slot);
+    };
+    this.controller = new FlowController({
+      clock,
+      table,
+      config: flow,
+      priorities,
+      open,
+      observer: {
+        queued: (ask) => observer.queued?.(ask),
+        ended: (ask, end, waitedMs) => observer.ended?.(ask, end, waitedMs),
+        blocked,
+      },
+    });
     // Of an edge in this isolate; those in others ring.
     table.onRoom = (slot) => this.controller.room(slot);
   }
@@ -62,9 +92,18 @@ export class FlowDesk {
 
   /** One record of an edge; false for a kind of somebody else's. */
   take(edge: number, kind: number, numbers: Float64Array): boolean {
-    if (kind !== kinds.settle) return false;
-    this.controller.settle(edge, numbers[0], numbers[1], numbers[2]);
+    const [id] = numbers;
+    if (kind === kinds.settle) this.controller.settle(edge, id, numbers[1], numbers[2]);
+    else if (kind === kinds.placed) this.revocations.placed(edge, id, numbers[1], numbers[2]);
+    else if (kind === kinds.begun) this.revocations.begun(edge, id);
+    else return false;
     return true;
+  }
+
+  /** An edge is gone. What it held is given back by whoever keeps its ledger. */
+  abandon(edge: number): void {
+    this.controller.abandon(edge);
+    this.revocations.abandon(edge);
   }
 
   /** The queue as the edge in this isolate has it. */
@@ -74,6 +113,8 @@ export class FlowDesk {
       cancel: (id) => this.controller.cancel(edge, id),
       resize: (lanes) => this.controller.resize(lanes),
       settle: (id, input, output) => this.controller.settle(edge, id, input, output),
+      placed: (id, slot, priority) => this.revocations.placed(edge, id, slot, priority),
+      begun: (id) => this.revocations.begun(edge, id),
     };
   }
 }
@@ -84,14 +125,17 @@ export function remoteQueue(
   ring: RecordRing,
   rung: () => void,
 ): FlowQueue {
+  const tell = (kind: number, ...numbers: number[]) => {
+    ring.push(kind, numbers);
+    rung();
+  };
   return {
     enqueue: (ask) => call("enqueue", ask) as Promise<FlowAnswer>,
     cancel: (id) => void call("cancel", id),
     resize: (lanes) => void call("resize", lanes),
-    settle: (id, input, output) => {
-      ring.push(kinds.settle, [id, input, output]);
-      rung();
-    },
+    settle: (id, input, output) => tell(kinds.settle, id, input, output),
+    placed: (id, slot, priority) => tell(kinds.placed, id, slot, priority),
+    begun: (id) => tell(kinds.begun, id),
   };
 }
 

@@ -52,6 +52,7 @@ export function pipelineOptions(config: Config, { prefix, flow }: SchedulingSetu
         prefixWaitMs: flow.prefixWaitMs,
         holdModels: flow.holdModels,
         fairnessHeaders: flow.fairnessHeaders,
+        eviction: flow.eviction,
       }
       : undefined,
     attemptsMax: config.upstream.attemptsMax,

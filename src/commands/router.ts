@@ -125,7 +125,13 @@ export class Router {
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     this.pool = this.#buildPool(setup, caCerts);
     const { table, metrics, log } = this;
-    this.flow = new FlowDesk({ clock, table, setup: flowSetup(config, setup), observer: {} });
+    this.flow = new FlowDesk({
+      clock,
+      table,
+      setup: flowSetup(config, setup),
+      observer: {},
+      revoke: (edge, id) => void this.edges.of(edge)?.revoke(id),
+    });
     this.edges = new Edges({
       clock,
       table,

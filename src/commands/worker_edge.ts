@@ -70,6 +70,10 @@ export class WorkerEdge implements EdgeDoor {
     return this.#rpc.call("reconsider") as Promise<void>;
   }
 
+  revoke(id: number): Promise<void> {
+    return this.#rpc.call("revoke", id) as Promise<void>;
+  }
+
   dump(): Promise<MetricsDump> {
     return this.#rpc.call("dump") as Promise<MetricsDump>;
   }

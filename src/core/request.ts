@@ -60,6 +60,8 @@ export interface RequestView {
   readonly slo: Slo;
   /** How long the client is ready to wait for an endpoint; absent: as configured. */
   readonly ttlMs?: number;
+  /** Taken back before its answer began, it waits again instead of ending. */
+  readonly requeue?: boolean;
   readonly mediaParts: number;
   readonly headers: HeaderReader;
   /** `host` or `host:port` entries the proxy in front restricts the choice to; absent means no restriction. */

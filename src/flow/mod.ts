@@ -1,5 +1,7 @@
 /** Whether a request goes now, waits or is refused, and who is next. */
 export * from "./controller.ts";
+export type { LaneBand } from "./lane.ts";
 export { Capacity } from "./capacity.ts";
 export { Ceilings, flowPriorities } from "./ceiling.ts";
+export * from "./revocation.ts";
 export * from "./types.ts";

@@ -22,6 +22,8 @@ export interface PlaceOptions {
   readonly hedge?: boolean;
   /** Aborts when nobody waits for the place any more. */
   readonly signal?: AbortSignal;
+  /** The place is taken back in favour of a request of higher priority, before the answer has begun. */
+  readonly onRevoke?: () => void;
 }
 
 /**

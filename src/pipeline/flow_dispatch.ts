@@ -28,6 +28,8 @@ export class FlowDispatch implements Dispatch {
   readonly #parts: PipelineParts;
   readonly #direct: DirectDispatch;
   readonly #waiting = new Map<number, Asked>();
+  /** Requests under way that may be taken back. */
+  readonly #revocable = new Map<number, () => void>();
   #asks = 0;
 
   constructor(parts: PipelineParts) {
@@ -38,11 +40,16 @@ export class FlowDispatch implements Dispatch {
   place(view: RequestView, tried: readonly number[], options: PlaceOptions = {}): Placed | Promise<Placed> {
     const { flow: queue, options: { flow } } = this.#parts;
     if (!flow || !queue || !occupies(view)) return this.#direct.place(view, tried, options);
-    const { hedge = false, signal } = options;
+    const { hedge = false } = options;
     const placed = this.#direct.placeWithin(view, tried, hedge, flow.ceilings.of(view.priority), flow.prefixWaitMs);
-    if (!isFull(placed)) return placed;
+    if (!isFull(placed)) return this.#guard(view, placed, options, queue, flow);
     if (hedge) throw noEndpoints(view);
-    return this.#wait(view, tried, placed, signal, queue, flow);
+    return this.#wait(view, tried, placed, options, queue, flow);
+  }
+
+  /** Takes a request back, if its answer has not begun. */
+  revoke(id: number): void {
+    this.#revocable.get(id)?.();
   }
 
   /** Endpoints came, went or changed: those that wait here may go elsewhere now. */
@@ -58,11 +65,12 @@ export class FlowDispatch implements Dispatch {
     view: RequestView,
     tried: readonly number[],
     full: Full,
-    signal: AbortSignal | undefined,
+    options: PlaceOptions,
     queue: FlowQueue,
-    { ceilings }: FlowOptions,
+    flow: FlowOptions,
   ): Promise<Placed> {
     const since = this.#parts.clock.now();
+    const { signal } = options;
     for (let wanted = full;;) {
       const ask = this.#ask(view, wanted);
       const answer = await this.#asked({ view, tried, ask }, queue, signal);
@@ -74,14 +82,33 @@ export class FlowDispatch implements Dispatch {
         this.#parts.table.inflight(answer.slot, -1, 0, 0);
         throw RouterError.clientLeft();
       }
-      const placed = this.#direct.placeGranted(view, tried, answer.slot, ceilings.of(view.priority));
+      const placed = this.#direct.placeGranted(view, tried, answer.slot, flow.ceilings.of(view.priority));
       if (isFull(placed)) {
         wanted = placed;
         continue;
       }
       placed.waited = { id: ask.id, ms: this.#parts.clock.now() - since };
-      return placed;
+      return this.#guard(view, placed, options, queue, flow);
     }
+  }
+
+  /** Lets a request that may be taken back be known. */
+  #guard(
+    { priority }: RequestView,
+    placed: Placed,
+    { onRevoke }: PlaceOptions,
+    queue: FlowQueue,
+    { eviction }: FlowOptions,
+  ): Placed {
+    if (!eviction || !onRevoke || priority >= 0) return placed;
+    const id = ++this.#asks;
+    this.#revocable.set(id, onRevoke);
+    placed.onBegun = () => {
+      this.#revocable.delete(id);
+      queue.begun(id);
+    };
+    queue.placed(id, placed.slot, priority);
+    return placed;
   }
 
   async #asked(asked: Asked, queue: FlowQueue, signal: AbortSignal | undefined) {

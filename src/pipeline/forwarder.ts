@@ -14,6 +14,9 @@ import type { Placed } from "./placed.ts";
 import { RetryBudget } from "./retry_budget.ts";
 import { type Prepared, streamsTokens } from "./view.ts";
 
+/** After so many a request is left alone: it would never end else. */
+const revocationsMax = 3;
+
 // The budget earns one attempt in this time at the default floor.
 const budgetRetryAfterS = 1;
 
@@ -53,9 +56,14 @@ export class Forwarder {
         const opening = this.#open(life, prepared, attempt, tried);
         return respond(life, prepared, await opening, this.#parts, this.#continuer.of(life, prepared));
       } catch (error) {
+        if (life.revoked) {
+          waitAgain(life);
+          last = undefined;
+          continue;
+        }
         if (!(error instanceof AttemptFailed)) throw error;
         const may = repeatable(life) || error.reason === "connect";
-        if (!may || life.attempts >= options.attemptsMax) throw error.failure;
+        if (!may || life.attempts - life.revocations >= options.attemptsMax) throw error.failure;
         last = error;
       }
     }
@@ -74,7 +82,8 @@ export class Forwarder {
       return placed;
     };
     try {
-      const placing = this.#dispatch.place(life.view!, tried, { signal: life.inbound.signal });
+      const onRevoke = life.revocations < revocationsMax ? () => life.revoke() : undefined;
+      const placing = this.#dispatch.place(life.view!, tried, { signal: life.inbound.signal, onRevoke });
       if (!(placing instanceof Promise)) return placed(placing);
       return placing.then(placed, (error) => {
         throw failed(error);
@@ -183,6 +192,16 @@ export class Forwarder {
     metrics.hedged("won");
     scheduler.moved(life.view!, winner.placed.placement, winner.placed.slot, clock.now());
   }
+}
+
+/** A request whose place was taken back goes to the queue again where its client said so, else it ends. */
+function waitAgain(life: RequestLife): void {
+  if (life.inbound.signal.aborted) throw RouterError.clientLeft();
+  if (!life.view!.requeue) {
+    throw new RouterError("evicted", "The request made room for one of higher priority before its answer began");
+  }
+  life.dropAll();
+  life.revoked = false;
 }
 
 /** Whether a request that may have arrived can be sent to another server. */

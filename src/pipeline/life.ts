@@ -45,6 +45,9 @@ export class RequestLife {
   decisionMs = 0;
   /** Waited for an endpoint with room. */
   queuedMs = 0;
+  /** Its place was taken back and it has not got another yet. */
+  revoked = false;
+  revocations = 0;
   processingMs: number | undefined;
   /** Status the client was given; 0 before. */
   status = 0;
@@ -99,6 +102,18 @@ export class RequestLife {
     for (const other of this.#inHand) {
       if (other !== winner) this.drop(other, AttemptEnd.Cancelled, other.sentMs < winner.sentMs ? other.ageMs : NaN);
     }
+  }
+
+  /** Its place is taken back: what it began ends, and the request may wait again. */
+  revoke(): void {
+    this.revoked = true;
+    this.revocations++;
+    for (const { exchange } of this.#inHand) exchange.cancel();
+  }
+
+  /** Lets go of every attempt. */
+  dropAll(): void {
+    for (const attempt of this.#inHand) this.drop(attempt, AttemptEnd.Cancelled);
   }
 
   /** The answer is the client's: what was read of it so far counts as read now. */

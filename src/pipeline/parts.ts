@@ -107,6 +107,10 @@ export interface FlowQueue {
   resize(lanes: readonly Pick<FlowAsk, "lane" | "model" | "slots">[]): void;
   /** A request that waited has used so many tokens. */
   settle(id: number, inputTokens: number, outputTokens: number): void;
+  /** A request that may be taken back was sent to `slot`. */
+  placed(id: number, slot: number, priority: number): void;
+  /** Its answer has begun, or it is over: it may no longer. */
+  begun(id: number): void;
 }
 
 /** How requests are held back while the pool is full. */
@@ -118,6 +122,8 @@ export interface FlowOptions {
   readonly holdModels: readonly string[];
   /** Headers that name a tenant where the fairness header is absent, the first that is there. */
   readonly fairnessHeaders: readonly string[];
+  /** Running requests of negative priority may be taken back before their first byte. */
+  readonly eviction: boolean;
 }
 
 /** Which model serves a request. */

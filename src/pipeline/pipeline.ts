@@ -54,6 +54,11 @@ export class Pipeline {
     this.#dispatch.reconsider();
   }
 
+  /** Takes back the place of a request whose answer has not begun. */
+  revoke(id: number): void {
+    this.#dispatch.revoke(id);
+  }
+
   /** Refuses new requests; resolves when the running ones have ended. */
   drain(): Promise<void> {
     this.#draining = true;

@@ -35,6 +35,8 @@ export class Placed {
   readonly uncachedTokens: number;
   /** Its number in the queue and how long it waited there; absent where it did not. */
   waited: { readonly id: number; readonly ms: number } | undefined;
+  /** Called once, when the answer begins or the place is given back. */
+  onBegun: (() => void) | undefined;
   readonly #parts: PlacedParts;
   readonly #generation: number;
   #permit: number;
@@ -59,6 +61,7 @@ export class Placed {
    * tells of the endpoint's speed; of a plain answer it holds the whole generation.
    */
   answered(ms: number, status: number, stream: boolean): void {
+    this.#begun();
     this.reservation.firstByte();
     const ok = status >= 200 && status < 300;
     // The prompt is computed: it stays in the endpoint's cache whatever becomes of the answer.
@@ -78,10 +81,17 @@ export class Placed {
 
   /** Gives everything back; the prefix claim of an endpoint that computed nothing is withdrawn. */
   release(): void {
+    this.#begun();
     // Does nothing where an answer has confirmed it.
     this.ticket?.withdraw();
     this.reservation.release();
     this.#givePermit();
+  }
+
+  #begun(): void {
+    const { onBegun } = this;
+    this.onBegun = undefined;
+    onBegun?.();
   }
 
   #givePermit(): void {

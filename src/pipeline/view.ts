@@ -91,6 +91,7 @@ function withPrompt(
     priority: caller ? caller.priority(priority) : priority,
     slo: readSlo(inbound.headers),
     ttlMs: readTtl(inbound.headers),
+    requeue: controlHeader(inbound.headers, controlHeaders.onEviction) === "requeue",
     mediaParts: scan?.mediaParts ?? 0,
     headers: inbound.headers,
     subset: readSubset(inbound.headers),

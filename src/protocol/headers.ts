@@ -11,6 +11,8 @@ export const controlHeaders = {
   /** Milliseconds, or a duration such as 30s. */
   ttl: ["x-llm-d-inference-ttl"],
   priority: ["x-warmpath-priority"],
+  /** `requeue`: an evicted request waits again instead of ending. */
+  onEviction: ["x-warmpath-on-eviction"],
   subset: ["x-gateway-destination-endpoint-subset"],
 } as const;
 
