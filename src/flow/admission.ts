@@ -39,9 +39,7 @@ export class Admission {
 
   /** How long a request may wait while there are endpoints; 0: for ever. */
   ttlMs({ config }: Band, { ttlMs }: FlowAsk): number {
-    const own = config.ttlMs ?? this.#parts.config().ttlMs;
-    if (ttlMs === undefined) return own;
-    return own > 0 ? Math.min(own, ttlMs) : ttlMs;
+    return shorter(config.ttlMs ?? this.#parts.config().ttlMs, ttlMs);
   }
 
   /** The refusal of a request that no limit has room for, after those that must make room for it were displaced. */
@@ -154,4 +152,10 @@ export class Admission {
 
 function groupOf({ priority }: Band, { name }: Lane): string {
   return `${priority}\0${name}`;
+}
+
+/** The shorter of two waits, the first of which is for ever where it is 0. */
+export function shorter(ownMs: number, askedMs: number | undefined): number {
+  if (askedMs === undefined) return ownMs;
+  return ownMs > 0 ? Math.min(ownMs, askedMs) : askedMs;
 }

@@ -1,6 +1,6 @@
 import { type Clock, type EndpointTable, LruMap, type Timer } from "../core/mod.ts";
 import type { FlowConfig } from "../config/mod.ts";
-import { Admission } from "./admission.ts";
+import { Admission, shorter } from "./admission.ts";
 import { type Band, Bands, Held } from "./band.ts";
 import { Ceilings, flowPriorities } from "./ceiling.ts";
 import { DueTimes } from "./due.ts";
@@ -230,7 +230,7 @@ export class FlowController {
     const { lane, ask, enqueuedAtMs } = item;
     const ttlMs = lane.slots.length > 0
       ? this.admission.ttlMs(item.queue.band.band, ask)
-      : this.#config.noEndpointTtlMs;
+      : shorter(this.#config.noEndpointTtlMs, ask.ttlMs);
     const endMs = ttlMs > 0 ? Math.max(enqueuedAtMs, lane.sinceMs) + ttlMs : Infinity;
     this.#due.set(item, Math.min(endMs, item.holdUntilMs ?? Infinity));
     this.#wakeAt(this.#due.next());
