@@ -1,12 +1,13 @@
 /** One policy over one trace: the router's decision against simulated engines, all on one virtual clock. */
 import { FeedState, type PromptBlocks, type RequestView, VirtualClock } from "../../src/core/mod.ts";
-import { poolLoadDefaults, prefixDefaults } from "../../src/config/defaults.ts";
+import { prefixDefaults } from "../../src/config/defaults.ts";
 import type { SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint } from "../../src/sim/sim_endpoint.ts";
 import type { EngineOptions } from "../../src/sim/engine_types.ts";
 import { promptFromTrace, tokensFromTrace } from "../../src/sim/prompt.ts";
 import { type BenchRouter, benchRouter } from "../lib/router.ts";
 import { mean, quantile, round } from "../lib/stats.ts";
+import { VirtualScraper } from "../lib/scraper.ts";
 import { EventLink } from "./events.ts";
 import { routerHashes, type TraceRequest } from "./trace.ts";
 
@@ -92,52 +93,6 @@ function viewOf(request: TraceRequest, id: number, nowMs: number, blocks: Prompt
     mediaParts: 0,
     headers: noHeaders,
   };
-}
-
-/** Samples each engine as the pool's scraper does: often while there is work, ever more seldom while there is none. */
-class VirtualScraper {
-  readonly #busy: boolean[] = [];
-  readonly #intervalMs: number[] = [];
-
-  constructor(
-    readonly clock: VirtualClock,
-    readonly fleet: readonly SimEndpoint[],
-    readonly table: BenchRouter["table"],
-  ) {
-    const { busyIntervalMs } = poolLoadDefaults;
-    // Spread over an interval, so that the samples are of different ages as in life.
-    for (let slot = 0; slot < fleet.length; slot++) {
-      this.#intervalMs[slot] = busyIntervalMs;
-      clock.after(busyIntervalMs * slot / fleet.length, () => this.#scrape(slot));
-    }
-  }
-
-  /** Work was sent to `slot`. */
-  poke(slot: number): void {
-    if (this.#busy[slot]) return;
-    this.#busy[slot] = true;
-    this.#schedule(slot);
-  }
-
-  readonly #timers: { cancel(): void }[] = [];
-
-  #schedule(slot: number): void {
-    const { busyIntervalMs, idleIntervalMs } = poolLoadDefaults;
-    this.#intervalMs[slot] = this.#busy[slot] ? busyIntervalMs : Math.min(idleIntervalMs, this.#intervalMs[slot] * 2);
-    this.#timers[slot]?.cancel();
-    this.#timers[slot] = this.clock.after(this.#intervalMs[slot], () => this.#scrape(slot));
-  }
-
-  #scrape(slot: number): void {
-    const { table } = this;
-    const { waiting, running, kvUsage } = this.fleet[slot].metrics();
-    table.waiting[slot] = waiting;
-    table.running[slot] = running;
-    table.kvUsage[slot] = kvUsage;
-    table.sampleAtMs[slot] = this.clock.now();
-    this.#busy[slot] = waiting + running > 0 || table.requests[slot] > 0;
-    this.#schedule(slot);
-  }
 }
 
 /** Replays the whole trace and waits until the last answer is complete. */

@@ -22,6 +22,12 @@ export const bandDefaults: BandConfig = {
   ordering: "fcfs",
 };
 
+export const fusedDefaults = {
+  detector: "fused",
+  // Two of the longest steps that engines take (8,192 tokens): there is always one to compute next.
+  maxTokenConcurrency: 16_384,
+} as const;
+
 export const utilizationDefaults = {
   detector: "utilization",
   queueDepthThreshold: 5,
@@ -52,7 +58,7 @@ export const flowDefaults: FlowConfig = {
   defaultBand: bandDefaults,
   defaultNegativeBand: bandDefaults,
   ceiling: { policy: "static", threshold: 1 },
-  saturation: { detector: "fused" },
+  saturation: fusedDefaults,
   earlyRejection: "slo",
   // A 32k-token prompt takes about this long to compute anew on one GPU.
   prefixWaitMs: 2 * secondMs,

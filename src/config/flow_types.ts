@@ -64,6 +64,8 @@ export type SaturationConfig =
     readonly detector: "fused";
     /** Requests an endpoint may have; absent: learned from the engine's own queue. */
     readonly maxConcurrency?: number;
+    /** Prompt tokens, cached ones left out, that an endpoint may have to compute before it is full; one request always may. */
+    readonly maxTokenConcurrency: number;
   }
   | {
     readonly detector: "utilization";

@@ -9,6 +9,7 @@ export {
   bandDefaults,
   concurrencyDefaults,
   flowDefaults,
+  fusedDefaults,
   programAwareDefaults,
   utilizationDefaults,
   vtcDefaults,

@@ -5,6 +5,7 @@ import {
   bandDefaults,
   concurrencyDefaults,
   flowDefaults,
+  fusedDefaults,
   programAwareDefaults,
   utilizationDefaults,
   vtcDefaults,
@@ -101,7 +102,7 @@ const ceilingKeys: Owners = {
 const saturationKeys: Owners = {
   maxConcurrency: ["fused", "concurrency"],
   mode: ["concurrency"],
-  maxTokenConcurrency: ["concurrency"],
+  maxTokenConcurrency: ["fused", "concurrency"],
   queueDepthThreshold: ["utilization"],
   kvCacheUtilThreshold: ["utilization"],
   staleAfter: ["utilization"],
@@ -162,7 +163,7 @@ function resolveSaturation(raw: RawFlow["saturation"] = {}, complain: Complain):
   const { queueDepthThreshold, kvCacheUtilThreshold, stalenessPolicy } = same;
   switch (detector) {
     case "fused":
-      return { detector, ...defined({ maxConcurrency }) };
+      return { ...fusedDefaults, ...defined({ maxConcurrency, maxTokenConcurrency }) };
     case "concurrency":
       return { ...concurrencyDefaults, ...defined({ mode, maxConcurrency, maxTokenConcurrency }) };
     case "utilization": {

@@ -4,6 +4,7 @@ import {
   bandDefaults,
   concurrencyDefaults,
   flowDefaults,
+  fusedDefaults,
   programAwareDefaults,
   utilizationDefaults,
   vtcDefaults,
@@ -151,7 +152,8 @@ const saturation = shortSection("How it is told that an endpoint has room.", "de
     about: `What counts, for \`concurrency\`; absent: ${concurrencyDefaults.mode}.`,
   }),
   maxTokenConcurrency: integer(1, tokensMax, {
-    about: `Tokens an endpoint may have, for \`concurrency\`; absent: ${concurrencyDefaults.maxTokenConcurrency}.`,
+    about: "Prompt tokens that an endpoint may have to compute, cached ones left out. Absent: for `fused` " +
+      `${fusedDefaults.maxTokenConcurrency}, for \`concurrency\` ${concurrencyDefaults.maxTokenConcurrency}.`,
   }),
   queueDepthThreshold: decimal(0.001, 1_000_000, {
     about: `Waiting requests at which an endpoint is full, for \`utilization\`; absent: ${queueDepthThreshold}.`,

@@ -303,8 +303,8 @@ export class EndpointTable {
    * Counts one request more at a slot, as a share of `isolate`, if it has room: several isolates never fill it beyond its
    * capacity. What entered is given back by `inflight`, or held on by a `Reservation`.
    */
-  tryEnter(slot: number, ceiling: number, isolate: number = this.isolate): boolean {
-    const own = this.#ledgers[isolate][0];
+  tryEnter(slot: number, ceiling: number, isolate: number = this.isolate, prefillTokens = 0): boolean {
+    const [own, ownPrefill] = this.#ledgers[isolate];
     for (;;) {
       const requests = Atomics.load(this.requests, slot);
       if (!this.hasRoom(slot, ceiling) || requests + this.foreign[slot] >= this.requestCapacity[slot] * ceiling) {
@@ -312,6 +312,8 @@ export class EndpointTable {
       }
       if (Atomics.compareExchange(this.requests, slot, requests, requests + 1) !== requests) continue;
       Atomics.add(own, slot, 1);
+      Atomics.add(ownPrefill, slot, prefillTokens);
+      Atomics.add(this.prefillTokens, slot, prefillTokens);
       return true;
     }
   }

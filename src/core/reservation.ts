@@ -19,14 +19,15 @@ export class Reservation {
   #decodeTokens: number;
   #open = true;
 
-  /** `entered`: the request was counted already, by `EndpointTable.tryEnter`. */
-  constructor(table: EndpointTable, slot: number, load: ReservedLoad, entered = false) {
+  /** `entered`: the request was counted already by `EndpointTable.tryEnter`, with so many prefill tokens. */
+  constructor(table: EndpointTable, slot: number, load: ReservedLoad, entered?: number) {
     this.slot = slot;
     this.#table = table;
     this.#prefillTokens = Math.round(load.prefillTokens);
     this.#decodeTokens = Math.round(load.decodeTokens);
     Atomics.add(table.totalRequests, slot, 1);
-    table.inflight(slot, entered ? 0 : 1, this.#prefillTokens, this.#decodeTokens);
+    const [requests, counted] = entered === undefined ? [1, 0] : [0, entered];
+    table.inflight(slot, requests, this.#prefillTokens - counted, this.#decodeTokens);
   }
 
   get open(): boolean {

@@ -1,9 +1,10 @@
 import type { Clock, EndpointTable } from "../core/mod.ts";
 import type { SaturationConfig } from "../config/mod.ts";
 
-/** Requests an engine may queue itself beside those it runs: enough that it never waits for us between two samples. */
-const slackMin = 4;
-const slackShare = 0.25;
+/** Requests an engine may queue itself: a place that is left is taken again before its next step but one. */
+const slack = 4;
+/** While it has no queue its limit may be higher than was seen: so much is tried until the next sample. */
+const growthShare = 0.25;
 /** Weight of a sample in which the engine ran fewer than it was seen to. */
 const lowerWeight = 0.1;
 /** Two idle intervals of scraping: what others do at an endpoint is not known any more. */
@@ -27,9 +28,10 @@ interface Learned {
  * What every endpoint can take, from what its engine tells: writes the columns that admission reads. It has one writer and
  * is told of each sample; in between, what was sent since counts by itself, as `requests` is in the same sum.
  *
- * `fused`: capacity is as configured, else the requests that the engine runs while it has a queue of its own, and a
- * quarter more; it is unlimited until a queue was seen twice in a row, grows while none is left, and falls slowly. What
- * the engine has beyond our own requests is others'. `utilization`: the queue may be `queueDepthThreshold` long, and the cache
+ * `fused`: capacity is as configured, else the requests that the engine runs while it has a queue of its own, and a few
+ * more; it is unlimited until a queue was seen twice in a row, grows by a quarter while none is left, and falls slowly. What
+ * the engine has beyond our own requests is others'. Prompt tokens to compute are limited besides: more of them make an
+ * engine no faster, and what waits there is bound to it. `utilization`: the queue may be `queueDepthThreshold` long, and the cache
  * `kvCacheUtilThreshold` full. `concurrency`: our own requests or uncached prompt tokens, up to a number.
  */
 export class Capacity {
@@ -93,14 +95,16 @@ export class Capacity {
 
   #reset(slot: number): void {
     const config = this.#config;
-    this.#table.tokenCapacity[slot] = Infinity;
+    let requests = Infinity, tokens = Infinity;
     if (config?.detector === "concurrency") {
-      const { mode, maxConcurrency, maxTokenConcurrency } = config;
-      this.#write(slot, mode === "tokens" ? Infinity : maxConcurrency, 0, 0);
-      if (mode !== "requests") this.#table.tokenCapacity[slot] = maxTokenConcurrency;
-      return;
+      if (config.mode !== "tokens") requests = config.maxConcurrency;
+      if (config.mode !== "requests") tokens = config.maxTokenConcurrency;
+    } else if (config?.detector === "fused") {
+      requests = config.maxConcurrency ?? Infinity;
+      tokens = config.maxTokenConcurrency;
     }
-    this.#write(slot, config?.detector === "fused" && config.maxConcurrency || Infinity, 0, 0);
+    this.#table.tokenCapacity[slot] = tokens;
+    this.#write(slot, requests, 0, 0);
   }
 
   #write(slot: number, capacity: number, foreign: number, pressure: number): void {
@@ -117,7 +121,7 @@ export class Capacity {
       learned.limit = running;
     } else if (running > learned.limit) learned.limit = running;
     else if (waiting > 0 && running > 0) learned.limit += lowerWeight * (running - learned.limit);
-    return learned.limit + Math.max(slackMin, Math.ceil(slackShare * learned.limit));
+    return learned.limit + (waiting > 0 ? slack : Math.max(slack, Math.ceil(growthShare * learned.limit)));
   }
 
   /** Little's law: the time all of them spent there between two samples, over how many of them left. */

@@ -300,7 +300,10 @@ export class FlowController {
       const ceiling = this.#ceilings.of(priority);
       const admitted = table.hasRoom(slot, ceiling) || this.#ceilings.admits(priority, table.saturation(slot));
       const { head } = next.next(nowMs);
-      if (!admitted || !table.tryEnter(slot, table.hasRoom(slot, ceiling) ? ceiling : 1, head.edge)) {
+      if (
+        !admitted ||
+        !table.tryEnter(slot, table.hasRoom(slot, ceiling) ? ceiling : 1, head.edge, head.ask.prefillTokens)
+      ) {
         // What it is owed it cannot take: the others go on.
         if (next.band.credit < 1) return this.#parts.observer?.blocked?.(next, slot);
         next.band.credit = 0;
@@ -320,7 +323,7 @@ export class FlowController {
     this.#granted.set(`${item.edge} ${item.ask.id}`, item);
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#parts.observer?.ended?.(item.ask, "Dispatched", waitedMs);
-    item.answer({ slot, waitedMs });
+    item.answer({ slot, prefillTokens: item.ask.prefillTokens, waitedMs });
   }
 
   /** Bands with a share are owed it by each dispatch of another one while they wait. */

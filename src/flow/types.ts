@@ -27,6 +27,8 @@ export interface FlowAsk {
   /** Of the clock that all isolates share; requests tried before keep theirs, so that they are not behind others. */
   readonly receivedAtMs: number;
   readonly promptTokens: number;
+  /** Those that no endpoint of the lane has in its cache. */
+  readonly prefillTokens: number;
   /** Expected output. */
   readonly outputTokens: number;
   readonly bodyBytes: number;
@@ -42,9 +44,10 @@ export interface FlowAsk {
   readonly hold?: { readonly slot: number; readonly ms: number };
 }
 
-/** A place: the request counts at `slot` already, as the edge's. */
+/** A place: the request counts at `slot` already, as the edge's, and its prefill tokens as asked for. */
 export interface Grant {
   readonly slot: number;
+  readonly prefillTokens: number;
   readonly waitedMs: number;
 }
 

@@ -16,6 +16,10 @@ import type { Candidates, PipelineParts } from "./parts.ts";
 import { Placed } from "./placed.ts";
 import { PrefillRate } from "./prefill_rate.ts";
 
+/** Until first tokens tell how fast endpoints compute prompts: 2,000 tokens a second, slower than any in use. */
+const slowMsPerToken = 0.5;
+const background = { background: true };
+
 /** What a request may be placed by besides itself. */
 export interface PlaceOptions {
   /** An attempt beside another one: it goes now or not at all. */
@@ -38,15 +42,23 @@ export interface Dispatch {
 interface Room {
   /** Share of an endpoint's capacity the request may use. */
   readonly ceiling: number;
-  /** The endpoint that counts the request already; -1 for none. */
-  readonly granted: number;
+  /** What the request was given already; its endpoint counts it. */
+  readonly granted?: Place;
   /** Longest wait for the endpoint that holds the prefix, while others have room. */
   readonly holdMsMax: number;
+}
+
+/** An endpoint that counts a request, and prefill tokens of it. */
+export interface Place {
+  readonly slot: number;
+  readonly prefillTokens: number;
 }
 
 /** Nobody has room now: those that may take the request once they have. */
 export interface Full {
   readonly slots: readonly number[];
+  /** Prompt tokens that the best of them has to compute. */
+  readonly prefillTokens: number;
   /** One of them that is worth a wait of its own. */
   readonly hold?: { readonly slot: number; readonly ms: number };
 }
@@ -85,7 +97,7 @@ export class DirectDispatch implements Dispatch {
   ): Placed | Full {
     const { table, pool } = this.#parts;
     const eligible = this.#untried(pool.candidates(view.model), tried);
-    if (eligible === 0) return hedge || tried.length === 0 ? { slots: [] } : this.place(view, tried);
+    if (eligible === 0) return hedge || tried.length === 0 ? this.#full(view, tried) : this.place(view, tried);
     let count = 0;
     for (let i = 0; i < eligible; i++) {
       const slot = this.#slots[i];
@@ -94,23 +106,27 @@ export class DirectDispatch implements Dispatch {
       this.#slots[i] = this.#slots[count];
       this.#slots[count++] = slot;
     }
-    if (count === 0) return { slots: this.eligible(view, tried) };
-    return this.#choose(view, tried, hedge, count, { ceiling, granted: -1, holdMsMax }, false, eligible);
+    if (count === 0) return this.#full(view, tried);
+    return this.#choose(view, tried, hedge, count, { ceiling, holdMsMax }, false, eligible);
   }
 
-  /** As `placeWithin`, for a request that `slot` counts already, and that may go there or to where it is better off now. */
-  placeGranted(view: RequestView, tried: readonly number[], slot: number, ceiling: number): Placed | Full {
+  /** As `placeWithin`, for a request that was given a place, and that may go there or to where it is better off now. */
+  placeGranted(view: RequestView, tried: readonly number[], place: Place, ceiling: number): Placed | Full {
     const { table, pool } = this.#parts;
     const eligible = this.#untried(pool.candidates(view.model), tried);
     let count = 0;
     for (let i = 0; i < eligible; i++) {
       const other = this.#slots[i];
-      if (other === slot || table.hasRoom(other, ceiling)) this.#slots[count++] = other;
+      if (other === place.slot || table.hasRoom(other, ceiling)) this.#slots[count++] = other;
     }
-    const entered = this.#slots.subarray(0, count).includes(slot);
-    if (!entered) table.inflight(slot, -1, 0, 0);
-    if (count === 0) return { slots: this.eligible(view, tried) };
-    return this.#choose(view, tried, false, count, { ceiling, granted: entered ? slot : -1, holdMsMax: 0 });
+    const granted = this.#slots.subarray(0, count).includes(place.slot) ? place : undefined;
+    if (!granted) this.giveBack(place);
+    if (count === 0) return this.#full(view, tried);
+    return this.#choose(view, tried, false, count, { ceiling, granted, holdMsMax: 0 });
+  }
+
+  giveBack({ slot, prefillTokens }: Place): void {
+    this.#parts.table.inflight(slot, -1, -prefillTokens, 0);
   }
 
   /** The slots that may take a request, full or not: candidates that the filters of its profile keep. */
@@ -120,6 +136,14 @@ export class DirectDispatch implements Dispatch {
     if (count === 0) return [];
     const kept = scheduler.eligible(view, index.match(view.blocks), this.#slots, count, clock.now());
     return Array.from(this.#slots.subarray(0, kept));
+  }
+
+  #full(view: RequestView, tried: readonly number[], hold?: Full["hold"]): Full {
+    const slots = this.eligible(view, tried);
+    let cached = 0;
+    const match = this.#parts.index.match(view.blocks);
+    for (const slot of slots) cached = Math.max(cached, cachedTokens(view, match, slot));
+    return { slots, prefillTokens: view.promptTokens - cached, hold };
   }
 
   /**
@@ -141,14 +165,14 @@ export class DirectDispatch implements Dispatch {
     const match = index.match(view.blocks);
     if (room && eligible > count && room.holdMsMax > 0) {
       const hold = this.#worthWaiting(view, match, count, eligible, room.holdMsMax);
-      if (hold) return { slots: this.eligible(view, tried), hold };
+      if (hold) return this.#full(view, tried, hold);
     }
     const decided = this.#decide(view, match, count, startMs, lastResort, room);
     if (!("permit" in decided)) {
       // The filters would have it where there is no room.
-      const slots = this.eligible(view, tried);
-      if (slots.length === 0) throw refusalError(decided);
-      return { slots };
+      const full = this.#full(view, tried);
+      if (full.slots.length === 0) throw refusalError(decided);
+      return full;
     }
     const { decision, permit } = decided;
     const { slot } = decision;
@@ -159,7 +183,11 @@ export class DirectDispatch implements Dispatch {
     const reservation = new Reservation(table, slot, {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
-    }, room !== undefined);
+    }, room && (slot === room.granted?.slot ? room.granted.prefillTokens : 0));
+    // A plain answer tells nothing of its prompt being computed: that is taken to be so after the time it should take.
+    const computed = room && !view.stream && uncached > 0
+      ? clock.after(this.#rate.predictMs(ahead) ?? ahead * slowMsPerToken, () => reservation.firstByte(), background)
+      : undefined;
     const cached = cachedTokens(view, match, slot);
     const ticket = view.blocks.hashes.length > 0
       ? index.speculate(slot, view.blocks, match, { predictedMs })
@@ -177,6 +205,7 @@ export class DirectDispatch implements Dispatch {
       uncachedTokens: uncached,
       workTokens: ahead,
       permit,
+      computed,
       report: (report) => pool.report(report),
       onFirstToken: (ms) => this.#rate.observe(ahead, ms),
     });
@@ -224,29 +253,29 @@ export class DirectDispatch implements Dispatch {
     room: Room | undefined,
   ): { readonly decision: Placement; readonly permit: number } | Refusal {
     const { table, scheduler, clock, metrics } = this.#parts;
-    const granted = room?.granted ?? -1;
+    const granted = room?.granted;
     for (;;) {
       const decision = scheduler.decide(view, match, this.#slots, count, startMs);
       if ("refused" in decision) {
         metrics.decision(clock.now() - startMs, view.model);
-        if (granted >= 0) table.inflight(granted, -1, 0, 0);
+        if (granted) this.giveBack(granted);
         if (room && decision.refused === "filtered") return decision;
         throw refusalError(decision);
       }
       const { slot } = decision;
-      if (!room || slot === granted || table.tryEnter(slot, room.ceiling)) {
+      if (!room || slot === granted?.slot || table.tryEnter(slot, room.ceiling)) {
         const permit = lastResort ? noPermit : takePermit(table, slot);
         if (permit >= 0) {
-          if (granted >= 0 && slot !== granted) table.inflight(granted, -1, 0, 0);
+          if (granted && slot !== granted.slot) this.giveBack(granted);
           return { decision, permit };
         }
-        if (room && slot !== granted) table.inflight(slot, -1, 0, 0);
+        if (room && slot !== granted?.slot) table.inflight(slot, -1, 0, 0);
       }
       // Another isolate took the last place or permit between the look and the choice.
       const at = this.#slots.subarray(0, count).indexOf(slot);
       this.#slots.copyWithin(at, at + 1, count--);
       if (count > 0) continue;
-      if (granted >= 0) table.inflight(granted, -1, 0, 0);
+      if (granted) this.giveBack(granted);
       if (room) return { refused: "no-endpoints", message: "No endpoint has room" };
       throw noEndpoints(view);
     }

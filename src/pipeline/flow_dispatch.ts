@@ -79,10 +79,10 @@ export class FlowDispatch implements Dispatch {
         throw new RouterError(answer.outcome, answer.message, { retryAfterS: answer.retryAfterS });
       }
       if (signal?.aborted) {
-        this.#parts.table.inflight(answer.slot, -1, 0, 0);
+        this.#direct.giveBack(answer);
         throw RouterError.clientLeft();
       }
-      const placed = this.#direct.placeGranted(view, tried, answer.slot, flow.ceilings.of(view.priority));
+      const placed = this.#direct.placeGranted(view, tried, answer, flow.ceilings.of(view.priority));
       if (isFull(placed)) {
         wanted = placed;
         continue;
@@ -125,7 +125,7 @@ export class FlowDispatch implements Dispatch {
     }
   }
 
-  #ask(view: RequestView, { slots, hold }: Full): FlowAsk {
+  #ask(view: RequestView, { slots, prefillTokens, hold }: Full): FlowAsk {
     const { options, clock } = this.#parts;
     return {
       id: ++this.#asks,
@@ -136,11 +136,12 @@ export class FlowDispatch implements Dispatch {
       priority: view.priority,
       receivedAtMs: view.receivedAtMs,
       promptTokens: view.promptTokens,
+      prefillTokens,
       outputTokens: expectedOutput(view, options.outputTokensAssumed),
       bodyBytes: view.bodyBytes,
       ttlMs: view.ttlMs === undefined ? undefined : Math.max(1, view.receivedAtMs + view.ttlMs - clock.now()),
       ttftMs: view.slo.ttftMs,
-      serviceMs: this.#direct.prefillMs(view.promptTokens),
+      serviceMs: this.#direct.prefillMs(prefillTokens),
       promise: promiseKey(view),
       hold,
     };

@@ -5,6 +5,7 @@ import {
   givePermit,
   type Placement,
   type Reservation,
+  type Timer,
 } from "../core/mod.ts";
 import type { PrefixTicket } from "./parts.ts";
 
@@ -19,6 +20,8 @@ export interface PlacedParts {
   readonly uncachedTokens: number;
   /** Uncached tokens of this request and of those ahead of it there. */
   readonly workTokens: number;
+  /** Takes the prompt for computed when it should be; cancelled once that is known, or nobody asks any more. */
+  readonly computed?: Timer;
   /** The half-open permit; 0 for none. */
   readonly permit: number;
   readonly report: (report: AttemptReport) => void;
@@ -89,6 +92,7 @@ export class Placed {
   }
 
   #begun(): void {
+    this.#parts.computed?.cancel();
     const { onBegun } = this;
     this.onBegun = undefined;
     onBegun?.();
