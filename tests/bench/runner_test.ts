@@ -85,6 +85,14 @@ Deno.test("bench replay runs an EndpointPickerConfig beside the policies", async
   equal(command, "deno task bench replay --smoke --policies approximate --configs bench/replay/configs/weight-3.yaml");
 });
 
+Deno.test("bench fairness gives the waits of each kind of load, beside others and alone", async () => {
+  const { figures } = await smoke("fairness");
+  equal(figures.batch_finished, 1);
+  ok(figures.interactive_p99_ms_alone > 0 && figures.interactive_p99_ms_unprotected > figures.interactive_p99_ms_alone);
+  ok(figures.interactive_p99_ratio < 1.5, `${figures.interactive_p99_ratio}`);
+  ok(figures.a_p99_ms_alone > 0 && figures.a_p99_ms_noisy < figures.a_p99_ms_fcfs);
+});
+
 Deno.test("bench stream gives CPU of router and relay", async () => {
   const { figures } = await smoke("stream");
   // Shares of the CPU clock's ticks: so short a run may use none of them.
