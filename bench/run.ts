@@ -14,6 +14,7 @@ import { index } from "./index.ts";
 import { type Bench, type Flags, UsageError } from "./lib/bench.ts";
 import { commit, machine } from "./lib/machine.ts";
 import { longprompt } from "./longprompt.ts";
+import { overload } from "./overload.ts";
 import { peers } from "./peers.ts";
 import { Progress } from "./lib/progress.ts";
 import { record, type Result } from "./lib/results.ts";
@@ -32,6 +33,7 @@ const benches: readonly Bench[] = [
   idle,
   index,
   longprompt,
+  overload,
   peers,
   replay,
   requests,

@@ -82,6 +82,12 @@ export class Admission {
     return refusals.missesTarget(waitMs, this.#promise(band, lane, ask, waitMs, nowMs));
   }
 
+  /** When a request that was taken out of the queue should come again: it has its place in line then. */
+  again({ ask, lane, queue: { band: { band } } }: Waiting, nowMs: number): number {
+    const waitMs = this.predictWaitMs(lane, band, ask.tenant, nowMs) ?? 0;
+    return this.#promise(band, lane, ask, waitMs, nowMs);
+  }
+
   /** When its turn comes: behind what waits and whoever was promised a turn before. */
   #promise(band: Band, lane: Lane, ask: FlowAsk, waitMs: number, nowMs: number): number {
     const rate = this.#rate(lane, nowMs);

@@ -2,8 +2,10 @@ import type { Clock, EndpointTable } from "../core/mod.ts";
 import type { SaturationConfig } from "../config/mod.ts";
 
 /** Requests an engine may queue itself: a place that is left is taken again before its next step but one. */
-const slack = 4;
-/** While it has no queue its limit may be higher than was seen: so much is tried until the next sample. */
+const slack = 2;
+/** Samples with a queue before it is believed: an engine that begins takes in some requests a step, and queues the others. */
+const queuedMin = 10;
+/** While it runs all there is and has no queue, its limit may be higher: twice as much is tried each sample, up to this share. */
 const growthShare = 0.25;
 /** Weight of a sample in which the engine ran fewer than it was seen to. */
 const lowerWeight = 0.1;
@@ -17,6 +19,10 @@ interface Learned {
   limit: number;
   /** Samples in a row with a queue. */
   queued: number;
+  /** The most it ran in these. */
+  most: number;
+  /** Requests beyond the limit. */
+  beyond: number;
   /** Requests that had ended here, the time all of them spent here since one did, and those under way at the last sample. */
   ended: number;
   stayMs: number;
@@ -28,8 +34,8 @@ interface Learned {
  * What every endpoint can take, from what its engine tells: writes the columns that admission reads. It has one writer and
  * is told of each sample; in between, what was sent since counts by itself, as `requests` is in the same sum.
  *
- * `fused`: capacity is as configured, else the requests that the engine runs while it has a queue of its own, and a few
- * more; it is unlimited until a queue was seen twice in a row, grows by a quarter while none is left, and falls slowly. What
+ * `fused`: capacity is as configured, else the requests that the engine runs while it has a queue of its own, and two
+ * more; it is unlimited until a queue was seen ten times in a row, grows by a quarter while none is left, and falls slowly. What
  * the engine has beyond our own requests is others'. Prompt tokens to compute are limited besides: more of them make an
  * engine no faster, and what waits there is bound to it. `utilization`: the queue may be `queueDepthThreshold` long, and the cache
  * `kvCacheUtilThreshold` full. `concurrency`: our own requests or uncached prompt tokens, up to a number.
@@ -54,7 +60,16 @@ export class Capacity {
 
   /** A slot has a new endpoint. */
   added(slot: number): void {
-    this.#learned[slot] = { limit: NaN, queued: 0, ended: 0, stayMs: 0, underWay: 0, atMs: NaN };
+    this.#learned[slot] = {
+      limit: NaN,
+      queued: 0,
+      most: 0,
+      beyond: slack,
+      ended: 0,
+      stayMs: 0,
+      underWay: 0,
+      atMs: NaN,
+    };
     this.#reset(slot);
   }
 
@@ -117,11 +132,14 @@ export class Capacity {
     const learned = this.#learned[slot];
     learned.queued = waiting > 0 ? learned.queued + 1 : 0;
     if (Number.isNaN(learned.limit)) {
-      if (learned.queued < 2 || running === 0) return Infinity;
-      learned.limit = running;
+      learned.most = waiting > 0 ? Math.max(learned.most, running) : 0;
+      if (learned.queued < queuedMin || learned.most === 0) return Infinity;
+      learned.limit = learned.most;
     } else if (running > learned.limit) learned.limit = running;
     else if (waiting > 0 && running > 0) learned.limit += lowerWeight * (running - learned.limit);
-    return learned.limit + (waiting > 0 ? slack : Math.max(slack, Math.ceil(growthShare * learned.limit)));
+    const most = Math.max(slack, Math.ceil(growthShare * learned.limit));
+    learned.beyond = waiting === 0 && running >= learned.limit ? Math.min(most, 2 * learned.beyond) : slack;
+    return learned.limit + learned.beyond;
   }
 
   /** Little's law: the time all of them spent there between two samples, over how many of them left. */

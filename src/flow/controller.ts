@@ -73,7 +73,7 @@ export class FlowController {
       held: this.held,
       tenants: this.tenants,
       config: () => this.#config,
-      displace: (item) => this.#end(item, refusals.displaced()),
+      displace: (item) => this.#end(item, refusals.displaced(this.admission.again(item, parts.clock.now()))),
     });
   }
 
@@ -267,7 +267,10 @@ export class FlowController {
       return this.#enter(item, this.lanes.of(item.ask, nowMs), band);
     }
     const waitedMs = nowMs - item.enqueuedAtMs;
-    this.#end(item, item.lane.slots.length > 0 ? refusals.expired(waitedMs) : refusals.noEndpointsInTime(waitedMs));
+    const refusal = item.lane.slots.length > 0
+      ? refusals.expired(waitedMs, this.admission.again(item, nowMs))
+      : refusals.noEndpointsInTime(waitedMs);
+    this.#end(item, refusal);
   }
 
   /** Ends a request that waits without a place. */

@@ -1,7 +1,8 @@
 /** How much of the past counts: about as long as a decode of a chat answer takes. */
 const memoryMs = 3_000;
-/** Fewer dispatches than this say nothing of a rate. */
-const dispatchesMin = 4;
+/** Less than this says nothing of a rate: what comes first is what just had room. */
+const dispatchesMin = 8;
+const waitedMinMs = 1_000;
 
 /** Dispatches a millisecond of a lane while something waits in it: an exponential mean over that time alone. */
 export class DrainRate {
@@ -28,7 +29,7 @@ export class DrainRate {
   /** Undefined while too little was seen. */
   perMs(nowMs: number): number | undefined {
     this.#until(nowMs);
-    if (this.#dispatches < dispatchesMin || this.#waitedMs === 0) return undefined;
+    if (this.#dispatches < dispatchesMin || this.#waitedMs < waitedMinMs) return undefined;
     return this.#dispatches / this.#waitedMs;
   }
 

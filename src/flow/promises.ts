@@ -21,6 +21,11 @@ interface Group {
   size: number;
 }
 
+/** Weight of one promise in the share that is kept. */
+const keptWeight = 0.02;
+/** Some come back, however many did not. */
+const keptMin = 0.05;
+
 /**
  * A refused request keeps its place in line: it is told when its turn would come, and is let in then, before those that
  * came after it. Requests that come meanwhile wait behind the promised ones, so that whoever follows `Retry-After` finds
@@ -29,14 +34,16 @@ interface Group {
 export class Promises {
   readonly #byKey = new Map<string, Promised>();
   readonly #groups = new Map<string, Group>();
+  /** Of the promises that ended lately, the share that was come back for. */
+  #kept = 1;
 
   get size(): number {
     return this.#byKey.size;
   }
 
-  /** Requests of a group that were told to come again and may still. */
+  /** Requests of a group that are expected to come again: those that were told to, by the share that did so before. */
   waiting(group: string): number {
-    return this.#groups.get(group)?.size ?? 0;
+    return (this.#groups.get(group)?.size ?? 0) * Math.max(keptMin, this.#kept);
   }
 
   /** The arrival that a request comes back to; undefined for one that was promised nothing for now. */
@@ -44,7 +51,7 @@ export class Promises {
     this.#expire(nowMs);
     const promised = this.#byKey.get(key);
     if (!promised || nowMs < promised.dueAtMs - earlyMs) return undefined;
-    this.#drop(promised);
+    this.#drop(promised, 1);
     return promised.arrivedAtMs;
   }
 
@@ -69,12 +76,13 @@ export class Promises {
   #expire(nowMs: number): void {
     let looks = 8;
     for (const promised of this.#byKey.values()) {
-      if (promised.untilMs <= nowMs) this.#drop(promised);
+      if (promised.untilMs <= nowMs) this.#drop(promised, 0);
       if (--looks === 0) return;
     }
   }
 
-  #drop(promised: Promised): void {
+  #drop(promised: Promised, kept: 0 | 1): void {
+    this.#kept += keptWeight * (kept - this.#kept);
     this.#byKey.delete(promised.key);
     promised.group.size--;
     if (promised.group.size > 0) return;

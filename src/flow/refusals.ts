@@ -10,10 +10,11 @@ export const refusals = {
     message: `The queue ${whose} is full`,
     retryAfterS,
   }),
-  displaced: (): FlowRefusal => ({
+  displaced: (retryAfterS: number): FlowRefusal => ({
     end: "RejectedCapacity",
     outcome: "rejected-saturated",
     message: "The queue is full and the request made room for another",
+    retryAfterS,
   }),
   saturated: (waitMs: number, retryAfterS: number): FlowRefusal => ({
     end: "RejectedCapacity",
@@ -37,10 +38,11 @@ export const refusals = {
     outcome: "rejected-no-endpoints",
     message: `No endpoint became ready within ${seconds(waitedMs)}`,
   }),
-  expired: (waitedMs: number): FlowRefusal => ({
+  expired: (waitedMs: number, retryAfterS: number): FlowRefusal => ({
     end: "EvictedTTL",
     outcome: "rejected-ttl-expired",
     message: `No endpoint had room within ${seconds(waitedMs)}`,
+    retryAfterS,
   }),
   cancelled: (): FlowRefusal => ({
     end: "EvictedContextCancelled",
