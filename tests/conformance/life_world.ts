@@ -2,7 +2,9 @@
 import { ok } from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import { EndpointTable, Prng, RecordRing, secretHash, VirtualClock } from "../../src/core/mod.ts";
-import { loadConfigText, ModelRewriter, resolveConfig } from "../../src/config/mod.ts";
+import { type FlowConfig, loadConfigText, ModelRewriter, resolveConfig } from "../../src/config/mod.ts";
+import { FlowDesk } from "../../src/commands/flow_desk.ts";
+import { Ceilings, type FlowEnd } from "../../src/flow/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type CacheTicket, claimRingWords, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
 import { type Caller, KeyGuard, type KeyPlan, KeyRows, QuotaTable } from "../../src/keys/mod.ts";
@@ -103,18 +105,23 @@ export class LifeWorld {
   readonly callers: readonly (Caller | undefined)[];
   /** Claims on prefixes that were made and neither confirmed nor withdrawn. */
   unresolvedTickets = 0;
+  /** The queue, and how waiting in it ended. */
+  readonly flow: FlowDesk | undefined;
+  readonly flowEnds = new Map<FlowEnd, number>();
+  #version = 0;
   /** Endpoints that came and went. */
   freedSlots = 0;
   readonly #prng: Prng;
 
-  static async start(seed: number): Promise<LifeWorld> {
+  /** Without `flow` requests never wait. */
+  static async start(seed: number, flow?: FlowConfig): Promise<LifeWorld> {
     const sizes = {
       endpoints: slots,
       blockTreeBytes: 1 << 20,
       bodyBytesMax: 1 << 20,
       prefixTokensMax: 131_072,
     };
-    const world = new LifeWorld(seed, await Hotpath.load(sizes, seed));
+    const world = new LifeWorld(seed, await Hotpath.load(sizes, seed), flow);
     await world.pool.start();
     // Health and model lists, before the first request.
     for (let i = 0; i < 100; i++) await world.tick();
@@ -122,7 +129,7 @@ export class LifeWorld {
     return world;
   }
 
-  private constructor(seed: number, hotpath: Hotpath) {
+  private constructor(seed: number, hotpath: Hotpath, flow: FlowConfig | undefined) {
     const { clock } = this;
     this.#prng = new Prng(seed);
     this.servers = new ScriptedServers({ clock, seed: seed + 1 });
@@ -130,6 +137,13 @@ export class LifeWorld {
     const parts = { tree: hotpath.blockTree, table: this.table, clock, rng: new Prng(seed), source: () => undefined };
     this.caches = new Caches(parts, { blockTokens, ticketsMax: 150 });
     this.claims = localClaims(this.caches, hotpath.blockTree, this.table, blockTokens);
+    this.flow = flow && new FlowDesk({
+      clock,
+      table: this.table,
+      setup: { flow, priorities: [] },
+      observer: { ended: (_ask, end) => void this.flowEnds.set(end, (this.flowEnds.get(end) ?? 0) + 1) },
+      revoke: (_edge, id) => this.pipeline.revoke(id),
+    });
     this.pool = this.#buildPool();
     this.upstream = new UpstreamClient({
       clock,
@@ -169,6 +183,7 @@ export class LifeWorld {
         chain: (prompt) => this.claims.chain(prompt),
       },
       pool: this.#edgePool(),
+      flow: this.flow?.door(0),
       upstream: this.upstream,
       metrics: this.metrics,
       tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
@@ -186,6 +201,13 @@ export class LifeWorld {
         prefixEnabled: true,
         objectives: new Map(),
         outputTokensAssumed: 512,
+        flow: flow && {
+          ceilings: new Ceilings(flow.ceiling, [0]),
+          prefixWaitMs: flow.prefixWaitMs,
+          holdModels: [],
+          fairnessHeaders: [],
+          eviction: flow.eviction,
+        },
       },
     });
   }
@@ -194,6 +216,10 @@ export class LifeWorld {
   async tick(): Promise<void> {
     this.clock.advance(1);
     await new Promise<void>((resolve) => setImmediate(resolve));
+    if (this.flow && this.table.version !== this.#version) {
+      this.#version = this.table.version;
+      this.pipeline.reconsider();
+    }
     if (this.#prng.below(20) !== 0) return;
     const { hosts } = this.discovery;
     this.discovery.toggle(hosts[this.#prng.below(hosts.length)]);
@@ -244,7 +270,11 @@ export class LifeWorld {
       },
       options: { health: { intervalMs: 500 }, breaker: { baseMs: 50, probeTimeoutMs: 500 }, drainCheckMs: 5 },
       events: {
-        onSlotAdded: (slot) => this.caches.slotAdded(slot),
+        onSlotAdded: (slot) => {
+          this.caches.slotAdded(slot);
+          this.flow?.slotAdded(slot);
+        },
+        onSample: (slot, requestsBefore) => this.flow?.sampled(slot, requestsBefore),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),
         onSlotFreed: (slot) => {
           this.freedSlots++;

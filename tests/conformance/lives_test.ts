@@ -3,7 +3,8 @@
  * gives back all that it took.
  */
 import { AssertionError, deepStrictEqual, equal, ok } from "node:assert/strict";
-import { BreakerState, concatBytes, freePermits, type Outcome, Prng, sleep } from "../../src/core/mod.ts";
+import { BreakerState, concatBytes, freePermits, nobodyQueued, type Outcome, Prng, sleep } from "../../src/core/mod.ts";
+import { flowDefaults, fusedDefaults } from "../../src/config/mod.ts";
 import { type Caller, rateOf, type Seat } from "../../src/keys/mod.ts";
 import { type Answer, type BodySource, isSource } from "../../src/pipeline/mod.ts";
 import { ChunkedBody, outcomeTable } from "../../src/protocol/mod.ts";
@@ -43,6 +44,7 @@ class Life {
     const leaves = prng.below(8) === 0 ? clock.after(prng.below(60), () => this.#abort.abort()) : undefined;
     const headers = new Headers(this.#request.headers as [string, string][]);
     if (prng.below(4) === 0) headers.set("x-session-id", `session-${prng.below(9)}`);
+    if (this.#world.flow) this.#waits(headers);
     if (prng.below(50) === 0) headers.set("x-gateway-destination-endpoint-subset", "a,b");
     const response = await pipeline.handle({
       id: `life-${this.#number}`,
@@ -64,6 +66,15 @@ class Life {
     records.delete(this.#number);
     this.#check(ended![0], response, read);
     return ended![0].outcome;
+  }
+
+  /** Whose it is, how urgent, and how long it may wait. */
+  #waits(headers: Headers): void {
+    const prng = this.#prng;
+    headers.set("x-warmpath-priority", `${prng.below(5) - 2}`);
+    headers.set("x-llm-d-inference-fairness-id", `tenant-${prng.below(4)}`);
+    if (prng.below(2) === 0) headers.set("x-warmpath-on-eviction", "requeue");
+    if (prng.below(4) === 0) headers.set("x-llm-d-inference-ttl", `${1 + prng.below(100)}`);
   }
 
   /** The body's text as far as it was read; undefined when the client did not take all of it. */
@@ -163,24 +174,8 @@ Deno.test({
   name: `${lives} random lives end once each and leave nothing reserved`,
   async fn() {
     const world = await LifeWorld.start(1);
-    const requests = lifeRequests(400, 2);
-    const outcomes = new Map<Outcome, number>();
-    let next = 0, running = together;
-    const failures: unknown[] = [];
-    const client = async () => {
-      while (next < lives && failures.length === 0) {
-        const number = next++;
-        const outcome = await new Life(world, number, requests[(number * 7919) % requests.length], number).run();
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      }
-    };
-    for (let i = 0; i < together; i++) void client().catch((error) => failures.push(error)).finally(() => running--);
-    for (let ticks = 0; running > 0 && ticks < 10 * lives; ticks++) await world.tick();
-    if (failures.length > 0) throw failures[0];
-    equal(running, 0, "every client comes to an end");
-
+    const outcomes = await runLives(world, lives);
     const report = Object.fromEntries([...outcomes].sort());
-    equal([...outcomes.values()].reduce((sum, count) => sum + count, 0), lives);
     deepStrictEqual(
       ["completed", "client-disconnect", "bad-request", "model-not-found", "upstream-error", "upstream-aborted"]
         .concat("rate-limited").filter((outcome) => !((report[outcome] ?? 0) > lives / 1000)),
@@ -192,9 +187,58 @@ Deno.test({
     for (const name of ['upstream_hedges_total{what="begun"}', 'upstream_hedges_total{what="won"}']) {
       ok((counts.get(`warmpath_${name}`) ?? 0) > lives / 2000, `${name}: ${counts.get(`warmpath_${name}`)}`);
     }
-    await nothingLeft(world);
+    await nothingLeft(world, lives);
   },
 });
+
+Deno.test({
+  name: "random lives that wait for full endpoints, are refused, displaced or taken back, leave nothing behind either",
+  async fn() {
+    const lives = 20_000;
+    const world = await LifeWorld.start(3, {
+      ...flowDefaults,
+      limits: { maxRequests: 150 },
+      ttlMs: 200,
+      noEndpointTtlMs: 50,
+      eviction: true,
+      saturation: { ...fusedDefaults, maxConcurrency: 12 },
+    });
+    const outcomes = await runLives(world, lives);
+    const ends = Object.fromEntries(world.flowEnds);
+    for (const outcome of ["completed", "rejected-ttl-expired", "rejected-saturated", "evicted"] as const) {
+      ok((outcomes.get(outcome) ?? 0) > lives / 2000, `${outcome}: ${JSON.stringify(Object.fromEntries(outcomes))}`);
+    }
+    for (const end of ["Dispatched", "RejectedCapacity", "EvictedTTL", "EvictedContextCancelled"]) {
+      ok(ends[end] > lives / 2000, `${end}: ${JSON.stringify(ends)}`);
+    }
+    const { controller, revocations } = world.flow!;
+    deepStrictEqual([controller.size, controller.held.tokens, controller.held.bytes, revocations.size], [0, 0, 0, 0]);
+    const { table } = world;
+    deepStrictEqual([...table.slots()].filter((slot) => table.queued[slot] !== nobodyQueued), []);
+    await nothingLeft(world, lives);
+  },
+});
+
+/** Runs so many lives, some at once; how many ended in which way. */
+async function runLives(world: LifeWorld, lives: number): Promise<Map<Outcome, number>> {
+  const requests = lifeRequests(400, 2);
+  const outcomes = new Map<Outcome, number>();
+  let next = 0, running = together;
+  const failures: unknown[] = [];
+  const client = async () => {
+    while (next < lives && failures.length === 0) {
+      const number = next++;
+      const outcome = await new Life(world, number, requests[(number * 7919) % requests.length], number).run();
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }
+  };
+  for (let i = 0; i < together; i++) void client().catch((error) => failures.push(error)).finally(() => running--);
+  for (let ticks = 0; running > 0 && ticks < 10 * lives; ticks++) await world.tick();
+  if (failures.length > 0) throw failures[0];
+  equal(running, 0, "every client comes to an end");
+  equal([...outcomes.values()].reduce((sum, count) => sum + count, 0), lives);
+  return outcomes;
+}
 
 async function counters({ metrics, clock }: LifeWorld): Promise<Map<string, number>> {
   const lines = (await metrics.render(clock)).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -203,7 +247,7 @@ async function counters({ metrics, clock }: LifeWorld): Promise<Map<string, numb
   );
 }
 
-async function nothingLeft(world: LifeWorld): Promise<void> {
+async function nothingLeft(world: LifeWorld, lives: number): Promise<void> {
   const { table, pipeline, upstream, caches, metrics, records, servers, pool, clock } = world;
   equal(world.unresolvedTickets, 0);
   equal(records.size, 0, "no request is recorded twice or after its client was done");
