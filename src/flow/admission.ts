@@ -1,6 +1,7 @@
 import type { EndpointTable } from "../core/mod.ts";
 import type { FlowConfig } from "../config/mod.ts";
-import type { Band, Bands, Held } from "./band.ts";
+import { type Band, type Bands, Held, tenantOf } from "./band.ts";
+import type { Tenant } from "./fairness.ts";
 import type { Lane, TenantQueue } from "./lane.ts";
 import { comesFirst } from "./ordering.ts";
 import { Promises } from "./promises.ts";
@@ -11,6 +12,7 @@ import type { FlowAsk, FlowRefusal, Waiting } from "./types.ts";
 const promisedStretch = 1.25;
 /** With less than this to do nobody is turned away for the sake of those who may come back. */
 const nearlyIdleMs = 500;
+const nothing = new Held();
 
 export interface AdmissionParts {
   readonly table: Pick<EndpointTable, "releaseGapMs">;
@@ -40,22 +42,39 @@ export class Admission {
   /** How long a request may wait while there are endpoints; 0: for ever. */
   ttlMs({ config }: Band, { ttlMs }: FlowAsk): number {
     const own = config.ttlMs ?? this.#parts.config().ttlMs;
-    if (ttlMs === undefined) return own;
+    if (ttlMs === undefined || ttlMs <= 0) return own;
     return own > 0 ? Math.min(own, ttlMs) : ttlMs;
   }
 
-  /** The refusal of a request that no limit has room for, after those that must make room for it were displaced. */
+  /**
+   * The refusal of a request that no limit has room for. One that others can make room for is let in: at most one of its
+   * band, and of lower bands as many as it takes. Nobody makes room for one that is refused in the end.
+   */
   overLimit(band: Band, lane: Lane, ask: FlowAsk, nowMs: number, promised: boolean): FlowRefusal | undefined {
     const stretch = promised ? promisedStretch : 1;
-    const { limits, tenantLimits, tenants } = this.#parts.config();
-    const own = this.#parts.tenants.get(ask.tenant);
-    const ofTenant = own?.exceeds(tenants[ask.tenant] ?? tenantLimits, ask, stretch);
-    if (ofTenant) return this.#full(`of tenant ${ask.tenant}`, band, lane, ask, nowMs);
-    if (band.held.exceeds(band.config, ask, stretch) && !this.#makeRoomInBand(band, ask, stretch)) {
-      return this.#full(`of priority ${band.priority}`, band, lane, ask, nowMs);
+    const config = this.#parts.config();
+    const { held, bands, tenants, displace } = this.#parts;
+    const full = (whose: string) => this.#full(whose, band, lane, ask, nowMs);
+    const ofTenant = tenantOf(config, ask.tenant) ?? config.tenantLimits;
+    if ((tenants.get(ask.tenant) ?? nothing).exceeds(ofTenant, ask, stretch)) return full(`of tenant ${ask.tenant}`);
+    const gone: Held[] = [];
+    let victim: Waiting | undefined;
+    if (band.held.exceeds(band.config, ask, stretch)) {
+      victim = lastOfLongest(band, ask.tenant);
+      if (victim) gone.push(heldBy(victim));
+      if (!victim || band.held.without(...gone).exceeds(band.config, ask, stretch)) {
+        return full(`of priority ${band.priority}`);
+      }
     }
-    while (this.#parts.held.exceeds(limits, ask, stretch)) {
-      if (!this.#makeRoomBelow(band)) return this.#full("of all requests", band, lane, ask, nowMs);
+    if (held.without(...gone).exceeds(config.limits, ask, stretch)) {
+      for (const { priority, held } of bands.list) if (priority < band.priority) gone.push(held);
+      if (held.without(...gone).exceeds(config.limits, ask, stretch)) return full("of all requests");
+    }
+    if (victim) displace(victim);
+    while (held.exceeds(config.limits, ask, stretch)) {
+      const below = bands.list.findLast(({ held }) => held.requests > 0);
+      if (!below || below.priority >= band.priority) break;
+      displace(lastOf(below)!);
     }
     return undefined;
   }
@@ -73,7 +92,7 @@ export class Admission {
     const rate = this.#rate(lane, nowMs);
     if (rate === undefined) return undefined;
     const ahead = this.#ahead(lane, band, ask.tenant);
-    const promised = this.promises.waiting(groupOf(band, lane));
+    const promised = this.promises.waiting(groupOf(band, lane), nowMs);
     const ttlMs = this.ttlMs(band, ask);
     const waitMs = ahead / rate, promisedMs = (ahead + promised) / rate;
     if (ttlMs > 0 && promisedMs > ttlMs && waitMs > nearlyIdleMs) {
@@ -88,38 +107,8 @@ export class Admission {
   #promise(band: Band, lane: Lane, ask: FlowAsk, waitMs: number, nowMs: number): number {
     const rate = this.#rate(lane, nowMs);
     const group = groupOf(band, lane);
-    const promisedMs = rate === undefined ? 0 : this.promises.waiting(group) / rate;
+    const promisedMs = rate === undefined ? 0 : this.promises.waiting(group, nowMs) / rate;
     return this.promises.promise(ask.promise, group, ask.receivedAtMs, waitMs + promisedMs, nowMs) / 1000;
-  }
-
-  /** Displaces the last request of the tenant with most in the band, if that has more than the newcomer's would. */
-  #makeRoomInBand(band: Band, ask: FlowAsk, stretch: number): boolean {
-    while (band.held.exceeds(band.config, ask, stretch)) {
-      let longest: TenantQueue | undefined;
-      for (const [, { tenants }] of band.domains()) {
-        for (const { queues } of tenants.values()) {
-          for (const queue of queues) if (queue.items.size > (longest?.items.size ?? 0)) longest = queue;
-        }
-      }
-      const own = this.#parts.tenants.get(ask.tenant)?.requests ?? 0;
-      if (!longest || longest.items.size <= own + 1 || longest.last.ask.tenant === ask.tenant) return false;
-      this.#parts.displace(longest.last);
-    }
-    return true;
-  }
-
-  /** Displaces the last request of the lowest band that waits, if that is below `band`. */
-  #makeRoomBelow(band: Band): boolean {
-    const lowest = this.#parts.bands.list.findLast(({ held }) => held.requests > 0);
-    if (!lowest || lowest.priority >= band.priority) return false;
-    let last: Waiting | undefined;
-    for (const [, { tenants }] of lowest.domains()) {
-      for (const { queues } of tenants.values()) {
-        for (const queue of queues) if (!last || comesFirst(last, queue.last)) last = queue.last;
-      }
-    }
-    this.#parts.displace(last!);
-    return true;
   }
 
   /** How long a request that comes now would wait; undefined while that cannot be told. */
@@ -154,4 +143,38 @@ export class Admission {
 
 function groupOf({ priority }: Band, { name }: Lane): string {
   return `${priority}\0${name}`;
+}
+
+function heldBy({ ask }: Waiting): Held {
+  const held = new Held();
+  held.add(ask, 1);
+  return held;
+}
+
+/** The last request of the tenant with most in the band, if that has more than the newcomer's would; it makes room. */
+function lastOfLongest(band: Band, newcomer: string): Waiting | undefined {
+  let longest: Tenant | undefined;
+  let own = 0;
+  for (const { tenants } of band.domains()) {
+    own += tenants.get(newcomer)?.size ?? 0;
+    for (const tenant of tenants.values()) if (tenant.size > (longest?.size ?? 0)) longest = tenant;
+  }
+  if (!longest || longest.size <= own + 1) return undefined;
+  return lastIn(longest.queues);
+}
+
+function lastOf(band: Band): Waiting | undefined {
+  let last: Waiting | undefined;
+  for (const { tenants } of band.domains()) {
+    for (const { queues } of tenants.values()) last = lastIn(queues, last);
+  }
+  return last;
+}
+
+function lastIn(queues: readonly TenantQueue[], last?: Waiting): Waiting | undefined {
+  for (const queue of queues) {
+    const own = queue.last;
+    if (!last || comesFirst(last, own)) last = own;
+  }
+  return last;
 }

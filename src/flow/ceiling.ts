@@ -35,8 +35,9 @@ export class Ceilings {
   }
 
   #index(priority: number): number {
-    const at = this.#priorities.findIndex((known) => known <= priority);
-    return at < 0 ? this.#priorities.length - 1 : at;
+    const priorities = this.#priorities;
+    for (let at = 0; at < priorities.length; at++) if (priorities[at] <= priority) return at;
+    return priorities.length - 1;
   }
 }
 

@@ -6,15 +6,28 @@ import { Ceilings } from "./ceiling.ts";
 import { DueTimes } from "./due.ts";
 import type { Lane, LaneBand } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
-import { comesFirst, orderKey } from "./ordering.ts";
+import { orderKey } from "./ordering.ts";
 import { type FlowAnswer, type FlowAsk, type FlowEnd, type FlowRefusal, Waiting } from "./types.ts";
 import { refusals } from "./refusals.ts";
+import { Turns } from "./turns.ts";
 
 /** What of the pool the controller works on; an `EndpointTable` is such. */
 export type FlowTable = Pick<
   EndpointTable,
-  "capacity" | "queued" | "hasRoom" | "tryEnter" | "saturation" | "requests" | "releaseGapMs" | "inflight"
+  | "capacity"
+  | "queued"
+  | "hasRoom"
+  | "tryEnter"
+  | "saturation"
+  | "requests"
+  | "releaseGapMs"
+  | "inflight"
+  | "prefillTokens"
+  | "tokenCapacity"
 >;
+
+/** Timers hold 31 bits of milliseconds; for a later time one is set again. */
+const timerMaxMs = 2 ** 30;
 
 export interface FlowParts {
   readonly clock: Clock;
@@ -49,6 +62,7 @@ export class FlowController {
   /** By edge and the edge's number. */
   readonly #waiting = new Map<number, Map<number, Waiting>>();
   readonly #due = new DueTimes();
+  readonly #turns: Turns;
   #config: FlowConfig;
   #ceilings: Ceilings;
   #timer: Timer | undefined;
@@ -62,6 +76,7 @@ export class FlowController {
     this.bands = new Bands(parts.config);
     this.lanes = new Lanes(parts.table);
     this.#ceilings = ceilingsOf(parts.config, parts.priorities);
+    this.#turns = new Turns(this.lanes, parts.config);
     this.admission = new Admission({
       table: parts.table,
       bands: this.bands,
@@ -85,7 +100,9 @@ export class FlowController {
   use(config: FlowConfig, priorities: Iterable<number>): void {
     this.#config = config;
     this.#ceilings = ceilingsOf(config, priorities);
+    this.#turns.use(config);
     this.bands.use(config);
+    for (const lane of this.lanes.all()) this.#replan(lane);
     this.look();
   }
 
@@ -94,21 +111,21 @@ export class FlowController {
    * refusal; it may be called before this returns.
    */
   enqueue(edge: number, ask: FlowAsk, answer: (answer: FlowAnswer) => void): void {
+    if (this.#stopped) return this.#refuse(ask, refusals.stopped(), answer);
     const nowMs = this.#parts.clock.now();
     const band = this.bands.of(ask.priority);
     const lane = this.#lane(ask, nowMs);
     const promisedMs = this.admission.redeem(ask, nowMs);
-    const refusal = this.#stopped
-      ? refusals.stopped()
-      : this.admission.overLimit(band, lane, ask, nowMs, promisedMs !== undefined) ??
-        (promisedMs === undefined && !this.#hasRoom(lane, band)
-          ? this.admission.tooLate(band, lane, ask, nowMs)
-          : undefined);
-    if (refusal) {
-      this.#parts.observer?.ended?.(ask, refusal.end, 0);
-      return answer(refusal);
-    }
     const known = promisedMs === undefined ? ask : { ...ask, receivedAtMs: Math.min(promisedMs, ask.receivedAtMs) };
+    const held = ask.hold && lane.slots.includes(ask.hold.slot) ? ask.hold : undefined;
+    const first = held ? this.#laneOfOne(lane, held.slot, nowMs) : lane;
+    if (!this.#hasRoom(first, band)) {
+      const late = promisedMs === undefined && !this.#hasRoom(lane, band);
+      const refusal = (late ? this.admission.tooLate(band, lane, ask, nowMs) : undefined) ??
+        this.admission.overLimit(band, lane, known, nowMs, promisedMs !== undefined);
+      if (refusal) return this.#refuse(ask, refusal, answer);
+    }
+    if (ask.promise !== undefined) this.admission.promises.forget(ask.promise);
     const item = new Waiting(known, edge, ++this.#numbers, answer);
     item.enqueuedAtMs = nowMs;
     item.order = orderKey(band.config.ordering, known, nowMs, this.admission.ttlMs(band, known));
@@ -118,10 +135,21 @@ export class FlowController {
     ofEdge.set(ask.id, item);
     band.arrived(item);
     this.#parts.observer?.queued?.(ask);
-    if (ask.hold && lane.slots.includes(ask.hold.slot)) {
-      item.holdUntilMs = nowMs + ask.hold.ms;
-      this.#enter(item, this.#laneOfOne(lane, ask.hold.slot, nowMs), band);
-    } else this.#enter(item, lane, band);
+    if (held) {
+      item.wide = lane;
+      item.holdUntilMs = nowMs + held.ms;
+      lane.holding.add(item);
+    }
+    this.#enter(item, first, band);
+  }
+
+  /** What was dispatched from the queue has ended: it used so many tokens more (or less) than were asked for. */
+  settle(ask: Pick<FlowAsk, "model" | "tenant" | "priority">, inputTokens: number, outputTokens: number): void {
+    const domain = this.bands.of(ask.priority).known(ask.model);
+    const tenant = domain?.tenants.get(ask.tenant);
+    if (!domain || !tenant) return;
+    domain.fairness.settled(tenant, inputTokens, outputTokens, this.#parts.clock.now());
+    for (const queue of tenant.queues) queue.band.queues.moved(queue);
   }
 
   /** The client of a request that waits is gone. What has been answered already is the edge's to give back. */
@@ -139,7 +167,12 @@ export class FlowController {
   /** Other endpoints serve the lanes of these names now. */
   resize(lanes: Iterable<Pick<FlowAsk, "lane" | "model" | "slots">>): void {
     const nowMs = this.#parts.clock.now();
-    for (const told of lanes) this.#serve(this.#lane(told, nowMs), nowMs);
+    for (const told of lanes) {
+      const lane = this.#lane(told, nowMs);
+      // A slot that was given to another endpoint has lost its mark.
+      this.lanes.markAll(lane);
+      this.#serve(lane, nowMs);
+    }
   }
 
   /** An endpoint has, or may have, room. */
@@ -156,9 +189,15 @@ export class FlowController {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#timerAtMs = Infinity;
     for (const edge of this.#waiting.values()) {
       for (const item of [...edge.values()]) this.#end(item, refusals.stopped());
     }
+  }
+
+  #refuse(ask: FlowAsk, refusal: FlowRefusal, answer: (answer: FlowAnswer) => void): void {
+    this.#parts.observer?.ended?.(ask, refusal.end, 0);
+    answer(refusal);
   }
 
   #count({ ask }: Waiting, band: Band, sign: 1 | -1): void {
@@ -173,14 +212,18 @@ export class FlowController {
   /** The lane a request names, served by the endpoints that it says. */
   #lane(told: Pick<FlowAsk, "lane" | "model" | "slots">, nowMs: number): Lane {
     const lane = this.lanes.of(told, nowMs);
-    if (this.lanes.resize(lane, told.slots, nowMs)) this.#replan(lane);
+    if (!this.lanes.resize(lane, told.slots, nowMs)) return lane;
+    this.#replan(lane);
+    for (const item of [...lane.holding]) if (!lane.slots.includes(item.ask.hold!.slot)) this.#widen(item);
+    this.#serve(lane, nowMs);
     return lane;
   }
 
-  /** Nothing waits in the lane and an endpoint has room: the edge saw it before that was so. */
-  #hasRoom(lane: Lane, { priority }: Band): boolean {
+  /** Nothing of this or a higher priority waits in the lane and an endpoint has room: the edge saw it before that was so. */
+  #hasRoom({ slots, top }: Lane, { priority }: Band): boolean {
+    if (top && top.band.priority >= priority) return false;
     const ceiling = this.#ceilings.of(priority);
-    return lane.size === 0 && lane.slots.some((slot) => this.#parts.table.hasRoom(slot, ceiling));
+    return slots.some((slot) => this.#parts.table.hasRoom(slot, ceiling) && this.#parts.open(slot));
   }
 
   #laneOfOne(lane: Lane, slot: number, nowMs: number): Lane {
@@ -231,7 +274,9 @@ export class FlowController {
     this.#timer?.cancel();
     const { clock } = this.#parts;
     this.#timerAtMs = atMs;
-    this.#timer = clock.after(Math.max(0, atMs - clock.now()), () => this.#wake(), { background: true });
+    // Timers count whole milliseconds: one rounded down would wake before the time, again and again.
+    const ms = Math.min(timerMaxMs, Math.max(0, Math.ceil(atMs - clock.now())));
+    this.#timer = clock.after(ms, () => this.#wake(), { background: true });
   }
 
   #wake(): void {
@@ -244,14 +289,19 @@ export class FlowController {
   }
 
   #dueNow(item: Waiting, nowMs: number): void {
-    if (item.holdUntilMs !== undefined && item.holdUntilMs <= nowMs) {
-      item.holdUntilMs = undefined;
-      const { band } = item.queue.band;
-      this.#leave(item);
-      return this.#enter(item, this.lanes.of(item.ask, nowMs), band);
-    }
+    if (item.holdUntilMs !== undefined && item.holdUntilMs <= nowMs) return this.#widen(item);
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#end(item, item.lane.slots.length > 0 ? refusals.expired(waitedMs) : refusals.noEndpointsInTime(waitedMs));
+  }
+
+  /** It waits for one endpoint no longer, but for any of its lane. */
+  #widen(item: Waiting): void {
+    const lane = item.wide!;
+    const { band } = item.queue.band;
+    lane.holding.delete(item);
+    item.wide = item.holdUntilMs = undefined;
+    this.#leave(item);
+    this.#enter(item, lane, band);
   }
 
   /** Ends a request that waits without a place. */
@@ -265,6 +315,7 @@ export class FlowController {
     item.ended = true;
     this.#due.forget(item);
     this.#count(item, item.queue.band.band, -1);
+    item.wide?.holding.delete(item);
     this.#leave(item);
     this.#waiting.get(item.edge)!.delete(item.ask.id);
   }
@@ -278,65 +329,44 @@ export class FlowController {
   }
 
   #dispatch(slot: number, nowMs: number): void {
-    const { table } = this.#parts;
-    for (let next = this.#next(slot, nowMs); next; next = this.#next(slot, nowMs)) {
-      const { priority } = next.band;
-      const ceiling = this.#ceilings.of(priority);
-      const admitted = table.hasRoom(slot, ceiling) || this.#ceilings.admits(priority, table.saturation(slot));
-      const { head } = next.next(nowMs);
-      if (!admitted || !table.tryEnter(slot, table.hasRoom(slot, ceiling) ? ceiling : 1, head.edge)) {
-        // What it is owed it cannot take: the others go on.
-        if (next.band.credit < 1) return this.#parts.observer?.blocked?.(next, slot);
-        next.band.credit = 0;
-        continue;
+    const { observer } = this.#parts;
+    // Prompts sent there just now: their edges are yet to count them.
+    let tokens = 0;
+    for (let next = this.#turns.next(slot, nowMs); next; next = this.#turns.next(slot, nowMs)) {
+      let { head } = next.next(nowMs);
+      if (!this.#enters(slot, next.band, head, tokens)) {
+        // What it is owed it cannot take here: the others go on.
+        const first = next.domain.owed === 0 ? undefined : this.#turns.unowed(slot, nowMs)!;
+        if (!first || first === next) return observer?.blocked?.(next, slot);
+        ({ head } = first.next(nowMs));
+        if (!this.#enters(slot, first.band, head, tokens)) return observer?.blocked?.(first, slot);
+        next = first;
       }
+      tokens += head.ask.promptTokens;
       this.#grant(head, next, slot, nowMs);
     }
   }
 
-  #grant(item: Waiting, { band, domain }: LaneBand, slot: number, nowMs: number): void {
+  /** Counts a request at a slot, if that has room for it. */
+  #enters(slot: number, { priority }: Band, { edge }: Waiting, tokens: number): boolean {
+    const { table } = this.#parts;
+    const ceiling = this.#ceilings.of(priority);
+    if (tokens > 0 && table.prefillTokens[slot] + tokens >= table.tokenCapacity[slot] * ceiling) return false;
+    if (table.tryEnter(slot, ceiling, edge)) return true;
+    return this.#ceilings.admits(priority, table.saturation(slot)) && table.tryEnter(slot, 1, edge);
+  }
+
+  #grant(item: Waiting, { domain }: LaneBand, slot: number, nowMs: number): void {
     const { tenant } = item.queue;
-    item.lane.rate.dispatched(nowMs);
+    // One that found room at once says nothing of how fast room comes.
+    if (nowMs > item.enqueuedAtMs) item.lane.rate.dispatched(nowMs);
     this.#remove(item);
     domain.fairness.granted(tenant, item.ask, nowMs);
     for (const queue of tenant.queues) queue.band.queues.moved(queue);
-    this.#share(band, nowMs);
+    this.#turns.served(domain, slot, nowMs);
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#parts.observer?.ended?.(item.ask, "Dispatched", waitedMs);
     item.answer({ slot, waitedMs });
-  }
-
-  /** Bands with a share are owed it by each dispatch of another one while they wait. */
-  #share(served: Band, nowMs: number): void {
-    const { aging } = this.#config;
-    for (const band of this.bands.list) {
-      if (band.held.requests === 0) band.credit = 0;
-      else if (band === served) band.credit = Math.max(0, band.credit - 1);
-      else {
-        const aged = aging && nowMs - band.oldest!.enqueuedAtMs > aging.afterMs ? aging.share : 0;
-        band.passedOver(Math.max(band.config.share, aged));
-      }
-    }
-  }
-
-  /** What is served next at a slot: the band that is owed most, else the highest; of several lanes the first by their order. */
-  #next(slot: number, nowMs: number): LaneBand | undefined {
-    let best: LaneBand | undefined;
-    for (const lane of this.lanes.at(slot)) {
-      for (const band of lane.bands) {
-        if (band.size > 0 && (!best || this.#before(band, best, nowMs))) best = band;
-      }
-    }
-    return best;
-  }
-
-  #before(one: LaneBand, other: LaneBand, nowMs: number): boolean {
-    const owed = one.band.credit >= 1 ? one.band.credit : 0, otherOwed = other.band.credit >= 1 ? other.band.credit : 0;
-    if (owed !== otherOwed) return owed > otherOwed;
-    if (one.band !== other.band) return one.band.priority > other.band.priority;
-    const a = one.next(nowMs), b = other.next(nowMs);
-    if (one.domain === other.domain && !one.domain.fairness.pick) return one.domain.fairness.before(a, b);
-    return comesFirst(a.head, b.head);
   }
 }
 

@@ -12,8 +12,10 @@ export class Tenant {
   serviceAtMs = 0;
   /** Its queues with requests in them, one a lane. */
   readonly queues: TenantQueue[] = [];
+  /** Requests in them. */
+  size = 0;
 
-  constructor(readonly name: string, readonly weight: number) {}
+  constructor(readonly name: string, public weight: number) {}
 }
 
 /**
@@ -58,7 +60,9 @@ class RoundRobin implements Fairness {
   #turn = 0;
 
   before(a: TenantQueue, b: TenantQueue): boolean {
-    return a.tenant.service < b.tenant.service;
+    const one = a.tenant.service, other = b.tenant.service;
+    // Equal in the queues of one tenant in several lanes.
+    return one === other ? comesFirst(a.head, b.head) : one < other;
   }
 
   /** At the end of the round: one that comes with ever new names gains nothing. */

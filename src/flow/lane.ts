@@ -60,6 +60,8 @@ export class LaneBand {
     if (queue.heapAt < 0) this.queues.push(queue);
     else if (queue.head === item) this.queues.moved(queue);
     this.size++;
+    queue.tenant.size++;
+    this.domain.size++;
   }
 
   remove(item: Waiting): void {
@@ -67,6 +69,8 @@ export class LaneBand {
     const first = queue.head === item;
     queue.items.remove(item);
     this.size--;
+    queue.tenant.size--;
+    if (--this.domain.size === 0) this.domain.credit = 0;
     if (queue.items.size > 0) {
       if (first) this.queues.moved(queue);
       return;
@@ -84,6 +88,8 @@ export class Lane {
   readonly bands: LaneBand[] = [];
   readonly rate = new DrainRate();
   size = 0;
+  /** Requests that wait for one of its endpoints alone, before they wait here. */
+  readonly holding = new Set<Waiting>();
   /** When it last got its first endpoint, or lost its last. */
   sinceMs: number;
 
@@ -92,10 +98,15 @@ export class Lane {
   }
 
   band(band: Band): LaneBand {
-    const at = this.bands.findIndex((own) => own.band.priority <= band.priority);
-    if (at >= 0 && this.bands[at].band === band) return this.bands[at];
-    const own = new LaneBand(this, band, band.domain(this.model));
-    this.bands.splice(at < 0 ? this.bands.length : at, 0, own);
+    const { bands } = this;
+    const domain = band.domain(this.model);
+    let at = 0;
+    while (at < bands.length && bands[at].band.priority > band.priority) at++;
+    const known = at < bands.length && bands[at].band === band;
+    if (known && bands[at].domain === domain) return bands[at];
+    const own = new LaneBand(this, band, domain);
+    // One of a domain that was replaced is empty.
+    bands.splice(at, known ? 1 : 0, own);
     return own;
   }
 

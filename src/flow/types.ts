@@ -30,7 +30,7 @@ export interface FlowAsk {
   /** Expected output. */
   readonly outputTokens: number;
   readonly bodyBytes: number;
-  /** What its client is ready to wait. */
+  /** What its client is ready to wait while there are endpoints; 0: it says nothing. */
   readonly ttlMs?: number;
   /** Time to first token it is to have, counted from its arrival. */
   readonly ttftMs?: number;
@@ -75,7 +75,8 @@ export class Waiting implements HeapItem {
   queue!: TenantQueue;
   /** When something is due: its end, or the end of its wait for one endpoint. */
   dueAtMs = Infinity;
-  /** Absent once it waits for any endpoint of its lane. */
+  /** Where it waits from `holdUntilMs` on; both are absent once it waits for any endpoint of its lane. */
+  wide: Lane | undefined;
   holdUntilMs: number | undefined;
   enqueuedAtMs = 0;
   ended = false;
