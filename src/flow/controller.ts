@@ -114,7 +114,8 @@ export class FlowController {
     if (this.#stopped) return this.#refuse(ask, refusals.stopped(), answer);
     const nowMs = this.#parts.clock.now();
     const band = this.bands.of(ask.priority);
-    const lane = this.#lane(ask, nowMs);
+    const lane = this.lanes.of(ask, nowMs);
+    if (this.#turn(lane, ask.slots, nowMs)) this.#serve(lane, nowMs);
     const promisedMs = this.admission.redeem(ask, nowMs);
     const known = promisedMs === undefined ? ask : { ...ask, receivedAtMs: Math.min(promisedMs, ask.receivedAtMs) };
     const held = ask.hold && lane.slots.includes(ask.hold.slot) ? ask.hold : undefined;
@@ -141,6 +142,7 @@ export class FlowController {
       lane.holding.add(item);
     }
     this.#enter(item, first, band);
+    this.#serve(first, nowMs);
   }
 
   /** What was dispatched from the queue has ended: it used so many tokens more (or less) than were asked for. */
@@ -167,12 +169,15 @@ export class FlowController {
   /** Other endpoints serve the lanes of these names now. */
   resize(lanes: Iterable<Pick<FlowAsk, "lane" | "model" | "slots">>): void {
     const nowMs = this.#parts.clock.now();
-    for (const told of lanes) {
-      const lane = this.#lane(told, nowMs);
+    const known = Array.from(lanes, (told) => {
+      const lane = this.lanes.of(told, nowMs);
+      this.#turn(lane, told.slots, nowMs);
       // A slot that was given to another endpoint has lost its mark.
       this.lanes.markAll(lane);
-      this.#serve(lane, nowMs);
-    }
+      return lane;
+    });
+    // Only now, so that the best of all lanes goes first.
+    for (const lane of known) this.#serve(lane, nowMs);
   }
 
   /** An endpoint has, or may have, room. */
@@ -209,14 +214,12 @@ export class FlowController {
     if (tenant.requests === 0) this.tenants.delete(ask.tenant);
   }
 
-  /** The lane a request names, served by the endpoints that it says. */
-  #lane(told: Pick<FlowAsk, "lane" | "model" | "slots">, nowMs: number): Lane {
-    const lane = this.lanes.of(told, nowMs);
-    if (!this.lanes.resize(lane, told.slots, nowMs)) return lane;
+  /** Endpoints serve a lane; false when they are the same as before. */
+  #turn(lane: Lane, slots: readonly number[], nowMs: number): boolean {
+    if (!this.lanes.resize(lane, slots, nowMs)) return false;
     this.#replan(lane);
-    for (const item of [...lane.holding]) if (!lane.slots.includes(item.ask.hold!.slot)) this.#widen(item);
-    this.#serve(lane, nowMs);
-    return lane;
+    for (const item of [...lane.holding]) if (!slots.includes(item.ask.hold!.slot)) this.#widen(item);
+    return true;
   }
 
   /** Nothing of this or a higher priority waits in the lane and an endpoint has room: the edge saw it before that was so. */
@@ -239,7 +242,6 @@ export class FlowController {
     if (lane.size === 1) this.lanes.waits(lane, true);
     else if (!top || top.band.priority < band.priority) this.lanes.markAll(lane);
     this.#plan(item);
-    this.#serve(lane, nowMs);
   }
 
   #leave(item: Waiting): void {
@@ -289,7 +291,10 @@ export class FlowController {
   }
 
   #dueNow(item: Waiting, nowMs: number): void {
-    if (item.holdUntilMs !== undefined && item.holdUntilMs <= nowMs) return this.#widen(item);
+    if (item.holdUntilMs !== undefined && item.holdUntilMs <= nowMs) {
+      this.#widen(item);
+      return this.#serve(item.lane, nowMs);
+    }
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#end(item, item.lane.slots.length > 0 ? refusals.expired(waitedMs) : refusals.noEndpointsInTime(waitedMs));
   }
