@@ -8,6 +8,7 @@
 import { Command, CommanderError } from "commander";
 import { connections } from "./connections.ts";
 import { decide } from "./decide.ts";
+import { flow } from "./flow.ts";
 import { idle } from "./idle.ts";
 import { index } from "./index.ts";
 import { type Bench, type Flags, UsageError } from "./lib/bench.ts";
@@ -27,6 +28,7 @@ import { tokens } from "./tokens.ts";
 const benches: readonly Bench[] = [
   connections,
   decide,
+  flow,
   idle,
   index,
   longprompt,

@@ -241,7 +241,7 @@ export class World {
     const reflective = this.#config.ceiling.policy === "soft-reflective";
     const ceiling = reflective ? 1 : this.#ceilings.of(priority);
     ok(table.requests[slot] - 1 + table.foreign[slot] < capacity * ceiling, `${slot} had room for ${id}`);
-    const { bands: [], defaultBand, defaultNegativeBand, aging } = this.#config;
+    const { defaultBand, defaultNegativeBand, aging } = this.#config;
     if (!reflective && !aging && defaultBand.share + defaultNegativeBand.share === 0) {
       for (const other of this.#waiting.values()) {
         // At the very end of its time for one endpoint it waits for either.
