@@ -54,9 +54,13 @@ export class Admission {
     const stretch = promised ? promisedStretch : 1;
     const config = this.#parts.config();
     const { held, bands, tenants, displace } = this.#parts;
-    const full = (whose: string) => this.#full(whose, band, lane, ask, nowMs);
     const ofTenant = tenantOf(config, ask.tenant) ?? config.tenantLimits;
-    if ((tenants.get(ask.tenant) ?? nothing).exceeds(ofTenant, ask, stretch)) return full(`of tenant ${ask.tenant}`);
+    const tenantFull = (tenants.get(ask.tenant) ?? nothing).exceeds(ofTenant, ask, stretch);
+    if (!tenantFull && !band.held.exceeds(band.config, ask, stretch) && !held.exceeds(config.limits, ask, stretch)) {
+      return undefined;
+    }
+    const full = (whose: string) => this.#full(whose, band, lane, ask, nowMs);
+    if (tenantFull) return full(`of tenant ${ask.tenant}`);
     const gone: Held[] = [];
     let victim: Waiting | undefined;
     if (band.held.exceeds(band.config, ask, stretch)) {
@@ -92,7 +96,7 @@ export class Admission {
     const rate = this.#rate(lane, nowMs);
     if (rate === undefined) return undefined;
     const ahead = this.#ahead(lane, band, ask.tenant);
-    const promised = this.promises.waiting(groupOf(band, lane), nowMs);
+    const promised = this.promises.size > 0 ? this.promises.waiting(groupOf(band, lane), nowMs) : 0;
     const ttlMs = this.ttlMs(band, ask);
     const waitMs = ahead / rate, promisedMs = (ahead + promised) / rate;
     if (ttlMs > 0 && promisedMs > ttlMs && waitMs > nearlyIdleMs) {
@@ -124,7 +128,7 @@ export class Admission {
       if (own.band.priority > band.priority) ahead += own.size;
       if (own.band !== band) continue;
       // Where tenants take turns, only as many of the others' come first as this one has itself.
-      const turns = ((own.queueOf(tenant)?.items.size ?? 0) + 1) * own.queues.size;
+      const turns = ((own.queueOf(tenant)?.line.size ?? 0) + 1) * own.queues.size;
       ahead += band.config.fairness.policy === "global-strict" ? own.size : Math.min(own.size, turns);
     }
     return ahead;
@@ -172,9 +176,6 @@ function lastOf(band: Band): Waiting | undefined {
 }
 
 function lastIn(queues: readonly TenantQueue[], last?: Waiting): Waiting | undefined {
-  for (const queue of queues) {
-    const own = queue.last;
-    if (!last || comesFirst(last, own)) last = own;
-  }
+  for (const { line } of queues) if (!last || comesFirst(last, line.last)) last = line.last;
   return last;
 }

@@ -134,6 +134,7 @@ export class Band {
     }
   }
 
+  /** With aging, each that comes to wait. */
   arrived(item: Waiting): void {
     if (this.#arrivals.length > 2 * this.held.requests + 64) {
       this.#arrivals = this.#arrivals.filter(({ ended }) => !ended);
@@ -142,7 +143,7 @@ export class Band {
     this.#arrivals.push(item);
   }
 
-  /** The request that has waited longest; undefined when none waits. */
+  /** With aging, the request that has waited longest; undefined when none waits. */
   get oldest(): Waiting | undefined {
     while (this.#front < this.#arrivals.length && this.#arrivals[this.#front].ended) this.#front++;
     return this.#arrivals[this.#front];

@@ -98,11 +98,15 @@ export class FlowController {
 
   /** Another configuration counts from now on; what waits goes on waiting, in the order it had. */
   use(config: FlowConfig, priorities: Iterable<number>): void {
+    const ages = config.aging && !this.#config.aging;
     this.#config = config;
     this.#ceilings = ceilingsOf(config, priorities);
     this.#turns.use(config);
     this.bands.use(config);
     for (const lane of this.lanes.all()) this.#replan(lane);
+    if (ages) {
+      for (const item of this.#all().sort((a, b) => a.number - b.number)) item.queue.band.band.arrived(item);
+    }
     this.look();
   }
 
@@ -121,7 +125,7 @@ export class FlowController {
     const held = ask.hold && lane.slots.includes(ask.hold.slot) ? ask.hold : undefined;
     const first = held ? this.#laneOfOne(lane, held.slot, nowMs) : lane;
     if (!this.#hasRoom(first, band)) {
-      const late = promisedMs === undefined && !this.#hasRoom(lane, band);
+      const late = promisedMs === undefined && (first === lane || !this.#hasRoom(lane, band));
       const refusal = (late ? this.admission.tooLate(band, lane, ask, nowMs) : undefined) ??
         this.admission.overLimit(band, lane, known, nowMs, promisedMs !== undefined);
       if (refusal) return this.#refuse(ask, refusal, answer);
@@ -130,19 +134,23 @@ export class FlowController {
     const item = new Waiting(known, edge, ++this.#numbers, answer);
     item.enqueuedAtMs = nowMs;
     item.order = orderKey(band.config.ordering, known, nowMs, this.admission.ttlMs(band, known));
+    item.ofTenant = this.#ofTenant(ask.tenant);
     this.#count(item, band, 1);
     let ofEdge = this.#waiting.get(edge);
     if (!ofEdge) this.#waiting.set(edge, ofEdge = new Map());
     ofEdge.set(ask.id, item);
-    band.arrived(item);
+    if (this.#config.aging) band.arrived(item);
     this.#parts.observer?.queued?.(ask);
     if (held) {
       item.wide = lane;
       item.holdUntilMs = nowMs + held.ms;
       lane.holding.add(item);
     }
-    this.#enter(item, first, band);
-    this.#serve(first, nowMs);
+    this.#enter(item, first, band, nowMs);
+    if (item.queue.band.size === 1) return this.#serve(first, nowMs);
+    // Others like it found no room before: one endpoint is looked at, in case room came that nobody told of.
+    const slot = first.slots[item.number % first.slots.length];
+    if (slot !== undefined && this.#parts.open(slot)) this.#dispatch(slot, nowMs);
   }
 
   /** What was dispatched from the queue has ended: it used so many tokens more (or less) than were asked for. */
@@ -195,9 +203,11 @@ export class FlowController {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#timerAtMs = Infinity;
-    for (const edge of this.#waiting.values()) {
-      for (const item of [...edge.values()]) this.#end(item, refusals.stopped());
-    }
+    for (const item of this.#all()) if (!item.ended) this.#end(item, refusals.stopped());
+  }
+
+  #all(): Waiting[] {
+    return [...this.#waiting.values()].flatMap((ofEdge) => [...ofEdge.values()]);
   }
 
   #refuse(ask: FlowAsk, refusal: FlowRefusal, answer: (answer: FlowAnswer) => void): void {
@@ -205,20 +215,24 @@ export class FlowController {
     answer(refusal);
   }
 
-  #count({ ask }: Waiting, band: Band, sign: 1 | -1): void {
+  #count({ ask, ofTenant }: Waiting, band: Band, sign: 1 | -1): void {
     band.held.add(ask, sign);
     this.held.add(ask, sign);
-    let tenant = this.tenants.get(ask.tenant);
-    if (!tenant) this.tenants.set(ask.tenant, tenant = new Held());
-    tenant.add(ask, sign);
-    if (tenant.requests === 0) this.tenants.delete(ask.tenant);
+    ofTenant.add(ask, sign);
+    if (ofTenant.requests === 0) this.tenants.delete(ask.tenant);
+  }
+
+  #ofTenant(name: string): Held {
+    let held = this.tenants.get(name);
+    if (!held) this.tenants.set(name, held = new Held());
+    return held;
   }
 
   /** Endpoints serve a lane; false when they are the same as before. */
   #turn(lane: Lane, slots: readonly number[], nowMs: number): boolean {
     if (!this.lanes.resize(lane, slots, nowMs)) return false;
     this.#replan(lane);
-    for (const item of [...lane.holding]) if (!slots.includes(item.ask.hold!.slot)) this.#widen(item);
+    for (const item of [...lane.holding]) if (!slots.includes(item.ask.hold!.slot)) this.#widen(item, nowMs);
     return true;
   }
 
@@ -233,8 +247,7 @@ export class FlowController {
     return this.lanes.of({ lane: `${lane.model}\0only ${slot}`, model: lane.model, slots: [slot] }, nowMs);
   }
 
-  #enter(item: Waiting, lane: Lane, band: Band): void {
-    const nowMs = this.#parts.clock.now();
+  #enter(item: Waiting, lane: Lane, band: Band, nowMs: number): void {
     item.lane = lane;
     const top = lane.top;
     if (lane.size++ === 0) lane.rate.began(nowMs);
@@ -262,12 +275,12 @@ export class FlowController {
       : this.#config.noEndpointTtlMs;
     const endMs = ttlMs > 0 ? Math.max(enqueuedAtMs, lane.sinceMs) + ttlMs : Infinity;
     this.#due.set(item, Math.min(endMs, item.holdUntilMs ?? Infinity));
-    this.#wakeAt(this.#due.next());
+    this.#wakeAt(item.dueAtMs);
   }
 
   #replan(lane: Lane): void {
     for (const band of lane.bands) {
-      for (const queue of band.queues.items) for (const item of queue.items.items) this.#plan(item);
+      for (const { line } of band.queues.items) for (const item of line) this.#plan(item);
     }
   }
 
@@ -292,7 +305,7 @@ export class FlowController {
 
   #dueNow(item: Waiting, nowMs: number): void {
     if (item.holdUntilMs !== undefined && item.holdUntilMs <= nowMs) {
-      this.#widen(item);
+      this.#widen(item, nowMs);
       return this.#serve(item.lane, nowMs);
     }
     const waitedMs = nowMs - item.enqueuedAtMs;
@@ -300,13 +313,13 @@ export class FlowController {
   }
 
   /** It waits for one endpoint no longer, but for any of its lane. */
-  #widen(item: Waiting): void {
+  #widen(item: Waiting, nowMs: number): void {
     const lane = item.wide!;
     const { band } = item.queue.band;
     lane.holding.delete(item);
     item.wide = item.holdUntilMs = undefined;
     this.#leave(item);
-    this.#enter(item, lane, band);
+    this.#enter(item, lane, band, nowMs);
   }
 
   /** Ends a request that waits without a place. */
@@ -334,31 +347,34 @@ export class FlowController {
   }
 
   #dispatch(slot: number, nowMs: number): void {
-    const { observer } = this.#parts;
+    const { table, observer } = this.#parts;
+    // An arrival looks at every endpoint of its lane, most of them full.
+    if (!observer?.blocked && !table.hasRoom(slot, this.#ceilings.highest)) return;
     // Prompts sent there just now: their edges are yet to count them.
     let tokens = 0;
-    for (let next = this.#turns.next(slot, nowMs); next; next = this.#turns.next(slot, nowMs)) {
-      let { head } = next.next(nowMs);
-      if (!this.#enters(slot, next.band, head, tokens)) {
+    for (let next = this.#turns.next(slot); next; next = this.#turns.next(slot)) {
+      let ceiling = this.#openTo(next, slot, tokens);
+      const first = ceiling === 0 && next.domain.owed > 0 ? this.#turns.unowed(slot)! : next;
+      if (first !== next) {
         // What it is owed it cannot take here: the others go on.
-        const first = next.domain.owed === 0 ? undefined : this.#turns.unowed(slot, nowMs)!;
-        if (!first || first === next) return observer?.blocked?.(next, slot);
-        ({ head } = first.next(nowMs));
-        if (!this.#enters(slot, first.band, head, tokens)) return observer?.blocked?.(first, slot);
         next = first;
+        ceiling = this.#openTo(next, slot, tokens);
       }
+      if (ceiling === 0) return observer?.blocked?.(next, slot);
+      const { head } = next.next();
+      if (!table.tryEnter(slot, ceiling, head.edge)) return observer?.blocked?.(next, slot);
       tokens += head.ask.promptTokens;
       this.#grant(head, next, slot, nowMs);
     }
   }
 
-  /** Counts a request at a slot, if that has room for it. */
-  #enters(slot: number, { priority }: Band, { edge }: Waiting, tokens: number): boolean {
+  /** The share of its capacity up to which a slot takes requests of a band now; 0: none. */
+  #openTo({ band: { priority } }: LaneBand, slot: number, tokens: number): number {
     const { table } = this.#parts;
     const ceiling = this.#ceilings.of(priority);
-    if (tokens > 0 && table.prefillTokens[slot] + tokens >= table.tokenCapacity[slot] * ceiling) return false;
-    if (table.tryEnter(slot, ceiling, edge)) return true;
-    return this.#ceilings.admits(priority, table.saturation(slot)) && table.tryEnter(slot, 1, edge);
+    if (tokens > 0 && table.prefillTokens[slot] + tokens >= table.tokenCapacity[slot] * ceiling) return 0;
+    if (table.hasRoom(slot, ceiling)) return ceiling;
+    return this.#ceilings.reflective && this.#ceilings.admits(priority, table.saturation(slot)) ? 1 : 0;
   }
 
   #grant(item: Waiting, { domain }: LaneBand, slot: number, nowMs: number): void {

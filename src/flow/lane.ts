@@ -2,25 +2,22 @@ import { type HeapItem, IndexedHeap } from "../core/mod.ts";
 import type { Band, Domain } from "./band.ts";
 import { DrainRate } from "./drain_rate.ts";
 import type { Tenant } from "./fairness.ts";
-import { comesFirst } from "./ordering.ts";
+import { Line } from "./line.ts";
 import type { Waiting } from "./types.ts";
 
 /** One tenant's requests in one band of one lane. */
 export class TenantQueue implements HeapItem {
   /** Among the queues of its band, while it is not empty. */
   heapAt = -1;
-  readonly items = new IndexedHeap<Waiting>(comesFirst);
+  readonly line = new Line();
+  /** Since when its first request waits. */
+  headAtMs = 0;
 
   constructor(readonly band: LaneBand, readonly tenant: Tenant) {}
 
   /** Its first request; it has one. */
   get head(): Waiting {
-    return this.items.items[0];
-  }
-
-  /** The one that would be served last. */
-  get last(): Waiting {
-    return this.items.items.reduce((last, item) => comesFirst(last, item) ? item : last);
+    return this.line.first;
   }
 }
 
@@ -40,9 +37,9 @@ export class LaneBand {
   }
 
   /** The queue whose turn it is; the band is not empty. */
-  next(nowMs: number): TenantQueue {
+  next(): TenantQueue {
     const { fairness } = this.domain;
-    return fairness.pick ? fairness.pick(this.queues.items, nowMs) : this.queues.peek()!;
+    return fairness.pick ? fairness.pick(this.queues.items) : this.queues.peek()!;
   }
 
   add(item: Waiting): void {
@@ -56,7 +53,8 @@ export class LaneBand {
       tenant.queues.push(queue);
     }
     item.queue = queue;
-    queue.items.push(item);
+    queue.line.add(item);
+    if (queue.head === item) queue.headAtMs = item.enqueuedAtMs;
     if (queue.heapAt < 0) this.queues.push(queue);
     else if (queue.head === item) this.queues.moved(queue);
     this.size++;
@@ -67,12 +65,14 @@ export class LaneBand {
   remove(item: Waiting): void {
     const { queue } = item;
     const first = queue.head === item;
-    queue.items.remove(item);
+    queue.line.remove(item);
     this.size--;
     queue.tenant.size--;
     if (--this.domain.size === 0) this.domain.credit = 0;
-    if (queue.items.size > 0) {
-      if (first) this.queues.moved(queue);
+    if (queue.line.size > 0) {
+      if (!first) return;
+      queue.headAtMs = queue.head.enqueuedAtMs;
+      this.queues.moved(queue);
       return;
     }
     this.queues.remove(queue);

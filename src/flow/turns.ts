@@ -24,13 +24,13 @@ export class Turns {
   }
 
   /** Whose turn it is: the band that is owed most, else the highest; of several lanes the first by their order. */
-  next(slot: number, nowMs: number): LaneBand | undefined {
-    return this.#first(slot, nowMs, this.#shares);
+  next(slot: number): LaneBand | undefined {
+    return this.#first(slot, this.#shares);
   }
 
   /** The same as if nobody were owed anything. */
-  unowed(slot: number, nowMs: number): LaneBand | undefined {
-    return this.#first(slot, nowMs, false);
+  unowed(slot: number): LaneBand | undefined {
+    return this.#first(slot, false);
   }
 
   /** All that wait for the slot are owed their share of this dispatch; one of them has had it. */
@@ -48,12 +48,12 @@ export class Turns {
     if (served.credit < 0) served.credit = 0;
   }
 
-  #first(slot: number, nowMs: number, shares: boolean): LaneBand | undefined {
+  #first(slot: number, shares: boolean): LaneBand | undefined {
     let best: LaneBand | undefined;
     for (const lane of this.#lanes.at(slot)) {
       for (const band of lane.bands) {
         if (band.size === 0) continue;
-        if (!best || before(band, best, nowMs, shares)) best = band;
+        if (!best || before(band, best, shares)) best = band;
         // The lane's other bands are lower.
         if (!shares) break;
       }
@@ -62,13 +62,13 @@ export class Turns {
   }
 }
 
-function before(one: LaneBand, other: LaneBand, nowMs: number, shares: boolean): boolean {
+function before(one: LaneBand, other: LaneBand, shares: boolean): boolean {
   if (shares) {
     const owed = one.domain.owed, otherOwed = other.domain.owed;
     if (owed !== otherOwed) return owed > otherOwed;
   }
   if (one.band !== other.band) return one.band.priority > other.band.priority;
-  const a = one.next(nowMs), b = other.next(nowMs);
+  const a = one.next(), b = other.next();
   if (one.domain === other.domain && !one.domain.fairness.pick) return one.domain.fairness.before(a, b);
   return comesFirst(a.head, b.head);
 }

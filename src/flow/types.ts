@@ -1,4 +1,6 @@
-import type { HeapItem, Outcome } from "../core/mod.ts";
+import type { Outcome } from "../core/mod.ts";
+import type { Held } from "./band.ts";
+import type { Lane, TenantQueue } from "./lane.ts";
 
 /** How a request's wait ended; each has exactly one. Names and meanings are llm-d's, where they are metric labels. */
 export const flowEnds = [
@@ -67,8 +69,7 @@ export interface Amount {
 }
 
 /** A request that waits. */
-export class Waiting implements HeapItem {
-  heapAt = -1;
+export class Waiting {
   /** Least first, within its tenant; see `orderings`. */
   order = 0;
   lane!: Lane;
@@ -79,6 +80,8 @@ export class Waiting implements HeapItem {
   wide: Lane | undefined;
   holdUntilMs: number | undefined;
   enqueuedAtMs = 0;
+  /** What its tenant has waiting. */
+  ofTenant!: Held;
   ended = false;
 
   constructor(
@@ -89,5 +92,3 @@ export class Waiting implements HeapItem {
     readonly answer: (answer: FlowAnswer) => void,
   ) {}
 }
-
-import type { Lane, TenantQueue } from "./lane.ts";
