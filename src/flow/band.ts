@@ -163,11 +163,12 @@ export class Bands {
 
   of(priority: number): Band {
     const { list } = this;
-    const at = list.findIndex((band) => band.priority <= priority);
-    if (at >= 0 && list[at].priority === priority) return list[at];
-    if (list.length >= this.#config.bands.length + dynamicBandsMax) return list[at < 0 ? list.length - 1 : at];
+    let at = 0;
+    while (at < list.length && list[at].priority > priority) at++;
+    if (at < list.length && list[at].priority === priority) return list[at];
+    if (list.length >= this.#config.bands.length + dynamicBandsMax) return list[Math.min(at, list.length - 1)];
     const band = new Band(priority, bandConfig(this.#config, priority), (tenant) => this.#weightOf(tenant));
-    list.splice(at < 0 ? list.length : at, 0, band);
+    list.splice(at, 0, band);
     return band;
   }
 
