@@ -9,6 +9,7 @@ import { Command, CommanderError } from "commander";
 import { connections } from "./connections.ts";
 import { decide } from "./decide.ts";
 import { fairness } from "./fairness.ts";
+import { flow } from "./flow.ts";
 import { idle } from "./idle.ts";
 import { index } from "./index.ts";
 import { type Bench, type Flags, UsageError } from "./lib/bench.ts";
@@ -30,6 +31,7 @@ const benches: readonly Bench[] = [
   connections,
   decide,
   fairness,
+  flow,
   idle,
   index,
   longprompt,

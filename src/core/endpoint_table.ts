@@ -323,10 +323,12 @@ export class EndpointTable {
     const columns = [this.requests, this.prefillTokens, this.decodeTokens];
     let requests = 0;
     for (let slot = 0; slot < this.capacity; slot++) {
-      requests += this.#ledgers[isolate][0][slot];
+      const ended = this.#ledgers[isolate][0][slot];
+      requests += ended;
       for (const [i, column] of columns.entries()) {
         Atomics.sub(column, slot, Atomics.exchange(this.#ledgers[isolate][i], slot, 0));
       }
+      if (ended > 0 && Atomics.load(this.queued, slot) !== nobodyQueued) this.onRoom?.(slot);
     }
     return requests;
   }

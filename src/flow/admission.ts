@@ -1,6 +1,7 @@
 import type { EndpointTable } from "../core/mod.ts";
 import type { FlowConfig } from "../config/mod.ts";
-import type { Band, Bands, Held } from "./band.ts";
+import { type Band, type Bands, Held, tenantOf } from "./band.ts";
+import type { Tenant } from "./fairness.ts";
 import type { Lane, TenantQueue } from "./lane.ts";
 import { comesFirst } from "./ordering.ts";
 import { Promises } from "./promises.ts";
@@ -11,6 +12,7 @@ import type { FlowAsk, FlowRefusal, Waiting } from "./types.ts";
 const promisedStretch = 1.25;
 /** With less than this to do nobody is turned away for the sake of those who may come back. */
 const nearlyIdleMs = 500;
+const nothing = new Held();
 
 export interface AdmissionParts {
   readonly table: Pick<EndpointTable, "requests" | "serviceMs">;
@@ -42,18 +44,39 @@ export class Admission {
     return shorter(config.ttlMs ?? this.#parts.config().ttlMs, ttlMs);
   }
 
-  /** The refusal of a request that no limit has room for, after those that must make room for it were displaced. */
+  /**
+   * The refusal of a request that no limit has room for. One that others can make room for is let in: at most one of its
+   * band, and of lower bands as many as it takes. Nobody makes room for one that is refused in the end.
+   */
   overLimit(band: Band, lane: Lane, ask: FlowAsk, nowMs: number, promised: boolean): FlowRefusal | undefined {
     const stretch = promised ? promisedStretch : 1;
-    const { limits, tenantLimits, tenants } = this.#parts.config();
-    const own = this.#parts.tenants.get(ask.tenant);
-    const ofTenant = own?.exceeds(tenants[ask.tenant] ?? tenantLimits, ask, stretch);
-    if (ofTenant) return this.#full(`of tenant ${ask.tenant}`, band, lane, ask, nowMs);
-    if (band.held.exceeds(band.config, ask, stretch) && !this.#makeRoomInBand(band, ask, stretch)) {
-      return this.#full(`of priority ${band.priority}`, band, lane, ask, nowMs);
+    const config = this.#parts.config();
+    const { held, bands, tenants, displace } = this.#parts;
+    const ofTenant = tenantOf(config, ask.tenant) ?? config.tenantLimits;
+    const tenantFull = (tenants.get(ask.tenant) ?? nothing).exceeds(ofTenant, ask, stretch);
+    if (!tenantFull && !band.held.exceeds(band.config, ask, stretch) && !held.exceeds(config.limits, ask, stretch)) {
+      return undefined;
     }
-    while (this.#parts.held.exceeds(limits, ask, stretch)) {
-      if (!this.#makeRoomBelow(band)) return this.#full("of all requests", band, lane, ask, nowMs);
+    const full = (whose: string) => this.#full(whose, band, lane, ask, nowMs);
+    if (tenantFull) return full(`of tenant ${ask.tenant}`);
+    const gone: Held[] = [];
+    let victim: Waiting | undefined;
+    if (band.held.exceeds(band.config, ask, stretch)) {
+      victim = lastOfLongest(band, ask.tenant);
+      if (victim) gone.push(heldBy(victim));
+      if (!victim || band.held.without(...gone).exceeds(band.config, ask, stretch)) {
+        return full(`of priority ${band.priority}`);
+      }
+    }
+    if (held.without(...gone).exceeds(config.limits, ask, stretch)) {
+      for (const { priority, held } of bands.list) if (priority < band.priority) gone.push(held);
+      if (held.without(...gone).exceeds(config.limits, ask, stretch)) return full("of all requests");
+    }
+    if (victim) displace(victim);
+    while (held.exceeds(config.limits, ask, stretch)) {
+      const below = bands.list.findLast(({ held }) => held.requests > 0);
+      if (!below || below.priority >= band.priority) break;
+      displace(lastOf(below)!);
     }
     return undefined;
   }
@@ -71,7 +94,7 @@ export class Admission {
     const rate = this.#rate(lane, nowMs);
     if (rate === undefined) return undefined;
     const ahead = this.#ahead(lane, band, ask.tenant);
-    const promised = this.promises.waiting(groupOf(band, lane));
+    const promised = this.promises.size > 0 ? this.promises.waiting(groupOf(band, lane), nowMs) : 0;
     const ttlMs = this.ttlMs(band, ask);
     const waitMs = ahead / rate, promisedMs = (ahead + promised) / rate;
     if (ttlMs > 0 && promisedMs > ttlMs && waitMs > nearlyIdleMs) {
@@ -92,38 +115,8 @@ export class Admission {
   #promise(band: Band, lane: Lane, ask: FlowAsk, waitMs: number, nowMs: number): number {
     const rate = this.#rate(lane, nowMs);
     const group = groupOf(band, lane);
-    const promisedMs = rate === undefined ? 0 : this.promises.waiting(group) / rate;
+    const promisedMs = rate === undefined ? 0 : this.promises.waiting(group, nowMs) / rate;
     return this.promises.promise(ask.promise, group, ask.receivedAtMs, waitMs + promisedMs, nowMs) / 1000;
-  }
-
-  /** Displaces the last request of the tenant with most in the band, if that has more than the newcomer's would. */
-  #makeRoomInBand(band: Band, ask: FlowAsk, stretch: number): boolean {
-    while (band.held.exceeds(band.config, ask, stretch)) {
-      let longest: TenantQueue | undefined;
-      for (const [, { tenants }] of band.domains()) {
-        for (const { queues } of tenants.values()) {
-          for (const queue of queues) if (queue.items.size > (longest?.items.size ?? 0)) longest = queue;
-        }
-      }
-      const own = this.#parts.tenants.get(ask.tenant)?.requests ?? 0;
-      if (!longest || longest.items.size <= own + 1 || longest.last.ask.tenant === ask.tenant) return false;
-      this.#parts.displace(longest.last);
-    }
-    return true;
-  }
-
-  /** Displaces the last request of the lowest band that waits, if that is below `band`. */
-  #makeRoomBelow(band: Band): boolean {
-    const lowest = this.#parts.bands.list.findLast(({ held }) => held.requests > 0);
-    if (!lowest || lowest.priority >= band.priority) return false;
-    let last: Waiting | undefined;
-    for (const [, { tenants }] of lowest.domains()) {
-      for (const { queues } of tenants.values()) {
-        for (const queue of queues) if (!last || comesFirst(last, queue.last)) last = queue.last;
-      }
-    }
-    this.#parts.displace(last!);
-    return true;
   }
 
   /** How long a request that comes now would wait; undefined while that cannot be told. */
@@ -139,7 +132,7 @@ export class Admission {
       if (own.band.priority > band.priority) ahead += own.size;
       if (own.band !== band) continue;
       // Where tenants take turns, only as many of the others' come first as this one has itself.
-      const turns = ((own.queueOf(tenant)?.items.size ?? 0) + 1) * own.queues.size;
+      const turns = ((own.queueOf(tenant)?.line.size ?? 0) + 1) * own.queues.size;
       ahead += band.config.fairness.policy === "global-strict" ? own.size : Math.min(own.size, turns);
     }
     return ahead;
@@ -160,8 +153,39 @@ function groupOf({ priority }: Band, { name }: Lane): string {
   return `${priority}\0${name}`;
 }
 
-/** The shorter of two waits, the first of which is for ever where it is 0. */
-export function shorter(ownMs: number, askedMs: number | undefined): number {
-  if (askedMs === undefined) return ownMs;
+/** The shorter of two waits; the first is for ever where it is 0, the second nobody's wish. */
+export function shorter(ownMs: number, askedMs = 0): number {
+  if (askedMs <= 0) return ownMs;
   return ownMs > 0 ? Math.min(ownMs, askedMs) : askedMs;
+}
+
+function heldBy({ ask }: Waiting): Held {
+  const held = new Held();
+  held.add(ask, 1);
+  return held;
+}
+
+/** The last request of the tenant with most in the band, if that has more than the newcomer's would; it makes room. */
+function lastOfLongest(band: Band, newcomer: string): Waiting | undefined {
+  let longest: Tenant | undefined;
+  let own = 0;
+  for (const { tenants } of band.domains()) {
+    own += tenants.get(newcomer)?.size ?? 0;
+    for (const tenant of tenants.values()) if (tenant.size > (longest?.size ?? 0)) longest = tenant;
+  }
+  if (!longest || longest.size <= own + 1) return undefined;
+  return lastIn(longest.queues);
+}
+
+function lastOf(band: Band): Waiting | undefined {
+  let last: Waiting | undefined;
+  for (const { tenants } of band.domains()) {
+    for (const { queues } of tenants.values()) last = lastIn(queues, last);
+  }
+  return last;
+}
+
+function lastIn(queues: readonly TenantQueue[], last?: Waiting): Waiting | undefined {
+  for (const { line } of queues) if (!last || comesFirst(last, line.last)) last = line.last;
+  return last;
 }

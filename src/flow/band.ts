@@ -21,13 +21,23 @@ export class Held {
     this.bytes += sign * ask.bodyBytes;
   }
 
-  /** Which limit one more would pass; undefined for none. `stretch` widens them. */
-  exceeds(limits: FlowLimits, ask: FlowAsk, stretch = 1): keyof FlowLimits | undefined {
-    const over = (held: number, more: number, max: number | undefined) =>
-      max !== undefined && held + more > max * stretch;
-    if (over(this.requests, 1, limits.maxRequests)) return "maxRequests";
-    if (over(this.tokens, ask.promptTokens + ask.outputTokens, limits.maxTokens)) return "maxTokens";
-    return over(this.bytes, ask.bodyBytes, limits.maxBytes) ? "maxBytes" : undefined;
+  /** What were left without `others`. */
+  without(...others: readonly Held[]): Held {
+    const left = new Held();
+    Object.assign(left, this);
+    for (const { requests, tokens, bytes } of others) {
+      left.requests -= requests;
+      left.tokens -= tokens;
+      left.bytes -= bytes;
+    }
+    return left;
+  }
+
+  /** Whether one more would pass a limit. `stretch` widens them. */
+  exceeds({ maxRequests, maxTokens, maxBytes }: FlowLimits, ask: FlowAsk, stretch = 1): boolean {
+    return (maxRequests !== undefined && this.requests + 1 > maxRequests * stretch) ||
+      (maxTokens !== undefined && this.tokens + ask.promptTokens + ask.outputTokens > maxTokens * stretch) ||
+      (maxBytes !== undefined && this.bytes + ask.bodyBytes > maxBytes * stretch);
   }
 }
 
@@ -35,11 +45,36 @@ export class Held {
 export class Domain {
   readonly fairness: Fairness;
   readonly tenants = new Map<string, Tenant>();
+  /** Requests that wait. */
+  size = 0;
+  /** Dispatches it is owed for its band's share, of those at endpoints that it waits for. */
+  credit = 0;
+  /** The dispatch that it was last owed for. */
+  creditedBy = 0;
+  /** Its band has another policy by now: it is replaced when nothing waits in it. */
+  outdated = false;
   readonly #weightOf: (tenant: string) => number;
 
   constructor(fairness: Fairness, weightOf: (tenant: string) => number) {
     this.fairness = fairness;
     this.#weightOf = weightOf;
+  }
+
+  /** What it is owed, when that is a whole dispatch; else 0. */
+  get owed(): number {
+    return this.credit >= 1 ? this.credit : 0;
+  }
+
+  /** Its share of a dispatch, once for each. */
+  owe(share: number, dispatch: number): void {
+    if (this.creditedBy === dispatch) return;
+    this.creditedBy = dispatch;
+    this.credit = Math.min(creditMax, this.credit + share);
+  }
+
+  /** Weights that changed count from now on. */
+  reweigh(): void {
+    for (const tenant of this.tenants.values()) tenant.weight = this.#weightOf(tenant.name);
   }
 
   tenant(name: string): Tenant {
@@ -61,8 +96,6 @@ export class Domain {
 export class Band {
   readonly held = new Held();
   config: BandConfig;
-  /** Dispatches it is owed for its share. */
-  credit = 0;
   readonly #domains = new Map<string, Domain>();
   readonly #weightOf: (tenant: string) => number;
   /** In the order in which they came; those that ended are dropped when they come to the front, or outnumber the rest. */
@@ -76,22 +109,32 @@ export class Band {
 
   domain(model: string): Domain {
     let domain = this.#domains.get(model);
-    if (!domain) this.#domains.set(model, domain = new Domain(fairnessOf(this.config.fairness), this.#weightOf));
+    if (!domain || (domain.outdated && domain.size === 0)) {
+      this.#domains.set(model, domain = new Domain(fairnessOf(this.config.fairness), this.#weightOf));
+    }
     return domain;
   }
 
-  domains(): Iterable<[string, Domain]> {
-    return this.#domains;
+  /** The domain of a model that was asked for before. */
+  known(model: string): Domain | undefined {
+    return this.#domains.get(model);
+  }
+
+  domains(): Iterable<Domain> {
+    return this.#domains.values();
   }
 
   /** From now on this counts; a model whose requests wait keeps its fairness policy until none does. */
   use(config: BandConfig): void {
+    const other = JSON.stringify(config.fairness) !== JSON.stringify(this.config.fairness);
     this.config = config;
-    for (const [model, { tenants }] of this.#domains) {
-      if (![...tenants.values()].some(({ queues }) => queues.length > 0)) this.#domains.delete(model);
+    for (const domain of this.#domains.values()) {
+      domain.reweigh();
+      if (other) domain.outdated = true;
     }
   }
 
+  /** With aging, each that comes to wait. */
   arrived(item: Waiting): void {
     if (this.#arrivals.length > 2 * this.held.requests + 64) {
       this.#arrivals = this.#arrivals.filter(({ ended }) => !ended);
@@ -100,15 +143,10 @@ export class Band {
     this.#arrivals.push(item);
   }
 
-  /** The request that has waited longest; undefined when none waits. */
+  /** With aging, the request that has waited longest; undefined when none waits. */
   get oldest(): Waiting | undefined {
     while (this.#front < this.#arrivals.length && this.#arrivals[this.#front].ended) this.#front++;
     return this.#arrivals[this.#front];
-  }
-
-  /** Somebody else was served while it waits. */
-  passedOver(share: number): void {
-    this.credit = Math.min(creditMax, this.credit + share);
   }
 }
 
@@ -125,11 +163,12 @@ export class Bands {
 
   of(priority: number): Band {
     const { list } = this;
-    const at = list.findIndex((band) => band.priority <= priority);
-    if (at >= 0 && list[at].priority === priority) return list[at];
-    if (list.length >= this.#config.bands.length + dynamicBandsMax) return list[at < 0 ? list.length - 1 : at];
+    let at = 0;
+    while (at < list.length && list[at].priority > priority) at++;
+    if (at < list.length && list[at].priority === priority) return list[at];
+    if (list.length >= this.#config.bands.length + dynamicBandsMax) return list[Math.min(at, list.length - 1)];
     const band = new Band(priority, bandConfig(this.#config, priority), (tenant) => this.#weightOf(tenant));
-    list.splice(at < 0 ? list.length : at, 0, band);
+    list.splice(at, 0, band);
     return band;
   }
 
@@ -141,8 +180,13 @@ export class Bands {
   }
 
   #weightOf(tenant: string): number {
-    return this.#config.tenants[tenant]?.weight ?? 1;
+    return tenantOf(this.#config, tenant)?.weight ?? 1;
   }
+}
+
+/** What is configured for a tenant by name. Clients choose names: those of an object's own methods are none. */
+export function tenantOf({ tenants }: FlowConfig, name: string): FlowConfig["tenants"][string] | undefined {
+  return Object.hasOwn(tenants, name) ? tenants[name] : undefined;
 }
 
 function bandConfig({ bands, defaultBand, defaultNegativeBand }: FlowConfig, priority: number): BandConfig {

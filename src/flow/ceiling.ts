@@ -6,16 +6,17 @@ import type { CeilingConfig, FlowConfig } from "../config/mod.ts";
  * priority: where one band is stopped, those below are.
  */
 export class Ceilings {
+  /** Whether `admits` may say yes. */
+  readonly reflective: boolean;
   /** Highest first. */
   readonly #priorities: readonly number[];
   readonly #ceilings: readonly number[];
-  readonly #reflective: boolean;
   #tick = 0;
 
   /** `priorities`: every one that is configured, in any order. */
   constructor(config: CeilingConfig, priorities: Iterable<number>) {
     this.#priorities = [...new Set(priorities)].sort((a, b) => b - a);
-    this.#reflective = config.policy === "soft-reflective";
+    this.reflective = config.policy === "soft-reflective";
     this.#ceilings = this.#priorities.map((priority, i) => ceilingAt(config, this.#priorities, priority, i));
   }
 
@@ -24,19 +25,25 @@ export class Ceilings {
     return this.#ceilings[this.#index(priority)] ?? 1;
   }
 
+  /** The highest of all. */
+  get highest(): number {
+    return this.#ceilings[0] ?? 1;
+  }
+
   /**
    * Whether a request of this priority may go to an endpoint at `saturation` although that is above `of`: with
    * `soft-reflective`, on one of some calls, fewer the fuller the endpoint is. Called once for each such look.
    */
   admits(priority: number, saturation: number): boolean {
-    if (!this.#reflective || saturation >= 1 || this.#index(priority) === 0) return false;
+    if (!this.reflective || saturation >= 1 || this.#index(priority) === 0) return false;
     const period = Math.max(1, Math.round(saturation / (1 - saturation + 1e-9)));
     return ++this.#tick % period === 0;
   }
 
   #index(priority: number): number {
-    const at = this.#priorities.findIndex((known) => known <= priority);
-    return at < 0 ? this.#priorities.length - 1 : at;
+    const priorities = this.#priorities;
+    for (let at = 0; at < priorities.length; at++) if (priorities[at] <= priority) return at;
+    return priorities.length - 1;
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Clock, type EndpointTable, LruMap, type Timer } from "../core/mod.ts";
+import type { Clock, EndpointTable, Timer } from "../core/mod.ts";
 import type { FlowConfig } from "../config/mod.ts";
 import { Admission, shorter } from "./admission.ts";
 import { type Band, Bands, Held } from "./band.ts";
@@ -6,9 +6,10 @@ import { Ceilings, flowPriorities } from "./ceiling.ts";
 import { DueTimes } from "./due.ts";
 import type { Lane, LaneBand } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
-import { comesFirst, orderKey } from "./ordering.ts";
+import { orderKey } from "./ordering.ts";
 import { type FlowAnswer, type FlowAsk, type FlowEnd, type FlowRefusal, Waiting } from "./types.ts";
 import { refusals } from "./refusals.ts";
+import { Turns } from "./turns.ts";
 
 /** Placed requests whose real use is awaited; of more than that the assumed use stands. */
 const grantedMax = 65_536;
@@ -18,6 +19,9 @@ export type FlowTable = Pick<
   EndpointTable,
   "capacity" | "queued" | "hasRoom" | "tryEnter" | "saturation" | "requests" | "serviceMs" | "inflight"
 >;
+
+/** Timers hold 31 bits of milliseconds; for a later time one is set again. */
+const timerMaxMs = 2 ** 30;
 
 export interface FlowParts {
   readonly clock: Clock;
@@ -52,8 +56,9 @@ export class FlowController {
   /** By edge and the edge's number. */
   readonly #waiting = new Map<number, Map<number, Waiting>>();
   /** Requests that were given a place and have not told what they used. */
-  readonly #granted = new LruMap<string, Waiting>(grantedMax);
+  readonly #granted = new Map<number, Map<number, Waiting>>();
   readonly #due = new DueTimes();
+  readonly #turns: Turns;
   #config: FlowConfig;
   #ceilings: Ceilings;
   #timer: Timer | undefined;
@@ -67,6 +72,7 @@ export class FlowController {
     this.bands = new Bands(parts.config);
     this.lanes = new Lanes(parts.table);
     this.#ceilings = new Ceilings(parts.config.ceiling, flowPriorities(parts.config, parts.priorities));
+    this.#turns = new Turns(this.lanes, parts.config);
     this.admission = new Admission({
       table: parts.table,
       bands: this.bands,
@@ -88,9 +94,15 @@ export class FlowController {
 
   /** Another configuration counts from now on; what waits goes on waiting, in the order it had. */
   use(config: FlowConfig, priorities: Iterable<number>): void {
+    const ages = config.aging && !this.#config.aging;
     this.#config = config;
     this.#ceilings = new Ceilings(config.ceiling, flowPriorities(config, priorities));
+    this.#turns.use(config);
     this.bands.use(config);
+    for (const lane of this.lanes.all()) this.#replan(lane);
+    if (ages) {
+      for (const item of this.#all().sort((a, b) => a.number - b.number)) item.queue.band.band.arrived(item);
+    }
     this.look();
   }
 
@@ -99,43 +111,50 @@ export class FlowController {
    * refusal; it may be called before this returns.
    */
   enqueue(edge: number, ask: FlowAsk, answer: (answer: FlowAnswer) => void): void {
+    if (this.#stopped) return this.#refuse(ask, refusals.stopped(), answer);
     const nowMs = this.#parts.clock.now();
     const band = this.bands.of(ask.priority);
-    const lane = this.#lane(ask, nowMs);
+    const lane = this.lanes.of(ask, nowMs);
+    if (this.#turn(lane, ask.slots, nowMs)) this.#serve(lane, nowMs);
     const promisedMs = this.admission.redeem(ask, nowMs);
-    const refusal = this.#stopped
-      ? refusals.stopped()
-      : this.admission.overLimit(band, lane, ask, nowMs, promisedMs !== undefined) ??
-        (promisedMs === undefined && !this.#hasRoom(lane, band)
-          ? this.admission.tooLate(band, lane, ask, nowMs)
-          : undefined);
-    if (refusal) {
-      this.#parts.observer?.ended?.(ask, refusal.end, 0);
-      return answer(refusal);
-    }
     const known = promisedMs === undefined ? ask : { ...ask, receivedAtMs: Math.min(promisedMs, ask.receivedAtMs) };
+    const held = ask.hold && lane.slots.includes(ask.hold.slot) ? ask.hold : undefined;
+    const first = held ? this.#laneOfOne(lane, held.slot, nowMs) : lane;
+    if (!this.#hasRoom(first, band)) {
+      const late = promisedMs === undefined && (first === lane || !this.#hasRoom(lane, band));
+      const refusal = (late ? this.admission.tooLate(band, lane, ask, nowMs) : undefined) ??
+        this.admission.overLimit(band, lane, known, nowMs, promisedMs !== undefined);
+      if (refusal) return this.#refuse(ask, refusal, answer);
+    }
+    if (ask.promise !== undefined) this.admission.promises.forget(ask.promise);
     const item = new Waiting(known, edge, ++this.#numbers, answer);
     item.enqueuedAtMs = nowMs;
     item.order = orderKey(band.config.ordering, known, nowMs, this.admission.ttlMs(band, known));
+    item.ofTenant = this.#ofTenant(ask.tenant);
     this.#count(item, band, 1);
     let ofEdge = this.#waiting.get(edge);
     if (!ofEdge) this.#waiting.set(edge, ofEdge = new Map());
     ofEdge.set(ask.id, item);
-    band.arrived(item);
+    if (this.#config.aging) band.arrived(item);
     this.#parts.observer?.queued?.(ask);
-    if (ask.hold && lane.slots.includes(ask.hold.slot)) {
-      item.holdUntilMs = nowMs + ask.hold.ms;
-      this.#enter(item, this.#laneOfOne(lane, ask.hold.slot, nowMs), band);
-    } else this.#enter(item, lane, band);
+    if (held) {
+      item.wide = lane;
+      item.holdUntilMs = nowMs + held.ms;
+      lane.holding.add(item);
+    }
+    this.#enter(item, first, band, nowMs);
+    if (item.queue.band.size === 1) return this.#serve(first, nowMs);
+    // Others like it found no room before: one endpoint is looked at, in case room came that nobody told of.
+    const slot = first.slots[item.number % first.slots.length];
+    if (slot !== undefined && this.#parts.open(slot)) this.#dispatch(slot, nowMs);
   }
 
-  /** A request of `edge` that waited used so many tokens, its tenant's turn is worth that and not what was assumed. */
+  /** A request of `edge` that waited has ended: it used so many tokens, whatever was assumed. */
   settle(edge: number, id: number, inputTokens: number, outputTokens: number): void {
-    const key = `${edge} ${id}`;
-    const granted = this.#granted.get(key);
-    if (!granted) return;
-    this.#granted.delete(key);
-    const { ask: { promptTokens, outputTokens: assumed }, queue: { tenant, band: { domain } } } = granted;
+    const item = this.#granted.get(edge)?.get(id);
+    if (!item) return;
+    this.#granted.get(edge)!.delete(id);
+    const { ask: { promptTokens, outputTokens: assumed }, queue: { tenant, band: { domain } } } = item;
     domain.fairness.settled(tenant, inputTokens - promptTokens, outputTokens - assumed, this.#parts.clock.now());
     for (const queue of tenant.queues) queue.band.queues.moved(queue);
   }
@@ -150,12 +169,21 @@ export class FlowController {
   abandon(edge: number): void {
     for (const item of [...this.#waiting.get(edge)?.values() ?? []]) this.#end(item, refusals.cancelled());
     this.#waiting.delete(edge);
+    this.#granted.delete(edge);
   }
 
   /** Other endpoints serve the lanes of these names now. */
   resize(lanes: Iterable<Pick<FlowAsk, "lane" | "model" | "slots">>): void {
     const nowMs = this.#parts.clock.now();
-    for (const told of lanes) this.#serve(this.#lane(told, nowMs), nowMs);
+    const known = Array.from(lanes, (told) => {
+      const lane = this.lanes.of(told, nowMs);
+      this.#turn(lane, told.slots, nowMs);
+      // A slot that was given to another endpoint has lost its mark.
+      this.lanes.markAll(lane);
+      return lane;
+    });
+    // Only now, so that the best of all lanes goes first.
+    for (const lane of known) this.#serve(lane, nowMs);
   }
 
   /** An endpoint has, or may have, room. */
@@ -172,39 +200,52 @@ export class FlowController {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
-    for (const edge of this.#waiting.values()) {
-      for (const item of [...edge.values()]) this.#end(item, refusals.stopped());
-    }
+    this.#timerAtMs = Infinity;
+    for (const item of this.#all()) if (!item.ended) this.#end(item, refusals.stopped());
   }
 
-  #count({ ask }: Waiting, band: Band, sign: 1 | -1): void {
+  #all(): Waiting[] {
+    return [...this.#waiting.values()].flatMap((ofEdge) => [...ofEdge.values()]);
+  }
+
+  #refuse(ask: FlowAsk, refusal: FlowRefusal, answer: (answer: FlowAnswer) => void): void {
+    this.#parts.observer?.ended?.(ask, refusal.end, 0);
+    answer(refusal);
+  }
+
+  #count({ ask, ofTenant }: Waiting, band: Band, sign: 1 | -1): void {
     band.held.add(ask, sign);
     this.held.add(ask, sign);
-    let tenant = this.tenants.get(ask.tenant);
-    if (!tenant) this.tenants.set(ask.tenant, tenant = new Held());
-    tenant.add(ask, sign);
-    if (tenant.requests === 0) this.tenants.delete(ask.tenant);
+    ofTenant.add(ask, sign);
+    if (ofTenant.requests === 0) this.tenants.delete(ask.tenant);
   }
 
-  /** The lane a request names, served by the endpoints that it says. */
-  #lane(told: Pick<FlowAsk, "lane" | "model" | "slots">, nowMs: number): Lane {
-    const lane = this.lanes.of(told, nowMs);
-    if (this.lanes.resize(lane, told.slots, nowMs)) this.#replan(lane);
-    return lane;
+  #ofTenant(name: string): Held {
+    let held = this.tenants.get(name);
+    if (!held) this.tenants.set(name, held = new Held());
+    return held;
   }
 
-  /** Nothing waits in the lane and an endpoint has room: the edge saw it before that was so. */
-  #hasRoom(lane: Lane, { priority }: Band): boolean {
+  /** Endpoints serve a lane; false when they are the same as before. */
+  #turn(lane: Lane, slots: readonly number[], nowMs: number): boolean {
+    if (!this.lanes.resize(lane, slots, nowMs)) return false;
+    this.#replan(lane);
+    for (const item of [...lane.holding]) if (!slots.includes(item.ask.hold!.slot)) this.#widen(item, nowMs);
+    return true;
+  }
+
+  /** Nothing of this or a higher priority waits in the lane and an endpoint has room: the edge saw it before that was so. */
+  #hasRoom({ slots, top }: Lane, { priority }: Band): boolean {
+    if (top && top.band.priority >= priority) return false;
     const ceiling = this.#ceilings.of(priority);
-    return lane.size === 0 && lane.slots.some((slot) => this.#parts.table.hasRoom(slot, ceiling));
+    return slots.some((slot) => this.#parts.table.hasRoom(slot, ceiling) && this.#parts.open(slot));
   }
 
   #laneOfOne(lane: Lane, slot: number, nowMs: number): Lane {
     return this.lanes.of({ lane: `${lane.model}\0only ${slot}`, model: lane.model, slots: [slot] }, nowMs);
   }
 
-  #enter(item: Waiting, lane: Lane, band: Band): void {
-    const nowMs = this.#parts.clock.now();
+  #enter(item: Waiting, lane: Lane, band: Band, nowMs: number): void {
     item.lane = lane;
     const top = lane.top;
     if (lane.size++ === 0) lane.rate.began(nowMs);
@@ -212,7 +253,6 @@ export class FlowController {
     if (lane.size === 1) this.lanes.waits(lane, true);
     else if (!top || top.band.priority < band.priority) this.lanes.markAll(lane);
     this.#plan(item);
-    this.#serve(lane, nowMs);
   }
 
   #leave(item: Waiting): void {
@@ -233,12 +273,12 @@ export class FlowController {
       : shorter(this.#config.noEndpointTtlMs, ask.ttlMs);
     const endMs = ttlMs > 0 ? Math.max(enqueuedAtMs, lane.sinceMs) + ttlMs : Infinity;
     this.#due.set(item, Math.min(endMs, item.holdUntilMs ?? Infinity));
-    this.#wakeAt(this.#due.next());
+    this.#wakeAt(item.dueAtMs);
   }
 
   #replan(lane: Lane): void {
     for (const band of lane.bands) {
-      for (const queue of band.queues.items) for (const item of queue.items.items) this.#plan(item);
+      for (const { line } of band.queues.items) for (const item of line) this.#plan(item);
     }
   }
 
@@ -247,7 +287,9 @@ export class FlowController {
     this.#timer?.cancel();
     const { clock } = this.#parts;
     this.#timerAtMs = atMs;
-    this.#timer = clock.after(Math.max(0, atMs - clock.now()), () => this.#wake(), { background: true });
+    // Timers count whole milliseconds: one rounded down would wake before the time, again and again.
+    const ms = Math.min(timerMaxMs, Math.max(0, Math.ceil(atMs - clock.now())));
+    this.#timer = clock.after(ms, () => this.#wake(), { background: true });
   }
 
   #wake(): void {
@@ -261,16 +303,24 @@ export class FlowController {
 
   #dueNow(item: Waiting, nowMs: number): void {
     if (item.holdUntilMs !== undefined && item.holdUntilMs <= nowMs) {
-      item.holdUntilMs = undefined;
-      const { band } = item.queue.band;
-      this.#leave(item);
-      return this.#enter(item, this.lanes.of(item.ask, nowMs), band);
+      this.#widen(item, nowMs);
+      return this.#serve(item.lane, nowMs);
     }
     const waitedMs = nowMs - item.enqueuedAtMs;
     const refusal = item.lane.slots.length > 0
       ? refusals.expired(waitedMs, this.admission.again(item, nowMs))
       : refusals.noEndpointsInTime(waitedMs);
     this.#end(item, refusal);
+  }
+
+  /** It waits for one endpoint no longer, but for any of its lane. */
+  #widen(item: Waiting, nowMs: number): void {
+    const lane = item.wide!;
+    const { band } = item.queue.band;
+    lane.holding.delete(item);
+    item.wide = item.holdUntilMs = undefined;
+    this.#leave(item);
+    this.#enter(item, lane, band, nowMs);
   }
 
   /** Ends a request that waits without a place. */
@@ -284,6 +334,7 @@ export class FlowController {
     item.ended = true;
     this.#due.forget(item);
     this.#count(item, item.queue.band.band, -1);
+    item.wide?.holding.delete(item);
     this.#leave(item);
     this.#waiting.get(item.edge)!.delete(item.ask.id);
   }
@@ -297,68 +348,51 @@ export class FlowController {
   }
 
   #dispatch(slot: number, nowMs: number): void {
-    const { table } = this.#parts;
-    for (let next = this.#next(slot, nowMs); next; next = this.#next(slot, nowMs)) {
-      const { priority } = next.band;
-      const ceiling = this.#ceilings.of(priority);
-      const admitted = table.hasRoom(slot, ceiling) || this.#ceilings.admits(priority, table.saturation(slot));
-      const { head } = next.next(nowMs);
-      if (
-        !admitted ||
-        !table.tryEnter(slot, table.hasRoom(slot, ceiling) ? ceiling : 1, head.edge, head.ask.prefillTokens)
-      ) {
-        // What it is owed it cannot take: the others go on.
-        if (next.band.credit < 1) return this.#parts.observer?.blocked?.(next, slot);
-        next.band.credit = 0;
-        continue;
+    const { table, observer } = this.#parts;
+    // An arrival looks at every endpoint of its lane, most of them full.
+    if (!this.#config.eviction && !table.hasRoom(slot, this.#ceilings.highest)) return;
+    for (let next = this.#turns.next(slot); next; next = this.#turns.next(slot)) {
+      let ceiling = this.#openTo(next, slot);
+      const first = ceiling === 0 && next.domain.owed > 0 ? this.#turns.unowed(slot)! : next;
+      if (first !== next) {
+        // What it is owed it cannot take here: the others go on.
+        next = first;
+        ceiling = this.#openTo(next, slot);
       }
+      if (ceiling === 0) return observer?.blocked?.(next, slot);
+      const { head } = next.next();
+      if (!table.tryEnter(slot, ceiling, head.edge, head.ask.prefillTokens)) return observer?.blocked?.(next, slot);
       this.#grant(head, next, slot, nowMs);
     }
   }
 
-  #grant(item: Waiting, { band, domain }: LaneBand, slot: number, nowMs: number): void {
+  /** The share of its capacity up to which a slot takes requests of a band now; 0: none. */
+  #openTo({ band: { priority } }: LaneBand, slot: number): number {
+    const { table } = this.#parts;
+    const ceiling = this.#ceilings.of(priority);
+    if (table.hasRoom(slot, ceiling)) return ceiling;
+    return this.#ceilings.reflective && this.#ceilings.admits(priority, table.saturation(slot)) ? 1 : 0;
+  }
+
+  /** Keeps what was placed until it has told what it used. */
+  #keep(item: Waiting): void {
+    let ofEdge = this.#granted.get(item.edge);
+    if (!ofEdge) this.#granted.set(item.edge, ofEdge = new Map());
+    ofEdge.set(item.ask.id, item);
+    if (ofEdge.size > grantedMax) ofEdge.delete(ofEdge.keys().next().value!);
+  }
+
+  #grant(item: Waiting, { domain }: LaneBand, slot: number, nowMs: number): void {
     const { tenant } = item.queue;
-    item.lane.rate.dispatched(nowMs);
+    // One that found room at once says nothing of how fast room comes.
+    if (nowMs > item.enqueuedAtMs) item.lane.rate.dispatched(nowMs);
     this.#remove(item);
     domain.fairness.granted(tenant, item.ask, nowMs);
     for (const queue of tenant.queues) queue.band.queues.moved(queue);
-    this.#share(band, nowMs);
-    this.#granted.set(`${item.edge} ${item.ask.id}`, item);
+    this.#turns.served(domain, slot, nowMs);
+    this.#keep(item);
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#parts.observer?.ended?.(item.ask, "Dispatched", waitedMs);
     item.answer({ slot, prefillTokens: item.ask.prefillTokens, waitedMs });
-  }
-
-  /** Bands with a share are owed it by each dispatch of another one while they wait. */
-  #share(served: Band, nowMs: number): void {
-    const { aging } = this.#config;
-    for (const band of this.bands.list) {
-      if (band.held.requests === 0) band.credit = 0;
-      else if (band === served) band.credit = Math.max(0, band.credit - 1);
-      else {
-        const aged = aging && nowMs - band.oldest!.enqueuedAtMs > aging.afterMs ? aging.share : 0;
-        band.passedOver(Math.max(band.config.share, aged));
-      }
-    }
-  }
-
-  /** What is served next at a slot: the band that is owed most, else the highest; of several lanes the first by their order. */
-  #next(slot: number, nowMs: number): LaneBand | undefined {
-    let best: LaneBand | undefined;
-    for (const lane of this.lanes.at(slot)) {
-      for (const band of lane.bands) {
-        if (band.size > 0 && (!best || this.#before(band, best, nowMs))) best = band;
-      }
-    }
-    return best;
-  }
-
-  #before(one: LaneBand, other: LaneBand, nowMs: number): boolean {
-    const owed = one.band.credit >= 1 ? one.band.credit : 0, otherOwed = other.band.credit >= 1 ? other.band.credit : 0;
-    if (owed !== otherOwed) return owed > otherOwed;
-    if (one.band !== other.band) return one.band.priority > other.band.priority;
-    const a = one.next(nowMs), b = other.next(nowMs);
-    if (one.domain === other.domain && !one.domain.fairness.pick) return one.domain.fairness.before(a, b);
-    return comesFirst(a.head, b.head);
   }
 }

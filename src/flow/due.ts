@@ -16,12 +16,13 @@ export class DueTimes {
 
   /** Notes when `item` is due, in place of what was noted before. */
   set(item: Waiting, atMs: number): void {
-    if (item.dueAtMs < Infinity) this.#stale++;
+    if (item.dueAtMs === atMs) return;
+    this.forget(item);
     item.dueAtMs = atMs;
     if (atMs < Infinity) this.#push(item, atMs);
   }
 
-  /** An item that ended: its entry is stale. */
+  /** Nothing is due for `item` any more: its entry is stale. */
   forget(item: Waiting): void {
     if (item.dueAtMs === Infinity) return;
     item.dueAtMs = Infinity;
@@ -32,7 +33,8 @@ export class DueTimes {
   next(): number {
     while (this.#items.length > 0 && this.#items[0].dueAtMs !== this.#times[0]) {
       this.#pop();
-      this.#stale--;
+      // One that is due at its first time again has two entries that count, so that fewer may be counted than there are.
+      if (this.#stale > 0) this.#stale--;
     }
     return this.#times[0] ?? Infinity;
   }

@@ -8,12 +8,14 @@ import type { TenantQueue } from "./lane.ts";
 export class Tenant {
   /** Tokens by weight (`vtc`, `program-aware`), or the number of its last turn (`round-robin`). */
   service = 0;
-  /** When `service` was last brought up to date, where it decays. */
-  serviceAtMs = 0;
+  /** Where it decays: the moment whose tokens `service` is counted in. */
+  serviceOfMs = 0;
   /** Its queues with requests in them, one a lane. */
   readonly queues: TenantQueue[] = [];
+  /** Requests in them. */
+  size = 0;
 
-  constructor(readonly name: string, readonly weight: number) {}
+  constructor(readonly name: string, public weight: number) {}
 }
 
 /**
@@ -29,7 +31,7 @@ export interface Fairness {
   granted(tenant: Tenant, ask: FlowAsk, nowMs: number): void;
   /** It used so many tokens more (or less) than was assumed. */
   settled(tenant: Tenant, inputTokens: number, outputTokens: number, nowMs: number): void;
-  pick?(queues: readonly TenantQueue[], nowMs: number): TenantQueue;
+  pick?(queues: readonly TenantQueue[]): TenantQueue;
 }
 
 export function fairnessOf(config: FairnessConfig): Fairness {
@@ -58,7 +60,9 @@ class RoundRobin implements Fairness {
   #turn = 0;
 
   before(a: TenantQueue, b: TenantQueue): boolean {
-    return a.tenant.service < b.tenant.service;
+    const one = a.tenant.service, other = b.tenant.service;
+    // Equal in the queues of one tenant in several lanes.
+    return one === other ? comesFirst(a.head, b.head) : one < other;
   }
 
   /** At the end of the round: one that comes with ever new names gains nothing. */
@@ -109,13 +113,18 @@ class TokenCounter implements Fairness {
 
 type ProgramAware = Extract<FairnessConfig, { policy: "program-aware" }>;
 
+/** Half-lives after which service is counted in tokens of another moment: numbers hold a thousand. */
+const halfLivesMax = 500;
+
 /**
  * llm-d's `program-aware-fairness`: `score = wS (1 − service) + wW wait`, both scaled to 0..1 over the tenants that wait
  * (0.5 where all are equal), the highest first. Service is prompt tokens + 2 × output tokens and halves every half-life. It
  * is charged when a request is dispatched and corrected at its end, so that a newcomer cannot flood before its first charge.
+ * As all decays alike and only relations count, no service is ever lowered: later tokens count for more.
  */
 class LeastAttainedService implements Fairness {
   readonly #config: ProgramAware;
+  #ofMs = 0;
 
   constructor(config: ProgramAware) {
     this.#config = config;
@@ -132,34 +141,48 @@ class LeastAttainedService implements Fairness {
   }
 
   settled(tenant: Tenant, input: number, output: number, nowMs: number): void {
-    tenant.service = Math.max(0, this.#decayed(tenant, nowMs) + (input + 2 * output) / tenant.weight);
-    tenant.serviceAtMs = nowMs;
+    const { halfLifeMs } = this.#config;
+    if (halfLifeMs > 0 && nowMs - this.#ofMs > halfLivesMax * halfLifeMs) this.#ofMs = nowMs;
+    const tokens = (input + 2 * output) / tenant.weight;
+    tenant.service = Math.max(0, this.#service(tenant) + tokens / this.#decay(this.#ofMs, nowMs));
   }
 
-  pick(queues: readonly TenantQueue[], nowMs: number): TenantQueue {
-    let leastService = Infinity, mostService = -Infinity, first = Infinity, last = -Infinity;
-    for (const { tenant, head } of queues) {
-      tenant.service = this.#decayed(tenant, nowMs);
-      tenant.serviceAtMs = nowMs;
-      leastService = Math.min(leastService, tenant.service);
-      mostService = Math.max(mostService, tenant.service);
-      first = Math.min(first, head.enqueuedAtMs);
-      last = Math.max(last, head.enqueuedAtMs);
+  pick(queues: readonly TenantQueue[]): TenantQueue {
+    let least = Infinity, most = -Infinity, first = Infinity, last = -Infinity;
+    for (let i = 0; i < queues.length; i++) {
+      const { tenant, headAtMs } = queues[i];
+      const service = this.#service(tenant);
+      if (service < least) least = service;
+      if (service > most) most = service;
+      if (headAtMs < first) first = headAtMs;
+      if (headAtMs > last) last = headAtMs;
     }
     const { weightService, weightHeadWait } = this.#config;
-    const scaled = (value: number, from: number, to: number) => to > from ? (value - from) / (to - from) : 0.5;
+    // Where all are equal the score of that part is the same for all.
+    const ofService = most > least ? weightService / (most - least) : 0;
+    const ofWait = last > first ? weightHeadWait / (last - first) : 0;
     let best = queues[0], bestScore = -Infinity;
-    for (const queue of queues) {
-      const score = weightService * (1 - scaled(queue.tenant.service, leastService, mostService)) +
-        weightHeadWait * scaled(-queue.head.enqueuedAtMs, -last, -first);
+    for (let i = 0; i < queues.length; i++) {
+      const queue = queues[i];
+      const score = ofService * (most - queue.tenant.service) + ofWait * (last - queue.headAtMs);
       if (score < bestScore || (score === bestScore && !comesFirst(queue.head, best.head))) continue;
-      [best, bestScore] = [queue, score];
+      best = queue;
+      bestScore = score;
     }
     return best;
   }
 
-  #decayed({ service, serviceAtMs }: Tenant, nowMs: number): number {
+  /** A tenant's service in tokens of `#ofMs`. */
+  #service(tenant: Tenant): number {
+    if (tenant.serviceOfMs !== this.#ofMs) {
+      tenant.service *= this.#decay(tenant.serviceOfMs, this.#ofMs);
+      tenant.serviceOfMs = this.#ofMs;
+    }
+    return tenant.service;
+  }
+
+  #decay(fromMs: number, toMs: number): number {
     const { halfLifeMs } = this.#config;
-    return halfLifeMs > 0 ? service * 2 ** (-(nowMs - serviceAtMs) / halfLifeMs) : service;
+    return halfLifeMs > 0 ? 2 ** ((fromMs - toMs) / halfLifeMs) : 1;
   }
 }

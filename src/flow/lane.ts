@@ -2,25 +2,22 @@ import { type HeapItem, IndexedHeap } from "../core/mod.ts";
 import type { Band, Domain } from "./band.ts";
 import { DrainRate } from "./drain_rate.ts";
 import type { Tenant } from "./fairness.ts";
-import { comesFirst } from "./ordering.ts";
+import { Line } from "./line.ts";
 import type { Waiting } from "./types.ts";
 
 /** One tenant's requests in one band of one lane. */
 export class TenantQueue implements HeapItem {
   /** Among the queues of its band, while it is not empty. */
   heapAt = -1;
-  readonly items = new IndexedHeap<Waiting>(comesFirst);
+  readonly line = new Line();
+  /** Since when its first request waits. */
+  headAtMs = 0;
 
   constructor(readonly band: LaneBand, readonly tenant: Tenant) {}
 
   /** Its first request; it has one. */
   get head(): Waiting {
-    return this.items.items[0];
-  }
-
-  /** The one that would be served last. */
-  get last(): Waiting {
-    return this.items.items.reduce((last, item) => comesFirst(last, item) ? item : last);
+    return this.line.first;
   }
 }
 
@@ -40,9 +37,9 @@ export class LaneBand {
   }
 
   /** The queue whose turn it is; the band is not empty. */
-  next(nowMs: number): TenantQueue {
+  next(): TenantQueue {
     const { fairness } = this.domain;
-    return fairness.pick ? fairness.pick(this.queues.items, nowMs) : this.queues.peek()!;
+    return fairness.pick ? fairness.pick(this.queues.items) : this.queues.peek()!;
   }
 
   add(item: Waiting): void {
@@ -56,19 +53,26 @@ export class LaneBand {
       tenant.queues.push(queue);
     }
     item.queue = queue;
-    queue.items.push(item);
+    queue.line.add(item);
+    if (queue.head === item) queue.headAtMs = item.enqueuedAtMs;
     if (queue.heapAt < 0) this.queues.push(queue);
     else if (queue.head === item) this.queues.moved(queue);
     this.size++;
+    queue.tenant.size++;
+    this.domain.size++;
   }
 
   remove(item: Waiting): void {
     const { queue } = item;
     const first = queue.head === item;
-    queue.items.remove(item);
+    queue.line.remove(item);
     this.size--;
-    if (queue.items.size > 0) {
-      if (first) this.queues.moved(queue);
+    queue.tenant.size--;
+    if (--this.domain.size === 0) this.domain.credit = 0;
+    if (queue.line.size > 0) {
+      if (!first) return;
+      queue.headAtMs = queue.head.enqueuedAtMs;
+      this.queues.moved(queue);
       return;
     }
     this.queues.remove(queue);
@@ -84,6 +88,8 @@ export class Lane {
   readonly bands: LaneBand[] = [];
   readonly rate = new DrainRate();
   size = 0;
+  /** Requests that wait for one of its endpoints alone, before they wait here. */
+  readonly holding = new Set<Waiting>();
   /** When it last got its first endpoint, or lost its last. */
   sinceMs: number;
 
@@ -92,10 +98,15 @@ export class Lane {
   }
 
   band(band: Band): LaneBand {
-    const at = this.bands.findIndex((own) => own.band.priority <= band.priority);
-    if (at >= 0 && this.bands[at].band === band) return this.bands[at];
-    const own = new LaneBand(this, band, band.domain(this.model));
-    this.bands.splice(at < 0 ? this.bands.length : at, 0, own);
+    const { bands } = this;
+    const domain = band.domain(this.model);
+    let at = 0;
+    while (at < bands.length && bands[at].band.priority > band.priority) at++;
+    const known = at < bands.length && bands[at].band === band;
+    if (known && bands[at].domain === domain) return bands[at];
+    const own = new LaneBand(this, band, domain);
+    // One of a domain that was replaced is empty.
+    bands.splice(at, known ? 1 : 0, own);
     return own;
   }
 

@@ -33,22 +33,20 @@ export class Lanes {
     for (const [other, idle] of this.#byName) {
       if (this.#byName.size <= idleLanesMax || looks-- === 0) break;
       this.#byName.delete(other);
-      if (idle.size > 0 || idle === lane) this.#byName.set(other, idle);
+      if (idle.size > 0 || idle.holding.size > 0 || idle === lane) this.#byName.set(other, idle);
     }
     return lane;
   }
 
-  /** Other endpoints serve it from now on. True when it got its first, or lost its last. */
+  /** Other endpoints serve it from now on; false when they are the same. */
   resize(lane: Lane, slots: readonly number[], nowMs: number): boolean {
     const before = lane.slots;
     if (sameSlots(before, slots)) return false;
     if (lane.size > 0) this.#leave(lane);
     lane.slots = slots;
     if (lane.size > 0) this.#enter(lane);
-    for (const slot of before) this.mark(slot);
-    const turned = (before.length === 0) !== (slots.length === 0);
-    if (turned) lane.sinceMs = nowMs;
-    return turned;
+    if ((before.length === 0) !== (slots.length === 0)) lane.sinceMs = nowMs;
+    return true;
   }
 
   /** Something waits in the lane now, or nothing any more. */
@@ -83,5 +81,5 @@ export class Lanes {
 }
 
 function sameSlots(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((slot, i) => slot === b[i]);
+  return a === b || a.length === b.length && a.every((slot, i) => slot === b[i]);
 }

@@ -1,4 +1,5 @@
 /** When refused requests were told to come again. */
+import { type HeapItem, IndexedHeap } from "../core/mod.ts";
 
 /** As many refusals are remembered; further ones are told a time that nobody keeps for them. */
 const promisesMax = 65_536;
@@ -8,17 +9,13 @@ const earlyMs = 1_000;
 const lateShare = 0.1;
 const lateMs = 5_000;
 
-interface Promised {
+interface Promised extends HeapItem {
   readonly key: string;
-  readonly group: Group;
+  readonly group: string;
   /** Arrival of the request when it was refused first: it comes back to that place. */
   readonly arrivedAtMs: number;
   readonly dueAtMs: number;
   readonly untilMs: number;
-}
-
-interface Group {
-  size: number;
 }
 
 /** Weight of one promise in the share that is kept. */
@@ -33,7 +30,9 @@ const keptMin = 0.05;
  */
 export class Promises {
   readonly #byKey = new Map<string, Promised>();
-  readonly #groups = new Map<string, Group>();
+  /** Those of each group. */
+  readonly #counts = new Map<string, number>();
+  readonly #ending = new IndexedHeap<Promised>((a, b) => a.untilMs < b.untilMs);
   /** Of the promises that ended lately, the share that was come back for. */
   #kept = 1;
 
@@ -42,8 +41,9 @@ export class Promises {
   }
 
   /** Requests of a group that are expected to come again: those that were told to, by the share that did so before. */
-  waiting(group: string): number {
-    return (this.#groups.get(group)?.size ?? 0) * Math.max(keptMin, this.#kept);
+  waiting(group: string, nowMs: number): number {
+    this.#expire(nowMs);
+    return (this.#counts.get(group) ?? 0) * Math.max(keptMin, this.#kept);
   }
 
   /** The arrival that a request comes back to; undefined for one that was promised nothing for now. */
@@ -55,37 +55,44 @@ export class Promises {
     return promised.arrivedAtMs;
   }
 
+  /** A request was let in before its time. */
+  forget(key: string): void {
+    const promised = this.#byKey.get(key);
+    if (promised) this.#drop(promised, 1);
+  }
+
   /** Promises a turn after `waitMs`; returns the wait to tell, that of an earlier promise where there is one. */
   promise(key: string | undefined, group: string, arrivedAtMs: number, waitMs: number, nowMs: number): number {
     this.#expire(nowMs);
     const known = key === undefined ? undefined : this.#byKey.get(key);
-    if (known) return Math.max(earlyMs, known.dueAtMs - nowMs);
-    // What is told is whole seconds.
-    const toldMs = Math.max(1, Math.ceil(waitMs / 1000)) * 1000;
-    if (key === undefined || this.#byKey.size >= promisesMax) return toldMs;
-    let counted = this.#groups.get(group);
-    if (!counted) this.#groups.set(group, counted = { size: 0 });
-    counted.size++;
+    const toldMs = wholeSeconds(known ? known.dueAtMs - nowMs : waitMs);
+    if (known || key === undefined || this.#byKey.size >= promisesMax) return toldMs;
     const dueAtMs = nowMs + toldMs;
     const untilMs = dueAtMs + Math.max(lateMs, toldMs * lateShare);
-    this.#byKey.set(key, { key, group: counted, arrivedAtMs, dueAtMs, untilMs });
+    const promised = { key, group, arrivedAtMs, dueAtMs, untilMs, heapAt: -1 };
+    this.#byKey.set(key, promised);
+    this.#ending.push(promised);
+    this.#counts.set(group, (this.#counts.get(group) ?? 0) + 1);
     return toldMs;
   }
 
-  /** Promises are made about in the order in which they end: a few at the front are looked at each time. */
   #expire(nowMs: number): void {
-    let looks = 8;
-    for (const promised of this.#byKey.values()) {
-      if (promised.untilMs <= nowMs) this.#drop(promised, 0);
-      if (--looks === 0) return;
+    for (let next = this.#ending.peek(); next && next.untilMs <= nowMs; next = this.#ending.peek()) {
+      this.#drop(next, 0);
     }
   }
 
   #drop(promised: Promised, kept: 0 | 1): void {
     this.#kept += keptWeight * (kept - this.#kept);
     this.#byKey.delete(promised.key);
-    promised.group.size--;
-    if (promised.group.size > 0) return;
-    for (const [name, group] of this.#groups) if (group === promised.group) this.#groups.delete(name);
+    this.#ending.remove(promised);
+    const left = this.#counts.get(promised.group)! - 1;
+    if (left > 0) this.#counts.set(promised.group, left);
+    else this.#counts.delete(promised.group);
   }
+}
+
+/** What a client can be told, and no less than one. */
+function wholeSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000)) * 1000;
 }

@@ -1,4 +1,6 @@
-import type { HeapItem, Outcome } from "../core/mod.ts";
+import type { Outcome } from "../core/mod.ts";
+import type { Held } from "./band.ts";
+import type { Lane, TenantQueue } from "./lane.ts";
 
 /** How a request's wait ended; each has exactly one. Names and meanings are llm-d's, where they are metric labels. */
 export const flowEnds = [
@@ -32,7 +34,7 @@ export interface FlowAsk {
   /** Expected output. */
   readonly outputTokens: number;
   readonly bodyBytes: number;
-  /** What its client is ready to wait. */
+  /** What its client is ready to wait while there are endpoints; 0: it says nothing. */
   readonly ttlMs?: number;
   /** Time to first token it is to have, counted from its arrival. */
   readonly ttftMs?: number;
@@ -70,17 +72,19 @@ export interface Amount {
 }
 
 /** A request that waits. */
-export class Waiting implements HeapItem {
-  heapAt = -1;
+export class Waiting {
   /** Least first, within its tenant; see `orderings`. */
   order = 0;
   lane!: Lane;
   queue!: TenantQueue;
   /** When something is due: its end, or the end of its wait for one endpoint. */
   dueAtMs = Infinity;
-  /** Absent once it waits for any endpoint of its lane. */
+  /** Where it waits from `holdUntilMs` on; both are absent once it waits for any endpoint of its lane. */
+  wide: Lane | undefined;
   holdUntilMs: number | undefined;
   enqueuedAtMs = 0;
+  /** What its tenant has waiting. */
+  ofTenant!: Held;
   ended = false;
 
   constructor(
@@ -91,5 +95,3 @@ export class Waiting implements HeapItem {
     readonly answer: (answer: FlowAnswer) => void,
   ) {}
 }
-
-import type { Lane, TenantQueue } from "./lane.ts";

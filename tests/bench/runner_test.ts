@@ -45,6 +45,13 @@ Deno.test("bench decide gives quantiles of each length and pool size", async () 
   }
 });
 
+Deno.test("bench flow gives dispatches of each fairness policy, and the CPU of a queue that stands still", async () => {
+  const { figures } = await smoke("flow");
+  const rates = ["dispatches_per_s", "round_robin_per_s", "global_strict_per_s", "program_aware_per_s", "drain_per_s"];
+  for (const name of rates) ok(figures[name] > 1000, `${name}: ${figures[name]}`);
+  for (const name of ["idle_cpu", "idle_cpu_empty"]) equal(typeof figures[name], "number", name);
+});
+
 Deno.test("bench replay gives every policy's figures, the same ones each time", async () => {
   const result = await smoke("replay");
   deepStrictEqual(Object.keys(result.policies), [
