@@ -112,9 +112,10 @@ export class FlowWorld {
 
   /** A request that is taken back waits again. */
   async #send(arrival: Arrival, id: number, revocations: number): Promise<void> {
-    let handle: SimHandle | undefined, placed: Placed;
+    const running: { handle?: SimHandle } = {};
+    let placed: Placed;
     const onRevoke = () => {
-      handle?.abort();
+      running.handle?.abort();
       placed.release();
       void this.#send(arrival, id, revocations + 1);
     };
@@ -129,7 +130,7 @@ export class FlowWorld {
     let ttftMs = NaN;
     const sentMs = this.#clock.now();
     const prompt = promptFromTrace([id + 1], arrival.inputTokens, { blockSize: this.#options.engine.blockSize });
-    handle = this.#fleet[placed.slot].submit({ prompt, outputTokens: arrival.outputTokens }, {
+    running.handle = this.#fleet[placed.slot].submit({ prompt, outputTokens: arrival.outputTokens }, {
       onFirstToken: (atMs) => {
         ttftMs = atMs - arrival.atMs;
         placed.answered(atMs - sentMs, 200, true);
@@ -139,7 +140,7 @@ export class FlowWorld {
         this.#ended.push({ arrival, ttftMs, finishedMs, refused: false });
       },
     });
-    if (!handle) throw new Error("An engine's own queue is full");
+    if (!running.handle) throw new Error("An engine's own queue is full");
   }
 }
 

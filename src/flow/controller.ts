@@ -378,8 +378,9 @@ export class FlowController {
   #keep(item: Waiting): void {
     let ofEdge = this.#granted.get(item.edge);
     if (!ofEdge) this.#granted.set(item.edge, ofEdge = new Map());
+    // Their ends were lost on the way.
+    if (ofEdge.size >= grantedMax) ofEdge.clear();
     ofEdge.set(item.ask.id, item);
-    if (ofEdge.size > grantedMax) ofEdge.delete(ofEdge.keys().next().value!);
   }
 
   #grant(item: Waiting, { domain }: LaneBand, slot: number, nowMs: number): void {
