@@ -13,6 +13,9 @@ import { refusals } from "./refusals.ts";
 /** Placed requests whose real use is awaited; of more than that the assumed use stands. */
 const grantedMax = 65_536;
 
+/** Two readings of the clock take 160 ns, about what a look that finds nothing takes: one of so many is measured. */
+const looksTimed = 64;
+
 /** What of the pool the controller works on; an `EndpointTable` is such. */
 export type FlowTable = Pick<
   EndpointTable,
@@ -36,6 +39,8 @@ export interface FlowObserver {
   ended?(ask: FlowAsk, end: FlowEnd, waitedMs: number): void;
   /** The best request of `slot` finds no room there. */
   blocked?(band: LaneBand, slot: number): void;
+  /** One look in `looksTimed` took so long. */
+  looked?(tookMs: number): void;
 }
 
 /**
@@ -59,6 +64,7 @@ export class FlowController {
   #timer: Timer | undefined;
   #timerAtMs = Infinity;
   #numbers = 0;
+  #looks = 0;
   #stopped = false;
 
   constructor(parts: FlowParts) {
@@ -79,6 +85,10 @@ export class FlowController {
 
   get config(): FlowConfig {
     return this.#config;
+  }
+
+  get ceilings(): Pick<Ceilings, "of"> {
+    return this.#ceilings;
   }
 
   /** Requests that wait. */
@@ -297,6 +307,15 @@ export class FlowController {
   }
 
   #dispatch(slot: number, nowMs: number): void {
+    const { clock, observer } = this.#parts;
+    if (++this.#looks % looksTimed !== 0) return this.#offer(slot, nowMs);
+    const startMs = clock.now();
+    this.#offer(slot, nowMs);
+    observer?.looked?.(clock.now() - startMs);
+  }
+
+  /** Gives a slot's room to what waits for it. */
+  #offer(slot: number, nowMs: number): void {
     const { table } = this.#parts;
     for (let next = this.#next(slot, nowMs); next; next = this.#next(slot, nowMs)) {
       const { priority } = next.band;
