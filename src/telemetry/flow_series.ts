@@ -1,6 +1,6 @@
 import { BoundedLabels, LruMap } from "../core/mod.ts";
 import type { MetricName } from "./catalogue.ts";
-import type { MetricStore, Scalar } from "./store.ts";
+import type { Distribution, MetricStore, Scalar } from "./store.ts";
 
 /** Whose a request that waits is. */
 export interface FlowLabels {
@@ -79,6 +79,48 @@ const gauges = [
 
 type QueueLabels = readonly [fairness: string, priority: string, pool: string, model: string, target: string];
 
+interface End {
+  readonly total: Scalar;
+  readonly waits: Distribution;
+}
+
+/** The series of one label set, found once an outcome. */
+class LabelSet {
+  readonly #store: MetricStore;
+  readonly #labels: QueueLabels;
+  readonly #priority: string;
+  readonly #enqueues = new Map<string, Distribution>();
+  readonly #ends = new Map<string, End>();
+
+  constructor(store: MetricStore, labels: QueueLabels, priority: string) {
+    this.#store = store;
+    this.#labels = labels;
+    this.#priority = priority;
+  }
+
+  enqueue(outcome: string): Distribution {
+    let series = this.#enqueues.get(outcome);
+    if (series) return series;
+    const [fairness, priority] = this.#labels;
+    series = this.#store.series("flow_control_request_enqueue_duration_seconds", fairness, priority, outcome);
+    this.#enqueues.set(outcome, series);
+    return series;
+  }
+
+  end(outcome: string): End {
+    let end = this.#ends.get(outcome);
+    if (end) return end;
+    const [fairness, priority, pool, model, target] = this.#labels;
+    const labels = [fairness, priority, outcome, pool, model, target] as const;
+    end = {
+      total: this.#store.series("flow_control_requests_total", outcome, this.#priority, pool),
+      waits: this.#store.series("flow_control_request_queue_duration_seconds", ...labels),
+    };
+    this.#ends.set(outcome, end);
+    return end;
+  }
+}
+
 /** The series of requests that wait. Counters and distributions are recorded as things happen, gauges at each scrape. */
 export class FlowSeries {
   readonly #store: MetricStore;
@@ -86,6 +128,8 @@ export class FlowSeries {
   readonly #fairness: NameLabel;
   readonly #priorities = new BoundedLabels(prioritiesMax, ["0"]);
   readonly #sets = new BoundedLabels(labelSetsMax);
+  /** By the names as clients gave them: of those whose labels are learned, the ones that came last. */
+  readonly #known = new LruMap<string, LabelSet>(labelSetsMax);
   readonly #shown = new LruMap<string, QueueLabels>(idleSetsMax);
   readonly #cycle;
   #pool = "default";
@@ -99,24 +143,14 @@ export class FlowSeries {
 
   /** A request waits, or was answered at once: `outcome` says how. */
   enqueued(request: FlowLabels, outcome: string, tookMs: number): void {
-    const [fairness, priority] = this.#labels(request, false);
-    this.#store.series("flow_control_request_enqueue_duration_seconds", fairness, priority, outcome)
-      .observe(tookMs / 1000);
+    this.#of(request, false).enqueue(outcome).observe(tookMs / 1000);
   }
 
   /** A wait ended. Names that only refused requests carry get no label of their own. */
   ended(request: FlowLabels, outcome: string, waitedMs: number): void {
-    const [fairness, priority, pool, model, target] = this.#labels(request, outcome === "Dispatched");
-    this.#store.series("flow_control_requests_total", outcome, this.#priority(request.priority), pool).add(1);
-    this.#store.series(
-      "flow_control_request_queue_duration_seconds",
-      fairness,
-      priority,
-      outcome,
-      pool,
-      model,
-      target,
-    ).observe(waitedMs / 1000);
+    const { total, waits } = this.#of(request, outcome === "Dispatched").end(outcome);
+    total.add(1);
+    waits.observe(waitedMs / 1000);
   }
 
   /** One look at what waits for an endpoint took so long. */
@@ -193,6 +227,16 @@ export class FlowSeries {
       this.#store.series("flow_control_tenant_queue_size", label).add(requests);
       this.#store.series("flow_control_tenant_queue_tokens", label).add(tokens);
     }
+  }
+
+  #of(request: FlowLabels, learned: boolean): LabelSet {
+    const { tenant, priority, model, requestedModel = model } = request;
+    const key = `${tenant}\0${priority}\0${requestedModel}\0${model}`;
+    let set = this.#known.peek(key);
+    if (set) return set;
+    set = new LabelSet(this.#store, this.#labels(request, learned), this.#priority(priority));
+    if (learned) this.#known.set(key, set);
+    return set;
   }
 
   #priority(priority: number): string {
