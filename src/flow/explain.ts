@@ -130,7 +130,7 @@ function bandReport(band: Band, { ceilings }: FlowController, lanes: readonly La
     ceiling: ceilings.of(priority),
     held: heldReport(held),
     credit,
-    oldestWaitMs: oldest ? nowMs - oldest.enqueuedAtMs : null,
+    oldestWaitMs: oldest ? Math.round(nowMs - oldest.enqueuedAtMs) : null,
     tenants: tenants.slice(0, tenantsMax),
     tenantsLeftOut: Math.max(0, tenants.length - tenantsMax),
   };
@@ -163,7 +163,7 @@ function laneReport(lane: Lane, { admission }: FlowController, why: WhyParts): L
     bands: bands.filter(({ size }) => size > 0).map(({ band, size }) => ({
       priority: band.priority,
       queued: size,
-      waitMs: admission.predictWaitMs(lane, band, "", nowMs) ?? null,
+      waitMs: whole(admission.predictWaitMs(lane, band, "", nowMs) ?? Infinity),
     })),
     endpoints: slots.slice(0, endpointsMax).map((slot) => endpointReport(slot, why)),
     endpointsLeftOut: Math.max(0, slots.length - endpointsMax),
@@ -191,10 +191,15 @@ function headReport(band: LaneBand, lane: Lane, why: WhyParts): HeadReport {
   return {
     tenant,
     priority,
-    waitedMs: why.nowMs - enqueuedAtMs,
-    dueInMs: dueAtMs < Infinity ? Math.max(0, dueAtMs - why.nowMs) : null,
+    waitedMs: Math.round(why.nowMs - enqueuedAtMs),
+    dueInMs: whole(Math.max(0, dueAtMs - why.nowMs)),
     why: whyItWaits(head, lane, why),
   };
+}
+
+/** JSON has no Infinity. */
+function whole(ms: number): number | null {
+  return ms < Infinity ? Math.round(ms) : null;
 }
 
 /** Of those that wait in a lane the one that is owed most, else the highest. */

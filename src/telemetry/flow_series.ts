@@ -46,6 +46,9 @@ export interface FlowSample {
   readonly reclaim?: { readonly target: number; readonly pending: number };
 }
 
+/** Outcomes after which a request's names are worth labels of their own; the first is llm-d's word for none yet. */
+const waits = "NotYetFinalized", placed = "Dispatched";
+
 /** The label of a name that a client chose; one that is not `learned` has its own only if it has one already. */
 type NameLabel = (name: string, learned: boolean) => string;
 
@@ -81,7 +84,7 @@ type QueueLabels = readonly [fairness: string, priority: string, pool: string, m
 
 interface End {
   readonly total: Scalar;
-  readonly waits: Distribution;
+  readonly times: Distribution;
 }
 
 /** The series of one label set, found once an outcome. */
@@ -114,7 +117,7 @@ class LabelSet {
     const labels = [fairness, priority, outcome, pool, model, target] as const;
     end = {
       total: this.#store.series("flow_control_requests_total", outcome, this.#priority, pool),
-      waits: this.#store.series("flow_control_request_queue_duration_seconds", ...labels),
+      times: this.#store.series("flow_control_request_queue_duration_seconds", ...labels),
     };
     this.#ends.set(outcome, end);
     return end;
@@ -141,16 +144,16 @@ export class FlowSeries {
     this.#cycle = store.series("flow_control_dispatch_cycle_duration_seconds");
   }
 
-  /** A request waits, or was answered at once: `outcome` says how. */
+  /** A request waits, or was answered at once: `outcome` says which. Names of those refused get no label of their own. */
   enqueued(request: FlowLabels, outcome: string, tookMs: number): void {
-    this.#of(request, false).enqueue(outcome).observe(tookMs / 1000);
+    this.#of(request, outcome === waits || outcome === placed).enqueue(outcome).observe(tookMs / 1000);
   }
 
   /** A wait ended. Names that only refused requests carry get no label of their own. */
   ended(request: FlowLabels, outcome: string, waitedMs: number): void {
-    const { total, waits } = this.#of(request, outcome === "Dispatched").end(outcome);
+    const { total, times } = this.#of(request, outcome === placed).end(outcome);
     total.add(1);
-    waits.observe(waitedMs / 1000);
+    times.observe(waitedMs / 1000);
   }
 
   /** One look at what waits for an endpoint took so long. */
