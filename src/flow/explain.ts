@@ -50,6 +50,9 @@ export interface LaneEndpointReport {
   readonly inFlight: number;
   /** Requests there that are not ours. */
   readonly foreign: number;
+  /** Prompt tokens that are being computed there for us, and how many may be. */
+  readonly prefillTokens: number;
+  readonly tokenCapacity: number | null;
   readonly open: boolean;
   /** Why it is not. */
   readonly out?: string;
@@ -173,13 +176,14 @@ function laneReport(lane: Lane, { admission }: FlowController, why: WhyParts): L
 
 function endpointReport(slot: number, { table, nameOf }: WhyParts): LaneEndpointReport {
   const out = outReason(table, slot);
-  const capacity = table.requestCapacity[slot];
   return {
     endpoint: nameOf(slot),
     saturation: table.saturation(slot),
-    capacity: capacity < Infinity ? capacity : null,
+    capacity: limit(table.requestCapacity[slot]),
     inFlight: Atomics.load(table.requests, slot),
     foreign: table.foreign[slot],
+    prefillTokens: Atomics.load(table.prefillTokens, slot),
+    tokenCapacity: limit(table.tokenCapacity[slot]),
     open: out === undefined,
     ...(out === undefined ? {} : { out }),
   };
@@ -198,8 +202,12 @@ function headReport(band: LaneBand, lane: Lane, why: WhyParts): HeadReport {
 }
 
 /** JSON has no Infinity. */
+function limit(value: number): number | null {
+  return value < Infinity ? value : null;
+}
+
 function whole(ms: number): number | null {
-  return ms < Infinity ? Math.round(ms) : null;
+  return limit(Math.round(ms));
 }
 
 /** Of those that wait in a lane the one that is owed most, else the highest. */

@@ -49,7 +49,16 @@ Deno.test("explainFlow() is plain data: bands, lanes, endpoints, and who is next
     queued: 2,
     drainPerSecond: null,
     bands: [{ priority: 1, queued: 1, waitMs: null }, { priority: 0, queued: 1, waitMs: null }],
-    endpoints: [{ endpoint: "e0", saturation: 1, capacity: 2, inFlight: 2, foreign: 0, open: true }],
+    endpoints: [{
+      endpoint: "e0",
+      saturation: 1,
+      capacity: 2,
+      inFlight: 2,
+      foreign: 0,
+      prefillTokens: 0,
+      tokenCapacity: null,
+      open: true,
+    }],
     endpointsLeftOut: 0,
     head: {
       tenant: "a",

@@ -48,6 +48,7 @@ export class ObservedFlow {
       priority: 0,
       receivedAtMs: this.clock.now(),
       promptTokens: 10,
+      prefillTokens: 10,
       outputTokens: 5,
       bodyBytes: 100,
       ...part,

@@ -35,7 +35,7 @@ export function flowSample(parts: FlowSampleParts): FlowSample {
   const { bands, lanes, held, config: { limits, eviction }, admission } = controller;
   const ready = [...table.slots()].filter((slot) => table.state[slot] === EndpointState.Ready);
   const all = [...lanes.all()];
-  const { queues, promptTokens } = waitingOf(all);
+  const { queues, prefillTokens } = waitingOf(all);
   return {
     saturation: saturation(table, ready),
     stale: stale(parts, ready),
@@ -47,7 +47,7 @@ export function flowSample(parts: FlowSampleParts): FlowSample {
     ),
     requestsRatio: limits.maxRequests === undefined ? undefined : held.requests / limits.maxRequests,
     bytesRatio: limits.maxBytes === undefined ? undefined : held.bytes / limits.maxBytes,
-    requiredReplicas: requiredReplicas(table, ready, { requests: held.requests, promptTokens }),
+    requiredReplicas: requiredReplicas(parts, ready, { requests: held.requests, prefillTokens }),
     promises: admission.promises.size,
     reclaim: eviction ? reclaim(parts, ready) : undefined,
   };
@@ -75,9 +75,9 @@ function longest(waits: readonly (number | undefined)[]): number | undefined {
 }
 
 /** Requests that wait, by tenant, priority and model: a run of one model in a tenant's queue is one item. */
-function waitingOf(lanes: readonly Lane[]): { queues: FlowQueueSample[]; promptTokens: number } {
+function waitingOf(lanes: readonly Lane[]): { queues: FlowQueueSample[]; prefillTokens: number } {
   const queues: FlowQueueSample[] = [];
-  let promptTokens = 0;
+  let prefillTokens = 0;
   for (const { model, bands } of lanes) {
     for (const { band: { priority }, queues: { items: tenants } } of bands) {
       for (const { tenant: { name: tenant }, items: { items } } of tenants) {
@@ -89,13 +89,13 @@ function waitingOf(lanes: readonly Lane[]): { queues: FlowQueueSample[]; promptT
           }
           requests++;
           bytes += ask.bodyBytes;
-          promptTokens += ask.promptTokens;
+          prefillTokens += ask.prefillTokens;
         }
         queues.push({ tenant, priority, model, requestedModel, requests, bytes });
       }
     }
   }
-  return { queues, promptTokens };
+  return { queues, prefillTokens };
 }
 
 function saturation(table: EndpointTable, ready: readonly number[]): Record<string, number> {
@@ -125,17 +125,17 @@ function stale(
 
 /** See the help of `flow_control_required_replicas`. */
 function requiredReplicas(
-  table: EndpointTable,
+  { controller: { config: { saturation } }, table }: FlowSampleParts,
   ready: readonly number[],
-  waiting: { readonly requests: number; readonly promptTokens: number },
+  waiting: { readonly requests: number; readonly prefillTokens: number },
 ): number | undefined {
   if (ready.length === 0) return Math.min(1, waiting.requests);
   const { requestCapacity, tokenCapacity, requests, prefillTokens } = table;
-  const needs = [
-    needed(table, ready, requestCapacity, requests, waiting.requests),
-    needed(table, ready, tokenCapacity, prefillTokens, waiting.promptTokens),
-  ].filter((need) => need !== undefined);
-  return needs.length === 0 ? undefined : Math.max(...needs);
+  const byRequests = needed(table, ready, requestCapacity, requests, waiting.requests);
+  const byTokens = needed(table, ready, tokenCapacity, prefillTokens, waiting.prefillTokens);
+  // Tokens tell nothing of requests whose prompts are computed, unless they are all that is limited.
+  if (byRequests === undefined && saturation.detector !== "concurrency") return undefined;
+  return Math.max(byRequests ?? 0, byTokens ?? 0);
 }
 
 /** In one of the units that endpoints have a capacity of; undefined where none of them has. */

@@ -82,7 +82,7 @@ Deno.test("flowSample() counts endpoints whose sample is too old for the detecto
     return sample(flow).stale;
   };
   deepStrictEqual(stale(utilization), { detector: "utilization-detector", endpoints: 1 });
-  deepStrictEqual(stale({ detector: "fused" }), { detector: "fused", endpoints: 0 });
+  deepStrictEqual(stale({ detector: "fused", maxTokenConcurrency: 1 }), { detector: "fused", endpoints: 0 });
   deepStrictEqual(stale(concurrency), { detector: "concurrency-detector", endpoints: 0 });
 });
 
@@ -102,6 +102,7 @@ Deno.test("flowSample() counts in endpoints what all work would fill", () => {
 Deno.test("flowSample() requires nothing while no capacity is known, and takes unknown ones for the mean of others", () => {
   const unknown = new ObservedFlow([{ capacity: Infinity }]);
   unknown.fill(0, 30);
+  unknown.table.tokenCapacity[0] = 1_000;
   equal(sample(unknown).requiredReplicas, undefined);
   const mixed = new ObservedFlow([{ capacity: Infinity }, { capacity: 10 }]);
   mixed.fill(0, 5);

@@ -169,8 +169,8 @@ export const flowCatalogue = {
     labels: pool,
     help:
       "Endpoints that all work would fill: the sum of the saturation of ready endpoints, and requests that wait over " +
-      "the mean capacity of a ready endpoint (or the same in prompt tokens, where that is more); 1 where requests " +
-      "wait and none is ready, absent while no capacity is known.",
+      "the mean capacity of a ready endpoint; the same with prompt tokens to compute, where that is more; 1 where " +
+      "requests wait and none is ready, absent while no capacity is known.",
   },
   flow_control_promises: {
     type: "gauge",
