@@ -97,5 +97,9 @@ fact(
       const series =
         'flow_control_requests_total{outcome="EvictedContextCancelled",priority="0",inference_pool="default"}';
       await until("its end is counted", async () => await metric(stage, series) === 1);
+      await until("its access line is written", () => stage.accessLines.length === 1);
+      const [{ outcome, queued_ms }] = stage.accessLines;
+      equal(outcome, "client-disconnect");
+      ok(Number(queued_ms) > 0, `${queued_ms}`);
     }),
 );
