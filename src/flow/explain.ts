@@ -4,6 +4,7 @@ import type { BandConfig, CeilingConfig, FlowLimits, SaturationConfig } from "..
 import type { Band, Domain, Held } from "./band.ts";
 import type { FlowController } from "./controller.ts";
 import type { Lane, LaneBand } from "./lane.ts";
+import { oldestOf } from "./sample.ts";
 import { outReason, whyItWaits, type WhyParts } from "./why.ts";
 
 const lanesMax = 50;
@@ -106,6 +107,7 @@ export function explainFlow(parts: ExplainParts): FlowReport {
   const { controller, nowMs } = parts;
   const { config: { enabled, saturation, ceiling, limits }, held, bands, admission } = controller;
   const lanes = [...controller.lanes.all()].sort((a, b) => b.size - a.size);
+  const oldest = oldestOf(lanes);
   const why = { ...parts, namesMax: endpointsMax };
   return {
     enabled,
@@ -114,7 +116,10 @@ export function explainFlow(parts: ExplainParts): FlowReport {
     held: heldReport(held),
     limits,
     promises: admission.promises.size,
-    bands: bands.list.map((band) => bandReport(band, controller, lanes, nowMs)),
+    bands: bands.list.map((band) => {
+      const sinceMs = oldest.get(band);
+      return bandReport(band, controller, lanes, sinceMs === undefined ? null : Math.round(nowMs - sinceMs));
+    }),
     lanes: lanes.slice(0, lanesMax).map((lane) => laneReport(lane, controller, why)),
     lanesLeftOut: Math.max(0, lanes.length - lanesMax),
   };
@@ -124,8 +129,13 @@ function heldReport({ requests, tokens, bytes }: Held): HeldReport {
   return { requests, tokens, bytes };
 }
 
-function bandReport(band: Band, { ceilings }: FlowController, lanes: readonly Lane[], nowMs: number): BandReport {
-  const { priority, config, held, credit, oldest } = band;
+function bandReport(
+  band: Band,
+  { ceilings }: FlowController,
+  lanes: readonly Lane[],
+  oldestWaitMs: number | null,
+): BandReport {
+  const { priority, config, held, credit } = band;
   const tenants = tenantsOf(band, lanes);
   return {
     priority,
@@ -133,7 +143,7 @@ function bandReport(band: Band, { ceilings }: FlowController, lanes: readonly La
     ceiling: ceilings.of(priority),
     held: heldReport(held),
     credit,
-    oldestWaitMs: oldest ? Math.round(nowMs - oldest.enqueuedAtMs) : null,
+    oldestWaitMs,
     tenants: tenants.slice(0, tenantsMax),
     tenantsLeftOut: Math.max(0, tenants.length - tenantsMax),
   };

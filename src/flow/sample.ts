@@ -31,15 +31,16 @@ export interface FlowSampleParts {
 }
 
 export function flowSample(parts: FlowSampleParts): FlowSample {
-  const { controller, table, nowMs } = parts;
+  const { controller, table } = parts;
   const { bands, lanes, held, config: { limits, eviction }, admission } = controller;
   const ready = [...table.slots()].filter((slot) => table.state[slot] === EndpointState.Ready);
   const all = [...lanes.all()];
   const { queues, prefillTokens } = waitingOf(all);
+  const oldest = oldestOf(all);
   return {
     saturation: saturation(table, ready),
     stale: stale(parts, ready),
-    bands: bands.list.map((band) => bandSample(controller, band, all, nowMs)),
+    bands: bands.list.map((band) => bandSample(parts, band, all, oldest.get(band))),
     queues,
     tenants: Array.from(
       controller.tenants,
@@ -53,12 +54,32 @@ export function flowSample(parts: FlowSampleParts): FlowSample {
   };
 }
 
-function bandSample({ admission }: FlowController, band: Band, lanes: readonly Lane[], nowMs: number): FlowBandSample {
-  const { priority, held, config, oldest } = band;
+/** Of each band in which something waits, when the request came that has waited longest. */
+export function oldestOf(lanes: readonly Lane[]): Map<Band, number> {
+  const oldest = new Map<Band, number>();
+  for (const { bands } of lanes) {
+    for (const { band, queues: { items: tenants } } of bands) {
+      let sinceMs = oldest.get(band) ?? Infinity;
+      for (const { items: { items } } of tenants) {
+        for (const { enqueuedAtMs } of items) sinceMs = Math.min(sinceMs, enqueuedAtMs);
+      }
+      if (sinceMs < Infinity) oldest.set(band, sinceMs);
+    }
+  }
+  return oldest;
+}
+
+function bandSample(
+  { controller: { admission }, nowMs }: FlowSampleParts,
+  band: Band,
+  lanes: readonly Lane[],
+  oldestMs = nowMs,
+): FlowBandSample {
+  const { priority, held, config } = band;
   return {
     priority,
     tokens: held.tokens,
-    oldestWaitMs: oldest ? nowMs - oldest.enqueuedAtMs : 0,
+    oldestWaitMs: nowMs - oldestMs,
     estimatedWaitMs: longest(
       lanes.filter(({ size }) => size > 0).map((lane) => admission.predictWaitMs(lane, band, "", nowMs)),
     ),
