@@ -101,8 +101,8 @@ function waitingOf(lanes: readonly Lane[]): { queues: FlowQueueSample[]; prefill
   let prefillTokens = 0;
   for (const { model, bands } of lanes) {
     for (const { band: { priority }, queues: { items: tenants } } of bands) {
-      for (const { tenant: { name: tenant }, items: { items } } of tenants) {
-        let requestedModel = items[0].ask.requestedModel, requests = 0, bytes = 0;
+      for (const { tenant: { name: tenant }, head, items: { items } } of tenants) {
+        let { requestedModel } = head.ask, requests = 0, bytes = 0;
         for (const { ask } of items) {
           if (ask.requestedModel !== requestedModel) {
             queues.push({ tenant, priority, model, requestedModel, requests, bytes });

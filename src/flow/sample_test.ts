@@ -116,9 +116,9 @@ Deno.test("flowSample() estimates 0 where nothing waits, nothing while it cannot
   const estimate = () => sample(flow).bands[0].estimatedWaitMs;
   equal(estimate(), 0);
   flow.fill(0, 1);
-  for (let i = 0; i < 20; i++) flow.ask();
+  for (let i = 0; i < 60; i++) flow.ask();
   equal(estimate(), undefined);
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < 50; i++) {
     flow.clock.advance(100);
     flow.table.inflight(0, -1, 0, 0);
   }
