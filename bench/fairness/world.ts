@@ -9,7 +9,6 @@ import { planFromPolicy } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint, type SimHandle } from "../../src/sim/sim_endpoint.ts";
 import type { EngineOptions } from "../../src/sim/engine_types.ts";
 import { promptFromTrace } from "../../src/sim/prompt.ts";
-import { Metrics } from "../../src/telemetry/mod.ts";
 import { benchParts, benchRouter } from "../lib/router.ts";
 import { VirtualScraper } from "../lib/scraper.ts";
 
@@ -75,8 +74,7 @@ export class FlowWorld {
     const { table, hotpath } = router;
     const priorities = [...new Set(arrivals.map(({ priority }) => priority))];
     const revoke = (_edge: number, id: number) => this.#dispatch.revoke(id);
-    const { flow: series } = new Metrics({ version: "bench" });
-    const desk = new FlowDesk({ clock, table, setup: { flow, priorities }, series, revoke });
+    const desk = new FlowDesk({ clock, table, setup: { flow, priorities }, observer: {}, revoke });
     for (const slot of table.slots()) desk.slotAdded(slot);
     const scraper = new VirtualScraper(clock, this.#fleet, table, (slot, before) => desk.sampled(slot, before));
     const parts = benchParts({

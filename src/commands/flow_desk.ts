@@ -7,14 +7,16 @@ import {
   type FlowAnswer,
   type FlowAsk,
   FlowController,
+  type FlowObserver,
   type FlowReport,
   flowSample,
   isGrant,
   type LaneBand,
+  type RevocationObserver,
   Revocations,
 } from "../flow/mod.ts";
 import type { FlowQueue } from "../pipeline/mod.ts";
-import type { FlowSample, FlowSeries } from "../telemetry/mod.ts";
+import type { FlowSample } from "../telemetry/mod.ts";
 
 /** Kinds of records; others' are below. */
 const kinds = { settle: 32, placed: 33, begun: 34 } as const;
@@ -29,11 +31,17 @@ export interface FlowSetup {
   readonly priorities: readonly number[];
 }
 
+export interface DeskObserver extends FlowObserver {
+  /** A request waits, or was answered at once: `outcome` says which. */
+  enqueued?(ask: FlowAsk, outcome: string, tookMs: number): void;
+}
+
 export interface FlowDeskParts {
   readonly clock: Clock;
   readonly table: EndpointTable;
   readonly setup: FlowSetup;
-  readonly series: FlowSeries;
+  readonly observer: DeskObserver;
+  readonly revocationObserver?: RevocationObserver;
   /** Asks an edge to take a request back. */
   readonly revoke: (edge: number, id: number) => void;
 }
@@ -44,24 +52,18 @@ export class FlowDesk {
   readonly #capacity: Capacity;
   readonly #clock: Clock;
   readonly #table: EndpointTable;
-  readonly #series: FlowSeries;
+  readonly #observer: DeskObserver;
 
-  constructor({ clock, table, setup, series, revoke }: FlowDeskParts) {
+  constructor({ clock, table, setup, observer, revocationObserver, revoke }: FlowDeskParts) {
     const { flow, priorities } = setup;
     this.#clock = clock;
     this.#table = table;
-    this.#series = series;
-    this.revocations = new Revocations({
-      clock,
-      revoke,
-      observer: {
-        issued: (priority) => series.revocationIssued(priority),
-        ended: (how, ms) => series.revocationEnded(how, ms / 1000),
-      },
-    });
+    this.#observer = observer;
+    this.revocations = new Revocations({ clock, revoke, observer: revocationObserver });
     this.#capacity = new Capacity(table, clock, limits(flow));
     const open = (slot: number) => table.state[slot] === EndpointState.Ready && mayPass(table, slot);
     const blocked = (band: LaneBand, slot: number) => {
+      observer.blocked?.(band, slot);
       if (this.controller.config.eviction) this.revocations.blocked(band.band.priority, band.size, slot);
     };
     this.controller = new FlowController({
@@ -71,8 +73,9 @@ export class FlowDesk {
       priorities,
       open,
       observer: {
-        ended: (ask, end, waitedMs) => series.ended(ask, end, waitedMs),
-        looked: (tookMs) => series.looked(tookMs),
+        queued: (ask) => observer.queued?.(ask),
+        ended: (ask, end, waitedMs) => observer.ended?.(ask, end, waitedMs),
+        looked: (tookMs) => observer.looked?.(tookMs),
         blocked,
       },
     });
@@ -107,7 +110,7 @@ export class FlowDesk {
       outcome = isGrant(answer) ? "Dispatched" : answer.end;
       resolve(answer);
     });
-    this.#series.enqueued(ask, outcome, this.#clock.now() - startMs);
+    this.#observer.enqueued?.(ask, outcome, this.#clock.now() - startMs);
     return promise;
   }
 

@@ -129,7 +129,11 @@ export class Router {
       clock,
       table,
       setup: flowSetup(config, setup),
-      series: metrics.flow,
+      observer: metrics.flow,
+      revocationObserver: {
+        issued: (priority) => metrics.flow.revocationIssued(priority),
+        ended: (how, ms) => metrics.flow.revocationEnded(how, ms / 1000),
+      },
       revoke: (edge, id) => void this.edges.of(edge)?.revoke(id),
     });
     this.edges = new Edges({
