@@ -2,10 +2,12 @@
 import { breakerStateNames, type Clock, endpointStateNames, type EndpointTable } from "../core/mod.ts";
 import type { Caches } from "../kv/mod.ts";
 import type { CacheSample, CollectedSample } from "../telemetry/mod.ts";
+import type { FlowDesk } from "./flow_desk.ts";
 
 export interface Collected {
   readonly table: EndpointTable;
   readonly caches: Caches;
+  readonly flow: Pick<FlowDesk, "sample">;
   readonly clock: Clock;
   readonly staleAfterMs: number;
   /** Times slower than the other endpoints; NaN while too little is known. */
@@ -15,7 +17,7 @@ export interface Collected {
 }
 
 export function collect(
-  { table, caches, clock, staleAfterMs, slowness, overloaded, recordsDropped }: Collected,
+  { table, caches, flow, clock, staleAfterMs, slowness, overloaded, recordsDropped }: Collected,
 ): CollectedSample {
   const now = clock.now();
   const endpoints = Array.from(table.slots(), (slot) => {
@@ -43,6 +45,7 @@ export function collect(
   const { rss, heapUsed, external } = Deno.memoryUsage();
   return {
     pool: { name: "default", endpoints },
+    flow: flow.sample(staleAfterMs),
     prefix: { blocks: pairs, evicted },
     overloaded,
     recordsDropped,

@@ -3,15 +3,20 @@ import { type Clock, EndpointState, type EndpointTable, mayPass, type RecordRing
 import type { FlowConfig } from "../config/mod.ts";
 import {
   Capacity,
+  explainFlow,
   type FlowAnswer,
   type FlowAsk,
   FlowController,
   type FlowObserver,
+  type FlowReport,
+  flowSample,
+  isGrant,
   type LaneBand,
   type RevocationObserver,
   Revocations,
 } from "../flow/mod.ts";
 import type { FlowQueue } from "../pipeline/mod.ts";
+import type { FlowSample } from "../telemetry/mod.ts";
 
 /** Kinds of records; others' are below. */
 const kinds = { settle: 32, placed: 33, begun: 34 } as const;
@@ -26,11 +31,16 @@ export interface FlowSetup {
   readonly priorities: readonly number[];
 }
 
+export interface DeskObserver extends FlowObserver {
+  /** A request waits, or was answered at once: `outcome` says which. */
+  enqueued?(ask: FlowAsk, outcome: string, tookMs: number): void;
+}
+
 export interface FlowDeskParts {
   readonly clock: Clock;
   readonly table: EndpointTable;
   readonly setup: FlowSetup;
-  readonly observer: FlowObserver;
+  readonly observer: DeskObserver;
   readonly revocationObserver?: RevocationObserver;
   /** Asks an edge to take a request back. */
   readonly revoke: (edge: number, id: number) => void;
@@ -40,11 +50,15 @@ export class FlowDesk {
   readonly controller: FlowController;
   readonly revocations: Revocations;
   readonly #capacity: Capacity;
+  readonly #clock: Clock;
   readonly #table: EndpointTable;
+  readonly #observer: DeskObserver;
 
   constructor({ clock, table, setup, observer, revocationObserver, revoke }: FlowDeskParts) {
     const { flow, priorities } = setup;
+    this.#clock = clock;
     this.#table = table;
+    this.#observer = observer;
     this.revocations = new Revocations({ clock, revoke, observer: revocationObserver });
     this.#capacity = new Capacity(table, clock, limits(flow));
     const open = (slot: number) => table.state[slot] === EndpointState.Ready && mayPass(table, slot);
@@ -61,6 +75,7 @@ export class FlowDesk {
       observer: {
         queued: (ask) => observer.queued?.(ask),
         ended: (ask, end, waitedMs) => observer.ended?.(ask, end, waitedMs),
+        looked: (tookMs) => observer.looked?.(tookMs),
         blocked,
       },
     });
@@ -87,7 +102,40 @@ export class FlowDesk {
   }
 
   enqueue(edge: number, ask: FlowAsk): Promise<FlowAnswer> {
-    return new Promise((resolve) => this.controller.enqueue(edge, ask, resolve));
+    const { promise, resolve } = Promise.withResolvers<FlowAnswer>();
+    const startMs = this.#clock.now();
+    // llm-d's name for one that waits.
+    let outcome = "NotYetFinalized";
+    this.controller.enqueue(edge, ask, (answer) => {
+      outcome = isGrant(answer) ? "Dispatched" : answer.end;
+      resolve(answer);
+    });
+    this.#observer.enqueued?.(ask, outcome, this.#clock.now() - startMs);
+    return promise;
+  }
+
+  /** As it is now, in numbers. */
+  sample(staleAfterMs: number): FlowSample {
+    const { controller, revocations: { pending: revoked } } = this;
+    return flowSample({ controller, table: this.#table, nowMs: this.#clock.now(), staleAfterMs, revoked });
+  }
+
+  /** What waits, and why. */
+  explain(): FlowReport {
+    const nameOf = (slot: number) => this.#table.peek(slot)?.id ?? `slot ${slot}`;
+    return explainFlow({ controller: this.controller, table: this.#table, nameOf, nowMs: this.#clock.now() });
+  }
+
+  /** What flow control knows of an endpoint. */
+  place(slot: number): object {
+    const { requestCapacity, foreign } = this.#table;
+    const capacity = requestCapacity[slot];
+    return {
+      capacity: capacity < Infinity ? capacity : null,
+      foreign: foreign[slot],
+      saturation: this.#table.saturation(slot),
+      queued: this.controller.lanes.at(slot).reduce((sum, { size }) => sum + size, 0),
+    };
   }
 
   /** One record of an edge; false for a kind of somebody else's. */

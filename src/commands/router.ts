@@ -129,7 +129,11 @@ export class Router {
       clock,
       table,
       setup: flowSetup(config, setup),
-      observer: {},
+      observer: metrics.flow,
+      revocationObserver: {
+        issued: (priority) => metrics.flow.revocationIssued(priority),
+        ended: (how, ms) => metrics.flow.revocationEnded(how, ms / 1000),
+      },
       revoke: (edge, id) => void this.edges.of(edge)?.revoke(id),
     });
     this.edges = new Edges({
@@ -148,6 +152,7 @@ export class Router {
       collect({
         table,
         caches: this.caches,
+        flow: this.flow,
         clock,
         staleAfterMs: this.#config.pool.load.staleAfterMs,
         slowness: this.pool.slownesses(),
@@ -282,7 +287,13 @@ export class Router {
       explain: (request) => this.edges.any().explain(request),
       metrics: async () => await this.metrics.render(this.#clock, await this.edges.dumps()),
       readiness: () => this.#readiness(),
-      endpoints: () => this.pool.snapshot().map((row) => ({ ...row, held: this.#held(row.slot) })),
+      endpoints: () =>
+        this.pool.snapshot().map((row) => ({
+          ...row,
+          held: this.#held(row.slot),
+          flow: this.flow.place(row.slot),
+        })),
+      flow: () => this.flow.explain(),
       drain: (id, drained) => drained ? this.pool.drain(id) : this.pool.undrain(id),
       tokens: async () => (await this.edges.any().status()).tokens,
       config: () => publicConfig(this.#config),

@@ -26,6 +26,8 @@ export interface AdminParts {
   readonly drain: (id: string, drained: boolean) => boolean;
   readonly tokens: () => Promise<unknown>;
   readonly config: () => unknown;
+  /** What waits, and why. */
+  readonly flow: () => unknown;
   /** Keys and what they have left. */
   readonly keys: () => unknown;
   readonly access: () => AdminAccess;
@@ -78,6 +80,7 @@ function adminApp(parts: AdminParts): Hono<Env> {
   }
   app.get("/debug/tokens", async (c) => c.json(await parts.tokens() as object));
   app.get("/debug/keys", (c) => c.json(parts.keys() as object));
+  app.get("/debug/flow", (c) => c.json(parts.flow() as object));
   app.get("/debug/config", (c) => c.json(parts.config() as object));
   app.post("/debug/decide", (c) => decide(c, parts));
   app.post("/debug/snapshot", async (c) => {

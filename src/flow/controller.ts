@@ -4,6 +4,7 @@ import { Admission, shorter } from "./admission.ts";
 import { type Band, Bands, Held } from "./band.ts";
 import { Ceilings, flowPriorities } from "./ceiling.ts";
 import { DueTimes } from "./due.ts";
+import { Granted } from "./granted.ts";
 import type { Lane, LaneBand } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { orderKey } from "./ordering.ts";
@@ -11,8 +12,8 @@ import { type FlowAnswer, type FlowAsk, type FlowEnd, type FlowRefusal, Waiting 
 import { refusals } from "./refusals.ts";
 import { Turns } from "./turns.ts";
 
-/** Placed requests whose real use is awaited; of more than that the assumed use stands. */
-const grantedMax = 65_536;
+/** Two readings of the clock take 160 ns, about what a look that finds nothing takes: one of so many is measured. */
+const looksTimed = 64;
 
 /** What of the pool the controller works on; an `EndpointTable` is such. */
 export type FlowTable = Pick<
@@ -40,6 +41,8 @@ export interface FlowObserver {
   ended?(ask: FlowAsk, end: FlowEnd, waitedMs: number): void;
   /** The best request of `slot` finds no room there. */
   blocked?(band: LaneBand, slot: number): void;
+  /** One look in `looksTimed` took so long. */
+  looked?(tookMs: number): void;
 }
 
 /**
@@ -55,8 +58,7 @@ export class FlowController {
   readonly #parts: FlowParts;
   /** By edge and the edge's number. */
   readonly #waiting = new Map<number, Map<number, Waiting>>();
-  /** Requests that were given a place and have not told what they used. */
-  readonly #granted = new Map<number, Map<number, Waiting>>();
+  readonly #granted = new Granted();
   readonly #due = new DueTimes();
   readonly #turns: Turns;
   #config: FlowConfig;
@@ -64,6 +66,7 @@ export class FlowController {
   #timer: Timer | undefined;
   #timerAtMs = Infinity;
   #numbers = 0;
+  #looks = 0;
   #stopped = false;
 
   constructor(parts: FlowParts) {
@@ -87,6 +90,10 @@ export class FlowController {
     return this.#config;
   }
 
+  get ceilings(): Pick<Ceilings, "of"> {
+    return this.#ceilings;
+  }
+
   /** Requests that wait. */
   get size(): number {
     return this.held.requests;
@@ -100,9 +107,8 @@ export class FlowController {
     this.#turns.use(config);
     this.bands.use(config);
     for (const lane of this.lanes.all()) this.#replan(lane);
-    if (ages) {
-      for (const item of this.#all().sort((a, b) => a.number - b.number)) item.queue.band.band.arrived(item);
-    }
+    const inOrder = ages ? this.#all().sort((a, b) => a.number - b.number) : [];
+    for (const item of inOrder) item.queue.band.band.arrived(item);
     this.look();
   }
 
@@ -151,12 +157,7 @@ export class FlowController {
 
   /** A request of `edge` that waited has ended: it used so many tokens, whatever was assumed. */
   settle(edge: number, id: number, inputTokens: number, outputTokens: number): void {
-    const item = this.#granted.get(edge)?.get(id);
-    if (!item) return;
-    this.#granted.get(edge)!.delete(id);
-    const { ask: { promptTokens, outputTokens: assumed }, queue: { tenant, band: { domain } } } = item;
-    domain.fairness.settled(tenant, inputTokens - promptTokens, outputTokens - assumed, this.#parts.clock.now());
-    for (const queue of tenant.queues) queue.band.queues.moved(queue);
+    this.#granted.settle(edge, id, inputTokens, outputTokens, this.#parts.clock.now());
   }
 
   /** The client of a request that waits is gone. What has been answered already is the edge's to give back. */
@@ -169,7 +170,7 @@ export class FlowController {
   abandon(edge: number): void {
     for (const item of [...this.#waiting.get(edge)?.values() ?? []]) this.#end(item, refusals.cancelled());
     this.#waiting.delete(edge);
-    this.#granted.delete(edge);
+    this.#granted.abandon(edge);
   }
 
   /** Other endpoints serve the lanes of these names now. */
@@ -348,6 +349,15 @@ export class FlowController {
   }
 
   #dispatch(slot: number, nowMs: number): void {
+    const { clock, observer } = this.#parts;
+    if (++this.#looks % looksTimed !== 0) return this.#offer(slot, nowMs);
+    const startMs = clock.now();
+    this.#offer(slot, nowMs);
+    observer?.looked?.(clock.now() - startMs);
+  }
+
+  /** Gives a slot's room to what waits for it. */
+  #offer(slot: number, nowMs: number): void {
     const { table, observer } = this.#parts;
     // An arrival looks at every endpoint of its lane, most of them full.
     if (!this.#config.eviction && !table.hasRoom(slot, this.#ceilings.highest)) return;
@@ -374,15 +384,6 @@ export class FlowController {
     return this.#ceilings.reflective && this.#ceilings.admits(priority, table.saturation(slot)) ? 1 : 0;
   }
 
-  /** Keeps what was placed until it has told what it used. */
-  #keep(item: Waiting): void {
-    let ofEdge = this.#granted.get(item.edge);
-    if (!ofEdge) this.#granted.set(item.edge, ofEdge = new Map());
-    // Their ends were lost on the way.
-    if (ofEdge.size >= grantedMax) ofEdge.clear();
-    ofEdge.set(item.ask.id, item);
-  }
-
   #grant(item: Waiting, { domain }: LaneBand, slot: number, nowMs: number): void {
     const { tenant } = item.queue;
     // One that found room at once says nothing of how fast room comes.
@@ -391,7 +392,7 @@ export class FlowController {
     domain.fairness.granted(tenant, item.ask, nowMs);
     for (const queue of tenant.queues) queue.band.queues.moved(queue);
     this.#turns.served(domain, slot, nowMs);
-    this.#keep(item);
+    this.#granted.add(item);
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#parts.observer?.ended?.(item.ask, "Dispatched", waitedMs);
     item.answer({ slot, prefillTokens: item.ask.prefillTokens, waitedMs });

@@ -24,6 +24,8 @@ export interface FlowAsk {
   /** Their slots; empty: there is none now. */
   readonly slots: readonly number[];
   readonly model: string;
+  /** As the client named it; absent: as `model`. */
+  readonly requestedModel?: string;
   readonly tenant: string;
   readonly priority: number;
   /** Of the clock that all isolates share; requests tried before keep theirs, so that they are not behind others. */

@@ -132,6 +132,7 @@ export class FlowDispatch implements Dispatch {
       lane: `${view.model}\0${slots.join()}`,
       slots,
       model: view.model,
+      requestedModel: view.requestedModel || undefined,
       tenant: view.fairnessId,
       priority: view.priority,
       receivedAtMs: view.receivedAtMs,

@@ -86,6 +86,8 @@ export class Forwarder {
       const placing = this.#dispatch.place(life.view!, tried, { signal: life.inbound.signal, onRevoke });
       if (!(placing instanceof Promise)) return placed(placing);
       return placing.then(placed, (error) => {
+        // What takes time here is the wait for an endpoint with room.
+        life.queuedMs += clock.now() - startMs;
         throw failed(error);
       });
     } catch (error) {

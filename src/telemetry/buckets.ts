@@ -31,3 +31,6 @@ export const schedulerBuckets = [.0001, .0002, .0005, .001, .002, .005, .01, .02
 export const processingBuckets = [.0005, .001, .002, .005, .01, .015, .025, .04, .06, .1, .25, .5, 1, 2.5, 5, 10];
 export const ratioBuckets = [0, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1];
 export const scrapeBuckets = [.001, .002, .005, .01, .02, .05, .1, .2, .5, 1];
+export const queueBuckets = [.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60];
+export const dispatchBuckets = schedulerBuckets;
+export const revocationBuckets = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10];

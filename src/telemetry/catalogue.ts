@@ -13,6 +13,7 @@ import {
   ttftBuckets,
 } from "./buckets.ts";
 import { cacheCatalogue } from "./catalogue_caches.ts";
+import { flowCatalogue } from "./catalogue_flow.ts";
 import { keyCatalogue } from "./catalogue_keys.ts";
 import { resilienceCatalogue } from "./catalogue_resilience.ts";
 import { endpointLabels, type MetricDefinition } from "./definition.ts";
@@ -205,6 +206,7 @@ export const catalogue = {
   },
   ...cacheCatalogue,
   ...keyCatalogue,
+  ...flowCatalogue,
   average_kv_cache_utilization: {
     type: "gauge",
     unit: "ratio",

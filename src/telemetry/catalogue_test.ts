@@ -11,6 +11,8 @@ const TTFT = [.005, .025, .05, .1, .2, .4, .6, .8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 
 const TPOT = [.0005, .00205, .005, .01, .02, .04, .06, .08, .1, .125, .15, .2, .3, .4, .5, .6, .8, 1, 2];
 // deno-fmt-ignore
 const TOKENS = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32778, 65536, 131072, 262144, 524288, 1048576];
+const QUEUE = [.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60];
+const FLOW = ["inference_pool", "model_name", "target_model_name"];
 const requestBytes = Array.from({ length: 25 }, (_, n) => 64 * 2 ** n);
 const INFLIGHT = ["endpoint_name", "namespace", "producer_name", "fairness_id", "priority"];
 
@@ -58,6 +60,28 @@ const llmD: readonly (readonly [string, string, readonly string[], (readonly num
   ["per_endpoint_queue_size", "gauge", ["name", "model_server_endpoint"]],
   ["inflight_requests", "gauge", INFLIGHT],
   ["inflight_tokens", "gauge", INFLIGHT],
+  ["flow_control_request_queue_duration_seconds", "histogram", ["fairness_id", "priority", "outcome", ...FLOW], QUEUE],
+  ["flow_control_dispatch_cycle_duration_seconds", "histogram", [], S],
+  ["flow_control_request_enqueue_duration_seconds", "histogram", ["fairness_id", "priority", "outcome"], S],
+  ["flow_control_requests_total", "counter", ["outcome", "priority", "inference_pool"]],
+  ["flow_control_queue_size", "gauge", ["fairness_id", "priority", ...FLOW]],
+  ["flow_control_queue_bytes", "gauge", ["fairness_id", "priority", ...FLOW]],
+  ["flow_control_pool_saturation", "gauge", ["inference_pool", "stage"]],
+  ["flow_control_stale_endpoints", "gauge", ["detector"]],
+  ["flow_control_capacity_utilization_requests", "gauge", ["priority", "inference_pool"]],
+  ["flow_control_capacity_utilization_bytes", "gauge", ["priority", "inference_pool"]],
+  ["flow_control_global_capacity_utilization_requests", "gauge", ["inference_pool"]],
+  ["flow_control_global_capacity_utilization_bytes", "gauge", ["inference_pool"]],
+  ["flow_control_revocations_issued_total", "counter", ["priority", "inference_pool"]],
+  ["flow_control_revocations_total", "counter", ["outcome", "inference_pool"]],
+  ["flow_control_reclaim_target", "gauge", ["inference_pool"]],
+  ["flow_control_pending_reclaim", "gauge", ["inference_pool"]],
+  [
+    "flow_control_revocation_confirmation_seconds",
+    "histogram",
+    ["inference_pool"],
+    [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10],
+  ],
   ["datalayer_poll_errors_total", "counter", ["source_type"]],
   ["info", "gauge", ["commit", "build_ref"]],
 ];

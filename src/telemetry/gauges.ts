@@ -1,4 +1,5 @@
 import type { MetricName } from "./catalogue.ts";
+import type { FlowSample } from "./flow_series.ts";
 import type { MetricStore } from "./store.ts";
 
 /** What is known of an endpoint's cache, and of the feed that tells of it. Counters grow from the endpoint's start. */
@@ -49,6 +50,7 @@ export interface EndpointSample {
 /** What is asked for at a scrape; absent parts show nothing. */
 export interface CollectedSample {
   readonly pool?: { readonly name: string; readonly endpoints: readonly EndpointSample[] };
+  readonly flow?: FlowSample;
   readonly prefix?: { readonly blocks: number; readonly evicted: number };
   /** How much is refused: 0 nothing, 1 negative priorities, 2 everything. */
   readonly overloaded?: number;

@@ -2,6 +2,7 @@ import type { Registry } from "prom-client";
 import { BoundedLabels, type Clock, sleep } from "../core/mod.ts";
 import { catalogue, type MetricName } from "./catalogue.ts";
 import { exposedNames, exposeStore } from "./exposition.ts";
+import { FlowSeries } from "./flow_series.ts";
 import { type CollectedSample, fillGauges } from "./gauges.ts";
 import { type KeyName, type KeyRefusal, KeySeries } from "./key_series.ts";
 import type { RequestLabels, RequestRecord } from "./record.ts";
@@ -55,6 +56,8 @@ export class Metrics {
   readonly #names = exposedNames();
   readonly #models: BoundedLabels;
   readonly #fairnessIds = new BoundedLabels(fairnessIdsMax, ["default-flow"]);
+  /** Of requests that wait. */
+  readonly flow: FlowSeries;
   readonly #requests = new Map<string, RequestSeries>();
   readonly #overflow = new Map<string, RequestSeries>();
   readonly #pinned: ReadonlySet<string>;
@@ -69,6 +72,7 @@ export class Metrics {
   constructor({ version, commit = "", buildRef = "", pinnedModels = [] }: MetricsOptions) {
     this.#pinned = new Set(pinnedModels);
     this.#models = new BoundedLabels(modelNamesMax, this.#pinned);
+    this.flow = new FlowSeries(this.#store, { model: bounded(this.#models), fairness: bounded(this.#fairnessIds) });
     this.#registry = exposeStore(this.#store);
     this.#store.series("info", version, commit, buildRef).set(1);
     this.#decision = this.#store.series("scheduler_e2e_duration_seconds");
@@ -260,6 +264,7 @@ export class Metrics {
     let sample: CollectedSample = {};
     for (const source of this.#sources) sample = { ...sample, ...source() };
     fillGauges(this.#store, sample);
+    this.flow.fill(sample.flow, sample.pool?.name);
     const registry = others.length === 0 ? this.#registry : exposeStore(this.#merged(others));
     const parts: string[] = [];
     let pausedAtMs = clock.now();
@@ -277,6 +282,11 @@ export class Metrics {
     for (const dump of [this.#store.dump(), ...others]) merged.absorb(dump);
     return merged;
   }
+}
+
+/** A name that is not `learned` has a label of its own only if it has one already. */
+function bounded(labels: BoundedLabels): (name: string, learned: boolean) => string {
+  return (name, learned) => learned ? labels.label(clip(name)) : labels.peek(clip(name));
 }
 
 function clip(label: string): string {

@@ -5,7 +5,7 @@ import { catalogue, type MetricDefinition } from "./catalogue.ts";
 import type { EndpointSample } from "./gauges.ts";
 import { Metrics } from "./metrics.ts";
 import { errorCodes } from "./record.ts";
-import { type ParsedText, parsePrometheus, requestRecord } from "./testing.ts";
+import { flowSample, type ParsedText, parsePrometheus, requestRecord } from "./testing.ts";
 
 const metrics = () => new Metrics({ version: "1.2.3", commit: "abc", buildRef: "main" });
 
@@ -79,6 +79,13 @@ function recordEverything(subject: Metrics): void {
   subject.keyRefused({ key: "a", tenant: "t", reason: "tokens", shadow: false });
   subject.keyRefused({ key: "a", tenant: "t", reason: "tokens", shadow: true });
   subject.tokensCharged({ key: "a", tenant: "t", prompt: 3, completion: 4 });
+  const waiting = { tenant: "t", priority: 0, model: "llama" };
+  subject.flow.enqueued(waiting, "NotYetFinalized", 0.1);
+  subject.flow.ended(waiting, "Dispatched", 20);
+  subject.flow.looked(0.01);
+  subject.flow.revocationIssued(0);
+  subject.flow.revocationEnded("confirmed", 0.02);
+  subject.onCollect(() => ({ flow: flowSample() }));
   subject.onCollect(() => ({ pool: { name: "pool", endpoints: [endpoint()] } }));
   subject.onCollect(() => ({
     prefix: { blocks: 12, evicted: 3 },

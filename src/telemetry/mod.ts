@@ -11,6 +11,7 @@ export {
   metricsReference,
   namePrefix,
 } from "./catalogue.ts";
+export type { FlowBandSample, FlowLabels, FlowQueueSample, FlowSample, FlowSeries } from "./flow_series.ts";
 export type { CacheSample, CollectedSample, EndpointSample } from "./gauges.ts";
 export type { KeyName, KeyRefusal } from "./key_series.ts";
 export { type ByteStream, LineWriter, type LineWriterOptions, sharedPieceChars } from "./line_writer.ts";

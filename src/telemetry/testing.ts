@@ -1,3 +1,4 @@
+import type { FlowSample } from "./flow_series.ts";
 import type { RequestRecord } from "./record.ts";
 
 /** One sample of a Prometheus text, labels by name. */
@@ -75,6 +76,25 @@ export function requestRecord(part: Partial<RequestRecord> = {}): RequestRecord 
     profile: "default",
     matchedTokens: 640,
     attempts: 1,
+    ...part,
+  };
+}
+
+/** One request that waits, every part of it known; `part` replaces what a test is about. */
+export function flowSample(part: Partial<FlowSample> = {}): FlowSample {
+  return {
+    saturation: { decode: 0.5, effective: 0.5 },
+    stale: { detector: "fused", endpoints: 1 },
+    bands: [
+      { priority: 0, tokens: 15, oldestWaitMs: 250, estimatedWaitMs: 1500, requestsRatio: 0.25, bytesRatio: 0.125 },
+    ],
+    queues: [{ tenant: "t", priority: 0, model: "llama", requestedModel: "alias", requests: 1, bytes: 100 }],
+    tenants: [{ tenant: "t", requests: 1, tokens: 15 }],
+    requestsRatio: 0.5,
+    bytesRatio: 0.75,
+    requiredReplicas: 1.5,
+    promises: 2,
+    reclaim: { target: 0.1, pending: 0.2 },
     ...part,
   };
 }

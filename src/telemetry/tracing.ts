@@ -141,6 +141,7 @@ export function requestAttributes(record: RequestRecord): Attributes {
     "warmpath.attempts": record.attempts,
     "warmpath.priority": record.priority,
     "warmpath.matched_tokens": record.matchedTokens,
+    "warmpath.queued_ms": record.queuedMs,
     "warmpath.ttft_ms": record.ttftMs,
   };
   if (record.finishReason !== undefined) attributes["gen_ai.response.finish_reasons"] = [record.finishReason];
