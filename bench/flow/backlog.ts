@@ -20,9 +20,10 @@ export class Backlog {
   readonly #table: EndpointTable;
   readonly #slots: readonly number[];
   readonly #prng = new Prng(1);
-  readonly #answer = (answer: FlowAnswer) => {
-    if (isGrant(answer)) this.dispatched++;
-  };
+  /** Accounts of the requests that run, in the order in which they end. */
+  readonly #running: number[] = [];
+  /** Numbers of answered requests. */
+  readonly #free: number[] = [];
   readonly #tenants: readonly string[];
   #asked = 0;
   #released = 0;
@@ -52,15 +53,15 @@ export class Backlog {
 
   /** One request more, of the tenant whose turn it is; prompts of 100 to 4,000 tokens. */
   arrive(): void {
-    const id = ++this.#asked;
+    const id = this.#free.pop() ?? this.#asked, number = this.#asked++;
     // The edge's work, not the queue's.
-    if (id % 100 === 1) this.#nowMs = systemClock.now();
+    if (number % 100 === 0) this.#nowMs = systemClock.now();
     const ask: FlowAsk = {
       id,
       lane: "model-8b",
       model: "model-8b",
       slots: this.#slots,
-      tenant: this.#tenants[id % this.#tenants.length],
+      tenant: this.#tenants[number % this.#tenants.length],
       priority: 0,
       receivedAtMs: this.#nowMs,
       promptTokens: 100 + this.#prng.below(3900),
@@ -68,11 +69,23 @@ export class Backlog {
       outputTokens: 256,
       bodyBytes: 8192,
     };
-    this.flow.enqueue(0, ask, this.#answer);
+    this.flow.enqueue(0, ask, (answer) => this.#answered(id, answer));
   }
 
-  /** A request of the endpoint whose turn it is ends: another takes its place. */
+  #answered(id: number, answer: FlowAnswer): void {
+    if (!isGrant(answer)) return;
+    this.dispatched++;
+    this.#free.push(id);
+    this.#running.push(answer.account);
+  }
+
+  /** A request of the endpoint whose turn it is ends, and tells what it used: another takes its place. */
   release(): void {
+    this.flow.settle(this.#running[this.#released], 50, -20);
+    if (this.#released === 65_536) {
+      this.#running.splice(0, this.#released);
+      this.#released = 0;
+    }
     this.#table.inflight(this.#slots[this.#released++ % this.#slots.length], -1, 0, 0);
   }
 }

@@ -141,7 +141,7 @@ export class FlowDesk {
   /** One record of an edge; false for a kind of somebody else's. */
   take(edge: number, kind: number, numbers: Float64Array): boolean {
     const [id] = numbers;
-    if (kind === kinds.settle) this.controller.settle(edge, id, numbers[1], numbers[2]);
+    if (kind === kinds.settle) this.controller.settle(numbers[0], numbers[1], numbers[2]);
     else if (kind === kinds.placed) this.revocations.placed(edge, id, numbers[1], numbers[2]);
     else if (kind === kinds.begun) this.revocations.begun(edge, id);
     else return false;
@@ -160,7 +160,7 @@ export class FlowDesk {
       enqueue: (ask) => this.enqueue(edge, ask),
       cancel: (id) => this.controller.cancel(edge, id),
       resize: (lanes) => this.controller.resize(lanes),
-      settle: (id, input, output) => this.controller.settle(edge, id, input, output),
+      settle: (account, input, output) => this.controller.settle(account, input, output),
       placed: (id, slot, priority) => this.revocations.placed(edge, id, slot, priority),
       begun: (id) => this.revocations.begun(edge, id),
     };
@@ -181,7 +181,7 @@ export function remoteQueue(
     enqueue: (ask) => call("enqueue", ask) as Promise<FlowAnswer>,
     cancel: (id) => void call("cancel", id),
     resize: (lanes) => void call("resize", lanes),
-    settle: (id, input, output) => tell(kinds.settle, id, input, output),
+    settle: (account, input, output) => tell(kinds.settle, account, input, output),
     placed: (id, slot, priority) => tell(kinds.placed, id, slot, priority),
     begun: (id) => tell(kinds.begun, id),
   };

@@ -1,4 +1,5 @@
 import type { BandConfig, FlowConfig, FlowLimits } from "../config/mod.ts";
+import { Accounts } from "./accounts.ts";
 import { type Fairness, fairnessOf, Tenant } from "./fairness.ts";
 import type { FlowAsk, Waiting } from "./types.ts";
 
@@ -55,9 +56,12 @@ export class Domain {
   outdated = false;
   readonly #weightOf: (tenant: string) => number;
 
-  constructor(fairness: Fairness, weightOf: (tenant: string) => number) {
+  readonly #accounts: Accounts;
+
+  constructor(fairness: Fairness, weightOf: (tenant: string) => number, accounts: Accounts) {
     this.fairness = fairness;
     this.#weightOf = weightOf;
+    this.#accounts = accounts;
   }
 
   /** What it is owed, when that is a whole dispatch; else 0. */
@@ -81,14 +85,21 @@ export class Domain {
     let tenant = this.tenants.get(name);
     if (tenant) return tenant;
     this.tenants.set(name, tenant = new Tenant(name, this.#weightOf(name)));
+    this.#accounts.open(this, tenant);
     let looks = 8;
-    for (const [other, { queues }] of this.tenants) {
+    for (const [name, other] of this.tenants) {
       if (this.tenants.size <= idleTenantsMax || looks-- === 0) break;
-      this.tenants.delete(other);
+      this.tenants.delete(name);
       // One that waits is put behind the others, so that the look goes on from there.
-      if (queues.length > 0) this.tenants.set(other, queues[0].tenant);
+      if (other.queues.length > 0) this.tenants.set(name, other);
+      else this.#accounts.close(other);
     }
     return tenant;
+  }
+
+  /** Nothing waits in it, and nothing will. */
+  close(): void {
+    for (const tenant of this.tenants.values()) this.#accounts.close(tenant);
   }
 }
 
@@ -102,22 +113,27 @@ export class Band {
   #arrivals: Waiting[] = [];
   #front = 0;
 
-  constructor(readonly priority: number, config: BandConfig, weightOf: (tenant: string) => number) {
+  readonly #accounts: Accounts;
+
+  constructor(
+    readonly priority: number,
+    config: BandConfig,
+    weightOf: (tenant: string) => number,
+    accounts: Accounts,
+  ) {
     this.config = config;
     this.#weightOf = weightOf;
+    this.#accounts = accounts;
   }
 
   domain(model: string): Domain {
     let domain = this.#domains.get(model);
     if (!domain || (domain.outdated && domain.size === 0)) {
-      this.#domains.set(model, domain = new Domain(fairnessOf(this.config.fairness), this.#weightOf));
+      domain?.close();
+      domain = new Domain(fairnessOf(this.config.fairness), this.#weightOf, this.#accounts);
+      this.#domains.set(model, domain);
     }
     return domain;
-  }
-
-  /** The domain of a model that was asked for before. */
-  known(model: string): Domain | undefined {
-    return this.#domains.get(model);
   }
 
   domains(): Iterable<Domain> {
@@ -153,6 +169,7 @@ export class Band {
 /** All bands, highest priority first; one is made when its priority is first asked for. */
 export class Bands {
   readonly list: Band[] = [];
+  readonly accounts = new Accounts();
   #config: FlowConfig;
 
   constructor(config: FlowConfig) {
@@ -167,7 +184,8 @@ export class Bands {
     while (at < list.length && list[at].priority > priority) at++;
     if (at < list.length && list[at].priority === priority) return list[at];
     if (list.length >= this.#config.bands.length + dynamicBandsMax) return list[Math.min(at, list.length - 1)];
-    const band = new Band(priority, bandConfig(this.#config, priority), (tenant) => this.#weightOf(tenant));
+    const weightOf = (tenant: string) => this.#weightOf(tenant);
+    const band = new Band(priority, bandConfig(this.#config, priority), weightOf, this.accounts);
     list.splice(at, 0, band);
     return band;
   }

@@ -1,10 +1,10 @@
 import type { Clock, EndpointTable, Timer } from "../core/mod.ts";
 import type { FlowConfig } from "../config/mod.ts";
 import { Admission, shorter } from "./admission.ts";
+import { Asked } from "./asked.ts";
 import { type Band, Bands, Held } from "./band.ts";
 import { Ceilings, flowPriorities } from "./ceiling.ts";
 import { DueTimes } from "./due.ts";
-import { Granted } from "./granted.ts";
 import type { Lane, LaneBand } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { orderKey } from "./ordering.ts";
@@ -56,9 +56,7 @@ export class FlowController {
   readonly tenants = new Map<string, Held>();
   readonly admission: Admission;
   readonly #parts: FlowParts;
-  /** By edge and the edge's number. */
-  readonly #waiting = new Map<number, Map<number, Waiting>>();
-  readonly #granted = new Granted();
+  readonly #asked = new Asked();
   readonly #due = new DueTimes();
   readonly #turns: Turns;
   #config: FlowConfig;
@@ -138,9 +136,7 @@ export class FlowController {
     item.order = orderKey(band.config.ordering, known, nowMs, this.admission.ttlMs(band, known));
     item.ofTenant = this.#ofTenant(ask.tenant);
     this.#count(item, band, 1);
-    let ofEdge = this.#waiting.get(edge);
-    if (!ofEdge) this.#waiting.set(edge, ofEdge = new Map());
-    ofEdge.set(ask.id, item);
+    this.#asked.add(item);
     if (this.#config.aging) band.arrived(item);
     this.#parts.observer?.queued?.(ask);
     if (held) {
@@ -155,22 +151,20 @@ export class FlowController {
     if (slot !== undefined && this.#parts.open(slot)) this.#dispatch(slot, nowMs);
   }
 
-  /** A request of `edge` that waited has ended: it used so many tokens, whatever was assumed. */
-  settle(edge: number, id: number, inputTokens: number, outputTokens: number): void {
-    this.#granted.settle(edge, id, inputTokens, outputTokens, this.#parts.clock.now());
+  /** A request whose grant named `account` has ended: it used so many tokens more (or less) than it asked for. */
+  settle(account: number, inputTokens: number, outputTokens: number): void {
+    this.bands.accounts.settle(account, inputTokens, outputTokens, () => this.#parts.clock.now());
   }
 
   /** The client of a request that waits is gone. What has been answered already is the edge's to give back. */
   cancel(edge: number, id: number): void {
-    const item = this.#waiting.get(edge)?.get(id);
+    const item = this.#asked.get(edge, id);
     if (item) this.#end(item, refusals.cancelled());
   }
 
   /** An edge is gone: nobody waits for its requests any more. */
   abandon(edge: number): void {
-    for (const item of [...this.#waiting.get(edge)?.values() ?? []]) this.#end(item, refusals.cancelled());
-    this.#waiting.delete(edge);
-    this.#granted.abandon(edge);
+    for (const item of this.#asked.of(edge)) this.#end(item, refusals.cancelled());
   }
 
   /** Other endpoints serve the lanes of these names now. */
@@ -206,7 +200,7 @@ export class FlowController {
   }
 
   #all(): Waiting[] {
-    return [...this.#waiting.values()].flatMap((ofEdge) => [...ofEdge.values()]);
+    return this.#asked.all();
   }
 
   #refuse(ask: FlowAsk, refusal: FlowRefusal, answer: (answer: FlowAnswer) => void): void {
@@ -256,10 +250,10 @@ export class FlowController {
     this.#plan(item);
   }
 
-  #leave(item: Waiting): void {
+  #leave(item: Waiting, moves = true): void {
     const { lane, queue } = item;
     const { band } = queue;
-    band.remove(item);
+    band.remove(item, moves);
     if (--lane.size === 0) {
       lane.rate.ended(this.#parts.clock.now());
       this.lanes.waits(lane, false);
@@ -331,13 +325,13 @@ export class FlowController {
     item.answer(refusal);
   }
 
-  #remove(item: Waiting): void {
+  #remove(item: Waiting, moves = true): void {
     item.ended = true;
     this.#due.forget(item);
     this.#count(item, item.queue.band.band, -1);
     item.wide?.holding.delete(item);
-    this.#leave(item);
-    this.#waiting.get(item.edge)!.delete(item.ask.id);
+    this.#asked.remove(item);
+    this.#leave(item, moves);
   }
 
   /** Gives what room a lane's endpoints have to what waits there. */
@@ -388,13 +382,12 @@ export class FlowController {
     const { tenant } = item.queue;
     // One that found room at once says nothing of how fast room comes.
     if (nowMs > item.enqueuedAtMs) item.lane.rate.dispatched(nowMs);
-    this.#remove(item);
+    this.#remove(item, false);
     domain.fairness.granted(tenant, item.ask, nowMs);
     for (const queue of tenant.queues) queue.band.queues.moved(queue);
     this.#turns.served(domain, slot, nowMs);
-    this.#granted.add(item);
     const waitedMs = nowMs - item.enqueuedAtMs;
     this.#parts.observer?.ended?.(item.ask, "Dispatched", waitedMs);
-    item.answer({ slot, prefillTokens: item.ask.prefillTokens, waitedMs });
+    item.answer({ slot, prefillTokens: item.ask.prefillTokens, account: tenant.account, waitedMs });
   }
 }

@@ -12,7 +12,7 @@ Deno.test("a request that finds room is answered at once; one that does not, whe
   deepStrictEqual(ids.map((id) => bed.at(id)), [0, 0, "waits"]);
   bed.clock.advance(70);
   bed.done(0);
-  deepStrictEqual(bed.answers.get(ids[2]), { slot: 0, prefillTokens: 0, waitedMs: 70 });
+  deepStrictEqual(bed.answers.get(ids[2]), { slot: 0, prefillTokens: 0, account: 1, waitedMs: 70 });
   deepStrictEqual(bed.ends, [[1, "Dispatched", 0], [2, "Dispatched", 0], [3, "Dispatched", 70]]);
   deepStrictEqual([bed.table.requests[0], bed.flow.size, bed.flow.tenants.size], [2, 0, 0]);
 });

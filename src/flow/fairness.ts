@@ -15,6 +15,9 @@ export class Tenant {
   /** Requests in them. */
   size = 0;
 
+  /** See `Accounts`. */
+  account = 0;
+
   constructor(readonly name: string, public weight: number) {}
 }
 
@@ -30,7 +33,7 @@ export interface Fairness {
   /** A request of it was dispatched. */
   granted(tenant: Tenant, ask: FlowAsk, nowMs: number): void;
   /** It used so many tokens more (or less) than was assumed. */
-  settled(tenant: Tenant, inputTokens: number, outputTokens: number, nowMs: number): void;
+  settled(tenant: Tenant, inputTokens: number, outputTokens: number, now: () => number): void;
   pick?(queues: readonly TenantQueue[]): TenantQueue;
 }
 
@@ -90,7 +93,7 @@ class TokenCounter implements Fairness {
 
   before(a: TenantQueue, b: TenantQueue): boolean {
     const one = a.tenant.service, other = b.tenant.service;
-    return one === other ? comesFirst(a.head, b.head) : one < other;
+    return one === other ? a.headNumber < b.headNumber : one < other;
   }
 
   began(tenant: Tenant): void {
@@ -137,11 +140,11 @@ class LeastAttainedService implements Fairness {
   began(): void {}
 
   granted(tenant: Tenant, { promptTokens, outputTokens }: FlowAsk, nowMs: number): void {
-    this.settled(tenant, promptTokens, outputTokens, nowMs);
+    this.settled(tenant, promptTokens, outputTokens, () => nowMs);
   }
 
-  settled(tenant: Tenant, input: number, output: number, nowMs: number): void {
-    const { halfLifeMs } = this.#config;
+  settled(tenant: Tenant, input: number, output: number, now: () => number): void {
+    const { halfLifeMs } = this.#config, nowMs = now();
     if (halfLifeMs > 0 && nowMs - this.#ofMs > halfLivesMax * halfLifeMs) this.#ofMs = nowMs;
     const tokens = (input + 2 * output) / tenant.weight;
     tenant.service = Math.max(0, this.#service(tenant) + tokens / this.#decay(this.#ofMs, nowMs));

@@ -80,13 +80,11 @@ Deno.test("vtc: what a request used beyond what was assumed is charged when it h
   const bed = full(vtcDefaults);
   const [a, b] = ["a", "b"].map((tenant) => bed.asks(4, { tenant }));
   bed.done(0, 2);
-  bed.flow.settle(0, a[0], 10, 10);
-  bed.flow.settle(0, a[0], 10, 10);
-  bed.flow.settle(1, b[0], 10, 10);
-  bed.flow.settle(0, 999, 10, 10);
+  bed.flow.settle(bed.account(a[0]), 0, 10);
+  bed.flow.settle(999, 0, 10);
   bed.done(0, 3);
   deepStrictEqual(bed.served, [a[0], b[0], b[1], b[2], a[1]]);
-  bed.flow.settle(0, a[1], -30, 0);
+  bed.flow.settle(bed.account(a[0]), -40, 0);
   deepStrictEqual(bed.drain(), [a[2], a[3], b[3]]);
 });
 
@@ -139,7 +137,7 @@ Deno.test("program-aware: service never falls below nothing, and equal scores go
   const bed = full(programAwareDefaults);
   const [a, b] = ["a", "b"].map((tenant) => bed.asks(2, { tenant, promptTokens: 10 }));
   bed.done(0);
-  bed.flow.settle(0, a[0], -1000, 0);
+  bed.flow.settle(bed.account(a[0]), -1000, 0);
   deepStrictEqual([a[0], ...bed.drain()], [...a, ...b]);
 });
 

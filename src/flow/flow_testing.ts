@@ -102,6 +102,13 @@ export class FlowBed {
     return isGrant(answer) ? answer.slot : answer.end;
   }
 
+  /** Whom the tokens of a request that was given a place are charged to. */
+  account(id: number): number {
+    const answer = this.answers.get(id);
+    if (!answer || !isGrant(answer)) throw new Error(`Request ${id} has no place`);
+    return answer.account;
+  }
+
   /** What the client of a refused request is told. */
   told(id: number): { message: string; retryAfterS: number | undefined } {
     const answer = this.answers.get(id);

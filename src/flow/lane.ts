@@ -10,10 +10,17 @@ export class TenantQueue implements HeapItem {
   /** Among the queues of its band, while it is not empty. */
   heapAt = -1;
   readonly line = new Line();
-  /** Since when its first request waits. */
+  /** Since when its first request waits, and the request's number: copies, as they are compared often. */
   headAtMs = 0;
+  headNumber = 0;
 
   constructor(readonly band: LaneBand, readonly tenant: Tenant) {}
+
+  /** Another request is its first. */
+  began({ enqueuedAtMs, number }: Waiting): void {
+    this.headAtMs = enqueuedAtMs;
+    this.headNumber = number;
+  }
 
   /** Its first request; it has one. */
   get head(): Waiting {
@@ -54,7 +61,7 @@ export class LaneBand {
     }
     item.queue = queue;
     queue.line.add(item);
-    if (queue.head === item) queue.headAtMs = item.enqueuedAtMs;
+    if (queue.head === item) queue.began(item);
     if (queue.heapAt < 0) this.queues.push(queue);
     else if (queue.head === item) this.queues.moved(queue);
     this.size++;
@@ -62,17 +69,18 @@ export class LaneBand {
     this.domain.size++;
   }
 
-  remove(item: Waiting): void {
+  /** With `moves` false the queue keeps its place: it is put where it belongs once the tenant was charged. */
+  remove(item: Waiting, moves = true): void {
     const { queue } = item;
-    const first = queue.head === item;
+    const first = queue.line.first === item;
     queue.line.remove(item);
     this.size--;
     queue.tenant.size--;
     if (--this.domain.size === 0) this.domain.credit = 0;
     if (queue.line.size > 0) {
       if (!first) return;
-      queue.headAtMs = queue.head.enqueuedAtMs;
-      this.queues.moved(queue);
+      queue.began(queue.line.first);
+      if (moves) this.queues.moved(queue);
       return;
     }
     this.queues.remove(queue);

@@ -17,7 +17,7 @@ export type FlowEnd = (typeof flowEnds)[number];
 
 /** What an edge tells of a request that found no room. Values only: it may cross isolates. */
 export interface FlowAsk {
-  /** The edge's own number for it. */
+  /** The edge's own number for it, from 0; used again once it was answered. */
   readonly id: number;
   /** Names the endpoints that may take it: requests with the same name share a lane. */
   readonly lane: string;
@@ -53,6 +53,8 @@ export interface Grant {
   readonly slot: number;
   readonly prefillTokens: number;
   readonly waitedMs: number;
+  /** Whom its tokens are charged to; see `FlowController.settle`. */
+  readonly account: number;
 }
 
 export interface FlowRefusal {

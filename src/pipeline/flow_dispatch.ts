@@ -30,7 +30,10 @@ export class FlowDispatch implements Dispatch {
   readonly #waiting = new Map<number, Asked>();
   /** Requests under way that may be taken back. */
   readonly #revocable = new Map<number, () => void>();
+  /** Numbers of requests that were answered: they are used again. */
+  readonly #free: number[] = [];
   #asks = 0;
+  #places = 0;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
@@ -87,7 +90,8 @@ export class FlowDispatch implements Dispatch {
         wanted = placed;
         continue;
       }
-      placed.waited = { id: ask.id, ms: this.#parts.clock.now() - since };
+      const { account } = answer;
+      placed.waited = { ms: this.#parts.clock.now() - since, account, outputTokens: ask.outputTokens };
       return this.#guard(view, placed, options, queue, flow);
     }
   }
@@ -101,7 +105,7 @@ export class FlowDispatch implements Dispatch {
     { eviction }: FlowOptions,
   ): Placed {
     if (!eviction || !onRevoke || priority >= 0) return placed;
-    const id = ++this.#asks;
+    const id = ++this.#places;
     this.#revocable.set(id, onRevoke);
     placed.onBegun = () => {
       this.#revocable.delete(id);
@@ -121,6 +125,7 @@ export class FlowDispatch implements Dispatch {
       return await queue.enqueue(asked.ask);
     } finally {
       this.#waiting.delete(id);
+      this.#free.push(id);
       signal?.removeEventListener("abort", leave);
     }
   }
@@ -128,7 +133,7 @@ export class FlowDispatch implements Dispatch {
   #ask(view: RequestView, { slots, prefillTokens, hold }: Full): FlowAsk {
     const { options, clock } = this.#parts;
     return {
-      id: ++this.#asks,
+      id: this.#free.pop() ?? this.#asks++,
       lane: `${view.model}\0${slots.join()}`,
       slots,
       model: view.model,

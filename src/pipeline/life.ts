@@ -202,8 +202,9 @@ export class RequestLife {
     const { waited } = placed ?? {};
     if (!waited) return;
     const begun = this.#firstByteMs !== undefined;
-    const output = completionTokens ?? this.observer?.events() ?? 0;
-    this.#parts.flow?.settle(waited.id, promptTokens ?? (begun ? this.view!.promptTokens : 0), output);
+    const { promptTokens: asked } = this.view!;
+    const input = promptTokens ?? (begun ? asked : 0), output = completionTokens ?? this.observer?.events() ?? 0;
+    this.#parts.flow?.settle(waited.account, input - asked, output - waited.outputTokens);
   }
 
   #report(

@@ -105,8 +105,8 @@ export interface FlowQueue {
   cancel(id: number): void;
   /** Other endpoints serve these lanes now. */
   resize(lanes: readonly Pick<FlowAsk, "lane" | "model" | "slots">[]): void;
-  /** A request that waited has used so many tokens. */
-  settle(id: number, inputTokens: number, outputTokens: number): void;
+  /** A request whose place named `account` used so many tokens more (or less) than it asked for. */
+  settle(account: number, inputTokens: number, outputTokens: number): void;
   /** A request that may be taken back was sent to `slot`. */
   placed(id: number, slot: number, priority: number): void;
   /** Its answer has begun, or it is over: it may no longer. */

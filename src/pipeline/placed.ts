@@ -36,8 +36,8 @@ export class Placed {
   readonly ticket: PrefixTicket | undefined;
   readonly cachedTokens: number;
   readonly uncachedTokens: number;
-  /** Its number in the queue and how long it waited there; absent where it did not. */
-  waited: { readonly id: number; readonly ms: number } | undefined;
+  /** How long it waited for its turn, and whom that is charged to; absent where it did not. */
+  waited: { readonly ms: number; readonly account: number; readonly outputTokens: number } | undefined;
   /** Called once, when the answer begins or the place is given back. */
   onBegun: (() => void) | undefined;
   readonly #parts: PlacedParts;
