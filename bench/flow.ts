@@ -13,12 +13,15 @@
  *   dispatches_per_s               with the default policy (vtc), the backlog as long as at the start
  *   round_robin_per_s, global_strict_per_s, program_aware_per_s    the same with those
  *   drain_per_s                    with the default policy, without arrivals, until nothing waits
+ *   fast_path_us                   what flow control adds to a decision among 100 endpoints with room for it
+ *   direct_decision_us, flow_decision_us    the decision without it and with it: no prompt to match, nobody waits
  *   idle_cpu                       CPU seconds a second of a process in which 10,000 requests wait and nothing happens
  *   idle_cpu_empty                 the same with nothing waiting
  */
 import { strictEqual } from "node:assert/strict";
 import { type FairnessConfig, programAwareDefaults, vtcDefaults } from "../src/config/mod.ts";
 import { Backlog } from "./flow/backlog.ts";
+import { measureFastPath } from "./flow/fast_path.ts";
 import { type Bench, type BenchContext, type Flags, positive, positiveInteger, type Report } from "./lib/bench.ts";
 import { Child } from "./lib/child.ts";
 import { pause } from "./lib/load.ts";
@@ -66,6 +69,8 @@ export const flow: Bench = {
     };
     const figures = new Figures();
     measureRates(setting, figures, context);
+    context.progress.update("fast_path_us", 0, 1);
+    await measureFastPath(context.smoke ? 2_000 : 100_000, setting.rounds, figures);
     await measureIdle(setting, figures, context);
     return { setting, figures: figures.toRecord() };
   },

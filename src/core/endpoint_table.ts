@@ -295,8 +295,9 @@ export class EndpointTable {
 
   /** Whether a request may enter that may use `ceiling` of the capacity. */
   hasRoom(slot: number, ceiling: number): boolean {
-    return Atomics.load(this.requests, slot) + this.foreign[slot] < this.requestCapacity[slot] * ceiling &&
-      Atomics.load(this.prefillTokens, slot) < this.tokenCapacity[slot] * ceiling && this.pressure[slot] < ceiling;
+    // Plain reads: it is a look, made of every candidate, and `tryEnter` decides.
+    return this.requests[slot] + this.foreign[slot] < this.requestCapacity[slot] * ceiling &&
+      this.prefillTokens[slot] < this.tokenCapacity[slot] * ceiling && this.pressure[slot] < ceiling;
   }
 
   /**

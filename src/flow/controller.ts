@@ -353,9 +353,11 @@ export class FlowController {
   /** Gives a slot's room to what waits for it. */
   #offer(slot: number, nowMs: number): void {
     const { table, observer } = this.#parts;
-    // An arrival looks at every endpoint of its lane, most of them full.
-    if (!this.#config.eviction && !table.hasRoom(slot, this.#ceilings.highest)) return;
-    for (let next = this.#turns.next(slot); next; next = this.#turns.next(slot)) {
+    for (;;) {
+      // Who is next at a full endpoint matters only where somebody is to make room.
+      if (!this.#config.eviction && !table.hasRoom(slot, this.#ceilings.highest)) return;
+      let next = this.#turns.next(slot);
+      if (!next) return;
       let ceiling = this.#openTo(next, slot);
       const first = ceiling === 0 && next.domain.owed > 0 ? this.#turns.unowed(slot)! : next;
       if (first !== next) {

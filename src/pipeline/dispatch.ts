@@ -101,7 +101,7 @@ export class DirectDispatch implements Dispatch {
     let count = 0;
     for (let i = 0; i < eligible; i++) {
       const slot = this.#slots[i];
-      if (!table.hasRoom(slot, ceiling) || Atomics.load(table.queued, slot) >= view.priority) continue;
+      if (table.queued[slot] >= view.priority || !table.hasRoom(slot, ceiling)) continue;
       // Those with room are brought to the front; the others stay behind them.
       this.#slots[i] = this.#slots[count];
       this.#slots[count++] = slot;

@@ -50,6 +50,14 @@ Deno.test("bench flow gives dispatches of each fairness policy, and the CPU of a
   const rates = ["dispatches_per_s", "round_robin_per_s", "global_strict_per_s", "program_aware_per_s", "drain_per_s"];
   for (const name of rates) ok(figures[name] > 1000, `${name}: ${figures[name]}`);
   for (const name of ["idle_cpu", "idle_cpu_empty"]) equal(typeof figures[name], "number", name);
+  ok(figures.direct_decision_us > 0 && figures.fast_path_us < 1000, `${figures.fast_path_us} µs`);
+});
+
+Deno.test("bench overload gives what is answered, refused and kept under too much load", async () => {
+  const { figures } = await smoke("overload");
+  ok(figures.capacity_rps > 10 && figures.goodput_ratio > 0.5, JSON.stringify(figures));
+  equal(figures.failed, 0);
+  ok(figures.refused_p50_ms >= 0 && figures.rss_most_mb >= figures.rss_before_mb);
 });
 
 Deno.test("bench replay gives every policy's figures, the same ones each time", async () => {
