@@ -119,6 +119,8 @@ async function check(router: RouterProcess, servers: MortalServers, fates: reado
     async () => (await router.endpoints()).every(({ state }) => state === "ready"),
     40_000,
   );
+  // They are gathered for a while before they are written.
+  await until("every request has its line", () => router.accessLines.length >= fates.length);
   const ids = router.accessLines.map(({ id }) => id).toSorted();
   deepStrictEqual(ids, fates.map(({ id }) => id).toSorted(), "each request has one line in the access log");
   deepStrictEqual(router.logLines.filter(({ level }) => level === "error"), []);
