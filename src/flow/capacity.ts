@@ -21,6 +21,8 @@ interface Learned {
   queued: number;
   /** The most it ran in these. */
   most: number;
+  /** Requests that were not ours in the last sample. */
+  foreign: number;
   /** Requests beyond the limit. */
   beyond: number;
   /** Requests that had ended here, the time all of them spent here since one did, and those under way at the last sample. */
@@ -64,6 +66,7 @@ export class Capacity {
       limit: NaN,
       queued: 0,
       most: 0,
+      foreign: 0,
       beyond: slack,
       ended: 0,
       stayMs: 0,
@@ -81,8 +84,12 @@ export class Capacity {
     switch (this.#config?.detector) {
       case "fused": {
         const { maxConcurrency } = this.#config;
+        const learned = this.#learned[slot];
         const foreign = Math.max(0, waiting[slot] + running[slot] - own);
-        this.#write(slot, maxConcurrency ?? this.#learn(slot, waiting[slot], running[slot]), foreign, 0);
+        // One of ours that came and went while the sample was on its way looks like another's: for one sample.
+        const lasting = Math.min(foreign, learned.foreign);
+        learned.foreign = foreign;
+        this.#write(slot, maxConcurrency ?? this.#learn(slot, waiting[slot], running[slot]), lasting, 0);
         break;
       }
       case "utilization": {
