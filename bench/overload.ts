@@ -5,12 +5,12 @@
  *
  * Three processes on one machine, over loopback: this one sends chat completions (streams of 16 tokens, prompts of their
  * own) by chance at a rate, whatever becomes of those before; two simulated engines of 16 places, 11 ms a token when full;
- * the router with `flow.ttl: 3s`, all else default: it learns the engines' places from their metrics. One request in ten has
- * a higher priority. One refused request in ten follows its `Retry-After`, if that ends within the run.
+ * the router with `flow.ttl: 3s`, and a fifth of each engine's places kept for the higher priority that one request in ten
+ * has, all else default: it learns the places from the engines' metrics. One refused request in ten follows its `Retry-After`, if that ends within the run.
  *
  * Figures:
- *   capacity_rps           answered a second with 96 requests always under way
- *   goodput_ratio          answered a second in the overload, over that
+ *   capacity_rps           answered a second by the engines alone, asked for half as much again as they can do
+ *   goodput_ratio          answered a second through the router in the overload, over that
  *   high_p99_ms, high_half_p99_ms   TTFT of the higher priority in the overload, and at half of the capacity
  *   refused_p50_ms, refused_p99_ms  from sending to a 429 that was given on arrival
  *   refused_late           share of the refusals that came after a wait
@@ -54,16 +54,19 @@ export const overload: Bench = {
     const seconds = smoke ? 4 : positive(flags, "seconds"), times = positive(flags, "times");
     await using programs = new Programs(progress);
     const { said: ports } = await programs.start(["bench/overload/engines.ts", "2", "16"], member<number[]>("ports"));
+    const engines = ports.map((port) => `http://127.0.0.1:${port}`);
     const config = await Deno.makeTempFile({ suffix: ".yaml" });
     await Deno.writeTextFile(config, configText);
     try {
-      const router = await programs.router(ports.map((port) => `http://127.0.0.1:${port}`), "--config", config);
-      const load = new Load(router.target.url, new Prng(1));
+      const router = await programs.router(engines, "--config", config);
+      const load = new Load([router.target.url], new Prng(1));
+      const direct = new Load(engines, new Prng(2));
       const { pid } = router.child;
       progress.update("capacity", 0, 4);
       const calibrateS = smoke ? 2 : 10;
-      await closedLoop(router.target, 96, calibrateS / 2, () => load.body());
-      const capacity = await closedLoop(router.target, 96, calibrateS, () => load.body()) / calibrateS;
+      // Learns the engines' places, too.
+      const about = await closedLoop(router.target, 40, calibrateS / 2, () => load.body()) / (calibrateS / 2);
+      const capacity = answeredPerS(await direct.open(about * 1.5, calibrateS, false), calibrateS / 2, calibrateS);
       progress.update("half load", 1, 4);
       const half = await load.open(capacity / 2, calibrateS, false);
       const rssBefore = memoryMb(pid, "VmRSS");
@@ -86,7 +89,7 @@ export const overload: Bench = {
 
 const configText = `observe: {accessLog: false}
 objectives: [{name: high, priority: 10}]
-flow: {ttl: ${ttlMs}ms}
+flow: {ttl: ${ttlMs}ms, ceiling: {policy: priority-holdback, minCeiling: 0.8}}
 `;
 
 function figuresOf(
@@ -99,15 +102,12 @@ function figuresOf(
   const times = (asked: readonly Asked[]) => Float64Array.from(asked.map(({ ms }) => ms)).sort();
   const good = (asked: readonly Asked[]) => asked.filter(({ status }) => status === 200);
   const high = (asked: readonly Asked[]) => times(good(asked).filter((one) => one.high));
-  // The queue fills at first, and is full at the end: what is answered in the time between is what the pool gave.
-  const startMs = Math.min(...over.map(({ atMs }) => atMs));
-  const answered = good(over).filter(({ atMs, ms }) => atMs + ms <= startMs + seconds * 1000);
   const refused = over.filter(({ status }) => status === 429);
   const early = times(refused.filter(({ ms }) => ms < ttlMs / 2));
   const again = over.filter((one) => one.again);
   const figures = {
     capacity_rps: capacity,
-    goodput_ratio: answered.length / seconds / capacity,
+    goodput_ratio: answeredPerS(over, 0, seconds) / capacity,
     high_p50_ms: quantile(high(over), 0.5),
     high_p95_ms: quantile(high(over), 0.95),
     high_p99_ms: quantile(high(over), 0.99),
@@ -126,14 +126,24 @@ function figuresOf(
   return Object.fromEntries(measured.map(([name, value]) => [name, round(value, 3)]));
 }
 
+/** Answers that began between two seconds of a run. */
+function answeredPerS(asked: readonly Asked[], fromS: number, toS: number): number {
+  const startMs = asked.reduce((least, { atMs }) => Math.min(least, atMs), Infinity);
+  const inTime = asked.filter(({ status, atMs, ms }) => {
+    const s = (atMs + ms - startMs) / 1000;
+    return status === 200 && s >= fromS && s < toS;
+  });
+  return inTime.length / (toS - fromS);
+}
+
 /** Sends requests with prompts of their own. */
 class Load {
-  readonly #url: string;
+  readonly #urls: readonly string[];
   readonly #rng: Prng;
   #sent = 0;
 
-  constructor(url: string, rng: Prng) {
-    this.#url = url;
+  constructor(urls: readonly string[], rng: Prng) {
+    this.#urls = urls;
     this.#rng = rng;
   }
 
@@ -177,7 +187,8 @@ class Load {
   async #ask(body: Uint8Array<ArrayBuffer>, high: boolean, again: boolean): Promise<Asked> {
     const atMs = performance.now();
     const headers = { "content-type": "application/json", ...(high ? { "x-llm-d-inference-objective": "high" } : {}) };
-    const response = await fetch(`${this.#url}/v1/chat/completions`, { method: "POST", headers, body });
+    const url = this.#urls[this.#sent % this.#urls.length];
+    const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", headers, body });
     const reader = response.body!.getReader();
     await reader.read();
     const ms = performance.now() - atMs;
