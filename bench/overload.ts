@@ -6,7 +6,8 @@
  * Three processes on one machine, over loopback: this one sends chat completions (streams of 16 tokens, prompts of their
  * own) by chance at a rate, whatever becomes of those before; two simulated engines of 16 places, 11 ms a token when full;
  * the router with `flow.ttl: 3s`, and a fifth of each engine's places kept for the higher priority that one request in ten
- * has, all else default: it learns the places from the engines' metrics. One refused request in ten follows its `Retry-After`, if that ends within the run.
+ * has, all else default: it learns the places from the engines' metrics. One refused request in ten follows its
+ * `Retry-After`, if that ends within the run.
  *
  * Figures:
  *   capacity_rps           answered a second by the engines alone, asked for half as much again as they can do
