@@ -38,7 +38,8 @@ export class EdgeNews {
     this.#timer = undefined;
     const updates = apart ? this.#mirror.changes() : [];
     if (updates.length > 0) await edges.tell((door) => door.mirror(updates));
-    if (flow.size === 0) return;
+    // What an edge elsewhere asked by what it knew before may still be on its way: the edge's answer comes behind it.
+    if (!apart && flow.size === 0) return;
     await edges.each((door) => door.reconsider());
     flow.look();
   }

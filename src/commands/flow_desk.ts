@@ -84,7 +84,7 @@ export class FlowDesk {
   }
 
   use({ flow, priorities }: FlowSetup): void {
-    if (JSON.stringify(flow.saturation) !== JSON.stringify(this.controller.config.saturation)) {
+    if (JSON.stringify(limits(flow)) !== JSON.stringify(limits(this.controller.config))) {
       this.#capacity.use(limits(flow));
     }
     this.controller.use(flow, priorities);

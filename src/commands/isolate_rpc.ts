@@ -56,6 +56,8 @@ export class IsolateRpc {
   }
 
   async #take(message: Message): Promise<void> {
+    // What it sent before its end and is read after it holds nothing that anybody would give back.
+    if (this.#gone) return;
     if ("method" in message) return await this.#serve(message);
     const waiting = this.#waiting.get(message.answer);
     this.#waiting.delete(message.answer);

@@ -28,3 +28,21 @@ Deno.test("both sides call each other; errors cross with their message; who is g
   port1.close();
   port2.close();
 });
+
+Deno.test("what the other side sent before it was gone is not served after", async () => {
+  const { port1, port2 } = new MessageChannel();
+  let served = 0;
+  const one = new IsolateRpc(port1, { serve: () => served++ });
+  const two = new IsolateRpc(port2, {});
+  await two.call("serve");
+  two.call("serve").catch(() => {});
+  one.abandon("The edge is gone");
+  // Comes behind it on the same port.
+  const behind = Promise.withResolvers<void>();
+  port1.on("message", () => behind.resolve());
+  port2.postMessage({});
+  await behind.promise;
+  equal(served, 1);
+  port1.close();
+  port2.close();
+});

@@ -129,10 +129,13 @@ export class DirectDispatch implements Dispatch {
     this.#parts.table.inflight(slot, -1, -prefillTokens, 0);
   }
 
-  /** The slots that may take a request, full or not: candidates that the filters of its profile keep. */
+  /**
+   * The slots that may take a request, full or not: candidates that the filters of its profile keep. A permit that lacks is
+   * waited for like room.
+   */
   eligible(view: RequestView, tried: readonly number[]): number[] {
     const { pool, scheduler, index, clock } = this.#parts;
-    const count = this.#untried(pool.candidates(view.model), tried);
+    const count = this.#untried(pool.candidates(view.model), tried, false);
     if (count === 0) return [];
     const kept = scheduler.eligible(view, index.match(view.blocks), this.#slots, count, clock.now());
     return Array.from(this.#slots.subarray(0, kept));
@@ -177,13 +180,14 @@ export class DirectDispatch implements Dispatch {
     const { decision, permit } = decided;
     const { slot } = decision;
     const uncached = uncachedTokens(view, match, slot);
-    const ahead = Math.max(0, table.prefillTokens[slot]) + uncached;
+    const own = slot === room?.granted?.slot ? room.granted.prefillTokens : 0;
+    const ahead = Math.max(0, table.prefillTokens[slot] - own) + uncached;
     // Of a plain answer the first byte comes with the last token, which is not predicted.
     const predictedMs = view.stream ? this.#rate.predictMs(ahead) : undefined;
     const reservation = new Reservation(table, slot, {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
-    }, room && (slot === room.granted?.slot ? room.granted.prefillTokens : 0));
+    }, room && own);
     // A plain answer tells nothing of its prompt being computed: that is taken to be so after the time it should take.
     const computed = room && !view.stream && uncached > 0
       ? clock.after(this.#rate.predictMs(ahead) ?? ahead * slowMsPerToken, () => reservation.firstByte(), background)
@@ -255,11 +259,14 @@ export class DirectDispatch implements Dispatch {
     const { table, scheduler, clock, metrics } = this.#parts;
     const granted = room?.granted;
     for (;;) {
-      const decision = scheduler.decide(view, match, this.#slots, count, startMs);
+      const decision = granted
+        ? this.#without(granted, () => scheduler.decide(view, match, this.#slots, count, startMs))
+        : scheduler.decide(view, match, this.#slots, count, startMs);
       if ("refused" in decision) {
         metrics.decision(clock.now() - startMs, view.model);
         if (granted) this.giveBack(granted);
-        if (room && decision.refused === "filtered") return decision;
+        // Refused with a place in hand, it would be given one again at once, for ever.
+        if (room && !granted && decision.refused === "filtered") return decision;
         throw refusalError(decision);
       }
       const { slot } = decision;
@@ -281,12 +288,38 @@ export class DirectDispatch implements Dispatch {
     }
   }
 
+  /**
+   * Decides as if the request that was granted a place were not there yet. Where a place is what filters lack, another
+   * isolate may enter meanwhile. A decision that throws gives the place back.
+   */
+  #without({ slot, prefillTokens }: Place, decide: () => Placement | Refusal): Placement | Refusal {
+    const { requests, prefillTokens: tokens } = this.#parts.table;
+    Atomics.sub(tokens, slot, prefillTokens);
+    let done = false;
+    try {
+      let decision = decide();
+      if ("refused" in decision && decision.refused === "filtered") {
+        Atomics.sub(requests, slot, 1);
+        try {
+          decision = decide();
+        } finally {
+          Atomics.add(requests, slot, 1);
+        }
+      }
+      done = true;
+      return decision;
+    } finally {
+      Atomics.add(tokens, slot, prefillTokens);
+      if (!done) this.giveBack({ slot, prefillTokens });
+    }
+  }
+
   /** Writes the candidates that may take the request into the slots to decide over; returns how many. */
-  #untried({ slots, count }: Candidates, tried: readonly number[]): number {
+  #untried({ slots, count }: Candidates, tried: readonly number[], passing = true): number {
     const { table } = this.#parts;
     let left = 0;
     for (let i = 0; i < count; i++) {
-      if (!tried.includes(slots[i]) && mayPass(table, slots[i])) this.#slots[left++] = slots[i];
+      if (!tried.includes(slots[i]) && (!passing || mayPass(table, slots[i]))) this.#slots[left++] = slots[i];
     }
     return left;
   }

@@ -75,22 +75,28 @@ export class FlowDispatch implements Dispatch {
     const since = this.#parts.clock.now();
     const { signal } = options;
     for (let wanted = full;;) {
-      const ask = this.#ask(view, wanted);
+      const ask = this.#ask(view, tried, wanted);
       const answer = await this.#asked({ view, tried, ask }, queue, signal);
       if (!isGrant(answer)) {
         if (answer.outcome === "client-disconnect") throw RouterError.clientLeft();
         throw new RouterError(answer.outcome, answer.message, { retryAfterS: answer.retryAfterS });
       }
-      if (signal?.aborted) {
-        this.#direct.giveBack(answer);
-        throw RouterError.clientLeft();
+      const { account } = answer;
+      let placed: Placed | Full | undefined;
+      try {
+        if (signal?.aborted) {
+          this.#direct.giveBack(answer);
+          throw RouterError.clientLeft();
+        }
+        placed = this.#direct.placeGranted(view, tried, answer, flow.ceilings.of(view.priority));
+      } finally {
+        // It was charged for a place that it does not take.
+        if (!placed || isFull(placed)) queue.settle(account, -ask.promptTokens, -ask.outputTokens);
       }
-      const placed = this.#direct.placeGranted(view, tried, answer, flow.ceilings.of(view.priority));
       if (isFull(placed)) {
         wanted = placed;
         continue;
       }
-      const { account } = answer;
       placed.waited = { ms: this.#parts.clock.now() - since, account, outputTokens: ask.outputTokens };
       return this.#guard(view, placed, options, queue, flow);
     }
@@ -130,11 +136,12 @@ export class FlowDispatch implements Dispatch {
     }
   }
 
-  #ask(view: RequestView, { slots, prefillTokens, hold }: Full): FlowAsk {
+  #ask(view: RequestView, tried: readonly number[], { slots, prefillTokens, hold }: Full): FlowAsk {
     const { options, clock } = this.#parts;
     return {
       id: this.#free.pop() ?? this.#asks++,
-      lane: `${view.model}\0${slots.join()}`,
+      // Those that are kept from some endpoints stay apart: others will do for them when the pool changes.
+      lane: `${view.model}\0${slots.join()}\0${tried.join()}\0${view.subset?.join() ?? "*"}`,
       slots,
       model: view.model,
       requestedModel: view.requestedModel || undefined,

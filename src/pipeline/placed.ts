@@ -87,8 +87,9 @@ export class Placed {
     this.#begun();
     // Does nothing where an answer has confirmed it.
     this.ticket?.withdraw();
-    this.reservation.release();
+    // Before the place: who is next there needs both.
     this.#givePermit();
+    this.reservation.release();
   }
 
   #begun(): void {

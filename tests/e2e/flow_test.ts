@@ -302,3 +302,20 @@ fact(
       equal(await metric(stage, 'request_outcome_total{api="completions",outcome="evicted"}'), 1);
     }),
 );
+
+fact(
+  "flow control that is turned off by a reload lets go what waits, and limits again once it is back on",
+  () =>
+    withEngines(1, {}, async ({ stage: { router }, engines: [engine], ask, queue }) => {
+      const { config } = router;
+      const first = ask("first");
+      await engine.runs("first");
+      const { answer: waiting } = await queue("waits");
+      await router.reload({ ...config, flow: { ...config.flow, enabled: false } });
+      await engine.runs("waits");
+      await router.reload(config);
+      const { answer: again } = await queue("again");
+      await engine.drain([first, waiting, again]);
+      equal(engine.most, 2);
+    }),
+);
