@@ -50,6 +50,12 @@ export class Forwarder {
       if (life.inbound.signal.aborted) throw RouterError.clientLeft();
       const placing = this.#place(life, tried, last);
       const placed = placing instanceof Promise ? await placing : placing;
+      if (life.inbound.signal.aborted || life.revoked) {
+        // While it was on its way here.
+        placed.release();
+        waitAgain(life);
+        continue;
+      }
       if (last) this.#pay(placed, last);
       const attempt = this.#send(life, prepared, placed);
       try {
