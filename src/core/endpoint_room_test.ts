@@ -89,3 +89,19 @@ Deno.test("a slot that is taken anew is full for nobody and waited for by nobody
   equal(table.add(endpointMeta({ host: "h", port: 9 })), 0);
   deepStrictEqual([table.hasRoom(0, 1), table.saturation(0), table.queued[0]], [true, 0, nobodyQueued]);
 });
+
+Deno.test("a prompt that is taken to be computed fills no more, stands ahead still, and counts once when that is told", () => {
+  for (const told of ["first byte", "end", "death"]) {
+    const table = tableOf(1);
+    table.tokenCapacity[0] = 100;
+    const held = new Reservation(table, 0, { prefillTokens: 150, decodeTokens: 0 });
+    equal(table.hasRoom(0, 1), false);
+    held.computed();
+    held.computed();
+    deepStrictEqual([table.hasRoom(0, 1), table.prefillTokens[0], table.toCompute(0)], [true, 150, 0]);
+    if (told === "first byte") held.firstByte();
+    if (told === "death") table.releaseIsolate(0);
+    else held.release();
+    deepStrictEqual([table.prefillTokens[0], table.toCompute(0), table.computedTokens[0]], [0, 0, 0], told);
+  }
+});

@@ -3,15 +3,15 @@ import { type EndpointMeta, EndpointState } from "./endpoint.ts";
 // The header holds the version; then columns, floats first, so that every one is aligned; then the ledger:
 //   8 B × 11 waiting, running, kvUsage, sampleAtMs, cacheBlocks, cacheBlockTokens,
 //            requestCapacity, foreign, pressure, tokenCapacity, serviceMs
-//   4 B × 10 requests, prefillTokens, decodeTokens, totalRequests, generation, failures, breaker, permits,
-//            feedBlockTokens, queued
+//   4 B × 11 requests, prefillTokens, decodeTokens, totalRequests, generation, failures, breaker, permits,
+//            feedBlockTokens, queued, computedTokens
 //   1 B × 2  state, feedState (each padded to 8 B)
-//   4 B × 3  of each isolate: its own share of requests, prefillTokens, decodeTokens
+//   4 B × 4  of each isolate: its own share of requests, prefillTokens, decodeTokens, computedTokens
 const headerBytes = 8;
 const floatColumns = 11;
-const intColumns = 10;
+const intColumns = 11;
 const byteColumns = 2;
-const ledgerColumns = 3;
+const ledgerColumns = 4;
 
 /** `feedState` of an endpoint without a feed. */
 export const noFeed = 255;
@@ -65,6 +65,8 @@ export class EndpointTable {
   readonly requests: Int32Array;
   /** Uncached prompt tokens of our requests that have no first byte yet. */
   readonly prefillTokens: Int32Array;
+  /** Of those, the ones that are taken to be computed although no first byte has told so. */
+  readonly computedTokens: Int32Array;
   /** Prompt and expected output tokens of our requests. */
   readonly decodeTokens: Int32Array;
   /** Requests ever sent; wraps. */
@@ -155,7 +157,8 @@ export class EndpointTable {
     this.permits = i32();
     this.feedBlockTokens = i32();
     this.queued = i32();
-    this.#ledgers = Array.from({ length: isolates }, () => [i32(), i32(), i32()]);
+    this.computedTokens = i32();
+    this.#ledgers = Array.from({ length: isolates }, () => [i32(), i32(), i32(), i32()]);
     this.#own = this.#ledgers[isolate];
     this.#meta = new Array(capacity).fill(undefined);
     this.#metaOf = new Int32Array(capacity);
@@ -286,10 +289,22 @@ export class EndpointTable {
     if (requests + prefillTokens < 0 && Atomics.load(this.queued, slot) !== nobodyQueued) this.onRoom?.(slot);
   }
 
+  /** So many prefill tokens are taken to be computed; fewer again once a first byte tells it, or nobody asks any more. */
+  computed(slot: number, tokens: number): void {
+    Atomics.add(this.#own[3], slot, tokens);
+    Atomics.add(this.computedTokens, slot, tokens);
+    if (tokens > 0 && Atomics.load(this.queued, slot) !== nobodyQueued) this.onRoom?.(slot);
+  }
+
+  /** Prompt tokens of ours that an endpoint has to compute, as far as that can be told. */
+  toCompute(slot: number): number {
+    return this.prefillTokens[slot] - this.computedTokens[slot];
+  }
+
   /** Share of an endpoint's capacity that is in use; 1 is full, beyond is overload. */
   saturation(slot: number): number {
     const requests = (Atomics.load(this.requests, slot) + this.foreign[slot]) / this.requestCapacity[slot];
-    const tokens = Atomics.load(this.prefillTokens, slot) / this.tokenCapacity[slot];
+    const tokens = this.toCompute(slot) / this.tokenCapacity[slot];
     return Math.max(0, requests, tokens, this.pressure[slot]);
   }
 
@@ -297,7 +312,7 @@ export class EndpointTable {
   hasRoom(slot: number, ceiling: number): boolean {
     // Plain reads: it is a look, made of every candidate, and `tryEnter` decides.
     return this.requests[slot] + this.foreign[slot] < this.requestCapacity[slot] * ceiling &&
-      this.prefillTokens[slot] < this.tokenCapacity[slot] * ceiling && this.pressure[slot] < ceiling;
+      this.toCompute(slot) < this.tokenCapacity[slot] * ceiling && this.pressure[slot] < ceiling;
   }
 
   /**
@@ -321,7 +336,7 @@ export class EndpointTable {
 
   /** Gives back what an isolate that is gone had reserved; returns its requests. */
   releaseIsolate(isolate: number): number {
-    const columns = [this.requests, this.prefillTokens, this.decodeTokens];
+    const columns = [this.requests, this.prefillTokens, this.decodeTokens, this.computedTokens];
     let requests = 0;
     for (let slot = 0; slot < this.capacity; slot++) {
       const ended = this.#ledgers[isolate][0][slot];

@@ -17,6 +17,7 @@ export class Reservation {
   #table: EndpointTable;
   #prefillTokens: number;
   #decodeTokens: number;
+  #computedTokens = 0;
   #open = true;
 
   /** `entered`: the request was counted already by `EndpointTable.tryEnter`, with so many prefill tokens. */
@@ -34,9 +35,17 @@ export class Reservation {
     return this.#open;
   }
 
+  /** The prompt is likely to be computed by now, though nothing tells: it fills the endpoint no longer. */
+  computed(): void {
+    if (!this.#open || this.#computedTokens > 0) return;
+    this.#computedTokens = this.#prefillTokens;
+    this.#table.computed(this.slot, this.#computedTokens);
+  }
+
   /** The prompt is computed: its tokens no longer stand ahead of others. */
   firstByte(): void {
     if (this.#prefillTokens === 0) return;
+    this.#told();
     this.#table.inflight(this.slot, 0, -this.#prefillTokens, 0);
     this.#prefillTokens = 0;
   }
@@ -44,7 +53,13 @@ export class Reservation {
   release(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#told();
     this.#table.inflight(this.slot, -1, -this.#prefillTokens, -this.#decodeTokens);
     this.#prefillTokens = 0;
+  }
+
+  #told(): void {
+    if (this.#computedTokens > 0) this.#table.computed(this.slot, -this.#computedTokens);
+    this.#computedTokens = 0;
   }
 }

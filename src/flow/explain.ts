@@ -198,7 +198,7 @@ function endpointReport(slot: number, { table, nameOf }: WhyParts): LaneEndpoint
     capacity: limit(table.requestCapacity[slot]),
     inFlight: Atomics.load(table.requests, slot),
     foreign: table.foreign[slot],
-    prefillTokens: Atomics.load(table.prefillTokens, slot),
+    prefillTokens: table.toCompute(slot),
     tokenCapacity: limit(table.tokenCapacity[slot]),
     open: out === undefined,
     ...(out === undefined ? {} : { out }),

@@ -151,9 +151,9 @@ function requiredReplicas(
   waiting: { readonly requests: number; readonly prefillTokens: number },
 ): number | undefined {
   if (ready.length === 0) return Math.min(1, waiting.requests);
-  const { requestCapacity, tokenCapacity, requests, prefillTokens } = table;
-  const byRequests = needed(table, ready, requestCapacity, requests, waiting.requests);
-  const byTokens = needed(table, ready, tokenCapacity, prefillTokens, waiting.prefillTokens);
+  const { requestCapacity, tokenCapacity, requests } = table;
+  const byRequests = needed(table, ready, requestCapacity, (slot) => Atomics.load(requests, slot), waiting.requests);
+  const byTokens = needed(table, ready, tokenCapacity, (slot) => table.toCompute(slot), waiting.prefillTokens);
   // Tokens tell nothing of requests whose prompts are computed, unless they are all that is limited.
   if (byRequests === undefined && saturation.detector !== "concurrency") return undefined;
   return Math.max(byRequests ?? 0, byTokens ?? 0);
@@ -164,14 +164,14 @@ function needed(
   table: EndpointTable,
   ready: readonly number[],
   capacity: Float64Array,
-  used: Int32Array,
+  used: (slot: number) => number,
   waiting: number,
 ): number | undefined {
   const limited = ready.filter((slot) => capacity[slot] < Infinity);
   if (limited.length === 0) return undefined;
   const mean = sum(limited, (slot) => capacity[slot]) / limited.length;
   // One whose own is not known takes as much as the others.
-  const inUse = (slot: number) => capacity[slot] < Infinity ? table.saturation(slot) : Atomics.load(used, slot) / mean;
+  const inUse = (slot: number) => capacity[slot] < Infinity ? table.saturation(slot) : used(slot) / mean;
   return sum(ready, inUse) + waiting / mean;
 }
 

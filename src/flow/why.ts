@@ -86,7 +86,7 @@ function counted(count: number, all: number): string {
 function fullness(table: EndpointTable, slot: number, ceiling: number): string {
   const { requestCapacity, tokenCapacity, foreign, pressure } = table;
   const requests = Atomics.load(table.requests, slot) + foreign[slot];
-  const tokens = Atomics.load(table.prefillTokens, slot);
+  const tokens = table.toCompute(slot);
   const told: string[] = [];
   if (requests >= requestCapacity[slot] * ceiling) {
     const others = foreign[slot] > 0 ? ` (${rounded(foreign[slot])} of others)` : "";

@@ -16,8 +16,12 @@ import type { Candidates, PipelineParts } from "./parts.ts";
 import { Placed } from "./placed.ts";
 import { PrefillRate } from "./prefill_rate.ts";
 
-/** Until first tokens tell how fast endpoints compute prompts: 2,000 tokens a second, slower than any in use. */
-const slowMsPerToken = 0.5;
+/**
+ * A plain answer tells nothing of its prompt being computed: it is taken to be so after this time, at 50,000 tokens a second,
+ * which few engines reach. A slower one would be held back by a slower guess if it was wrong; by this one it gets a queue
+ * of its own, from which its limit is learned.
+ */
+const computedMsPerToken = 0.02;
 const background = { background: true };
 
 /** What a request may be placed by besides itself. */
@@ -188,9 +192,8 @@ export class DirectDispatch implements Dispatch {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
     }, room && own);
-    // A plain answer tells nothing of its prompt being computed: that is taken to be so after the time it should take.
     const computed = room && !view.stream && uncached > 0
-      ? clock.after(this.#rate.predictMs(ahead) ?? ahead * slowMsPerToken, () => reservation.firstByte(), background)
+      ? clock.after(ahead * computedMsPerToken, () => reservation.computed(), background)
       : undefined;
     const cached = cachedTokens(view, match, slot);
     const ticket = view.blocks.hashes.length > 0

@@ -83,7 +83,7 @@ async function leave(stage: Stage, request: Record<string, unknown>, working: ()
   const left = rejects(post(`${stage.url}/v1/completions`, asked, { signal: abort.signal }), { name: "AbortError" });
   await until("the engine is busy", () => working() === 1);
   equal(reserved(stage).requests, 1);
-  ok(reserved(stage).decodeTokens > 0);
+  ok(reserved(stage).prefillTokens > 0);
   const abortedMs = systemClock.now();
   abort.abort();
   await until("the engine is idle", () => working() === 0);
