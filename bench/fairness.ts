@@ -12,7 +12,7 @@
  *   interactive_p99_ms_alone        without batch
  *   interactive_p99_ms_unprotected  with it, no queue
  *   interactive_p99_ms_priority     with the default queue: priority alone
- *   interactive_p99_ms_holdback     batch may use 4 % of an endpoint's 64 places (`priority-holdback`)
+ *   interactive_p99_ms_holdback     batch may use 4 % of an endpoint's 64 places and 16,384 prompt tokens (`priority-holdback`)
  *   interactive_p99_ratio           the last over the first
  *   batch_finished                  share of the batch that is answered, with `holdback`
  *   batch_s_unprotected, _priority, _holdback   from its arrival to its last token, the slowest seed
@@ -44,7 +44,7 @@ const patient = { ...flowDefaults.defaultNegativeBand, ttlMs: 0 };
 const holdback: FlowConfig = {
   ...flowDefaults,
   defaultNegativeBand: patient,
-  saturation: { ...fusedDefaults, maxConcurrency: 64 },
+  saturation: { ...fusedDefaults, maxConcurrency: 64, maxTokenConcurrency: 16_384 },
   ceiling: { policy: "priority-holdback", minCeiling: 0.04, maxCeiling: 1, domain: "rank" },
 };
 

@@ -124,7 +124,7 @@ Deno.test("flow: a policy by its name alone, ours or llm-d's, is one with its de
   deepStrictEqual(load("flow: {saturation: {maxConcurrency: 64}}").saturation, {
     detector: "fused",
     maxConcurrency: 64,
-    maxTokenConcurrency: 16_384,
+    maxTokenConcurrency: 65_536,
   });
   deepStrictEqual(load("flow: {aging: {after: 10s}}").aging, { afterMs: 10_000, share: 0.1 });
 });
