@@ -1,3 +1,5 @@
+import { type HeapItem, IndexedHeap } from "./heap.ts";
+
 /** A timer that can be cancelled; cancelling one that already fired does nothing. */
 export interface Timer {
   cancel(): void;
@@ -64,18 +66,17 @@ export async function within(clock: Clock, ms: number, work: Promise<unknown> | 
   }
 }
 
-interface Entry {
-  at: number;
-  seq: number;
-  fn: () => void;
-  dead: boolean;
+interface Entry extends HeapItem {
+  readonly at: number;
+  readonly seq: number;
+  readonly fn: () => void;
 }
 
 /** A clock that moves only when told. Timers with the same due time fire in the order they were set. */
 export class VirtualClock implements Clock {
   #now = 0;
   #seq = 0;
-  #heap: Entry[] = [];
+  readonly #timers = new IndexedHeap<Entry>((a, b) => a.at < b.at || (a.at === b.at && a.seq < b.seq));
 
   now(): number {
     return this.#now;
@@ -86,22 +87,23 @@ export class VirtualClock implements Clock {
   }
 
   after(ms: number, fn: () => void): Timer {
-    const entry: Entry = { at: this.#now + Math.max(0, ms), seq: this.#seq++, fn, dead: false };
-    this.#push(entry);
-    return { cancel: () => void (entry.dead = true) };
+    const entry: Entry = { at: this.#now + Math.max(0, ms), seq: this.#seq++, fn, heapAt: -1 };
+    this.#timers.push(entry);
+    return {
+      cancel: () => {
+        if (entry.heapAt >= 0) this.#timers.remove(entry);
+      },
+    };
   }
 
   /** Fires the next timer and moves to its time; false when none is left or it lies beyond `limitMs`. */
   step(limitMs = Infinity): boolean {
-    while (this.#heap.length > 0) {
-      if (this.#heap[0].at > limitMs) return false;
-      const entry = this.#pop();
-      if (entry.dead) continue;
-      this.#now = entry.at;
-      entry.fn();
-      return true;
-    }
-    return false;
+    const next = this.#timers.peek();
+    if (!next || next.at > limitMs) return false;
+    this.#timers.pop();
+    this.#now = next.at;
+    next.fn();
+    return true;
   }
 
   /** Fires every timer due within the next `ms`, then stands at that time. */
@@ -109,37 +111,5 @@ export class VirtualClock implements Clock {
     const target = this.#now + ms;
     while (this.step(target));
     this.#now = target;
-  }
-
-  #less(a: Entry, b: Entry): boolean {
-    return a.at < b.at || (a.at === b.at && a.seq < b.seq);
-  }
-
-  #push(entry: Entry): void {
-    const heap = this.#heap;
-    let i = heap.push(entry) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!this.#less(heap[i], heap[parent])) break;
-      [heap[i], heap[parent]] = [heap[parent], heap[i]];
-      i = parent;
-    }
-  }
-
-  #pop(): Entry {
-    const heap = this.#heap;
-    const top = heap[0];
-    const last = heap.pop()!;
-    if (heap.length === 0) return top;
-    heap[0] = last;
-    for (let i = 0;;) {
-      const left = 2 * i + 1, right = left + 1;
-      let least = i;
-      if (left < heap.length && this.#less(heap[left], heap[least])) least = left;
-      if (right < heap.length && this.#less(heap[right], heap[least])) least = right;
-      if (least === i) return top;
-      [heap[i], heap[least]] = [heap[least], heap[i]];
-      i = least;
-    }
   }
 }
