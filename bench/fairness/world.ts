@@ -1,15 +1,13 @@
 /** The router's queue and decision over simulated engines, all on one virtual clock. */
-import { Prng, type PromptBlocks, type RequestView, RouterError, VirtualClock } from "../../src/core/mod.ts";
+import { Prng, type RequestView, RouterError, VirtualClock } from "../../src/core/mod.ts";
 import type { FlowConfig } from "../../src/config/mod.ts";
-import { FlowDesk } from "../../src/commands/flow_desk.ts";
-import { Ceilings, flowPriorities } from "../../src/flow/mod.ts";
-import { FlowDispatch } from "../../src/pipeline/flow_dispatch.ts";
+import type { FlowDispatch } from "../../src/pipeline/flow_dispatch.ts";
 import type { Placed } from "../../src/pipeline/mod.ts";
 import { planFromPolicy } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint, type SimHandle } from "../../src/sim/sim_endpoint.ts";
 import type { EngineOptions } from "../../src/sim/engine_types.ts";
 import { promptFromTrace } from "../../src/sim/prompt.ts";
-import { benchParts, benchRouter } from "../lib/router.ts";
+import { benchFlow, benchRouter, benchView, turns } from "../lib/router.ts";
 import { VirtualScraper } from "../lib/scraper.ts";
 
 /** A request that will come. */
@@ -34,14 +32,6 @@ export interface WorldOptions {
   readonly engine: EngineOptions;
   readonly flow: FlowConfig;
   readonly seed: number;
-}
-
-const noBlocks: PromptBlocks = { hashes: new BigUint64Array(0), blockTokens: 64 };
-const noHeaders = { get: () => undefined };
-
-/** Lets the promises of one moment come to their end. */
-async function turns(): Promise<void> {
-  for (let i = 0; i < 6; i++) await Promise.resolve();
 }
 
 export class FlowWorld {
@@ -70,41 +60,26 @@ export class FlowWorld {
       bodyBytesMax: 1 << 16,
       cacheBlocks: engine.cacheBlocks,
       cacheBlockTokens: engine.blockSize,
+      onPoke: (slot) => scraper.poke(slot),
     });
-    const { table, hotpath } = router;
     const priorities = [...new Set(arrivals.map(({ priority }) => priority))];
     const revoke = (_edge: number, id: number) => this.#dispatch.revoke(id);
-    const desk = new FlowDesk({ clock, table, setup: { flow, priorities }, observer: {}, revoke });
-    for (const slot of table.slots()) desk.slotAdded(slot);
-    const scraper = new VirtualScraper(clock, this.#fleet, table, (slot, before) => desk.sampled(slot, before));
-    const parts = benchParts({
-      clock,
-      hotpath,
-      index: router.claims,
-      plan,
-      seed,
-      endpoints,
-      onPoke: (s) => scraper.poke(s),
-    });
-    const ceilings = new Ceilings(flow.ceiling, flowPriorities(flow, priorities));
-    const { prefixWaitMs, holdModels, fairnessHeaders, eviction } = flow;
-    this.#dispatch = new FlowDispatch({
-      ...parts,
-      flow: desk.door(0),
-      options: { ...parts.options, flow: { ceilings, prefixWaitMs, holdModels, fairnessHeaders, eviction } },
-    });
+    const { desk, dispatch } = benchFlow(router, flow, { priorities, revoke });
+    this.#dispatch = dispatch;
+    const onSample = (slot: number, before: number) => desk.sampled(slot, before);
+    const scraper = new VirtualScraper(clock, this.#fleet, router.table, onSample);
     let next = 0;
     const sorted = arrivals.toSorted((a, b) => a.atMs - b.atMs);
     while (this.#ended.length < sorted.length) {
       const atMs = sorted[next]?.atMs ?? Infinity;
       if (clock.step(atMs)) {
-        await turns();
+        await turns(6);
         continue;
       }
       if (next === sorted.length) throw new Error(`${sorted.length - this.#ended.length} requests never end`);
       clock.advance(atMs - clock.now());
       void this.#send(sorted[next], next++, 0);
-      await turns();
+      await turns(6);
     }
     await router.caches.stop();
     return this.#ended;
@@ -145,24 +120,14 @@ export class FlowWorld {
 }
 
 function viewOf({ atMs, tenant, priority, inputTokens, outputTokens }: Arrival, id: number): RequestView {
-  return {
+  return benchView({
     id: String(id),
-    api: "chat",
     receivedAtMs: atMs,
-    model: "bench",
-    requestedModel: "bench",
-    stream: true,
     maxOutputTokens: outputTokens,
     promptTokens: inputTokens,
-    bodyBytes: inputTokens * 4,
-    blocks: noBlocks,
     fairnessId: tenant,
-    objective: "",
     priority,
-    slo: {},
-    mediaParts: 0,
-    headers: noHeaders,
-  };
+  });
 }
 
 /** Independent arrivals at a mean rate, lengths even between the bounds. */

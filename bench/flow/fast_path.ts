@@ -1,65 +1,33 @@
 /** What a decision costs with flow control on, beside the same without it, where nobody has to wait. */
-import { type RequestView, systemClock } from "../../src/core/mod.ts";
+import { systemClock } from "../../src/core/mod.ts";
 import { flowDefaults } from "../../src/config/mod.ts";
-import { FlowDesk } from "../../src/commands/flow_desk.ts";
-import { Ceilings } from "../../src/flow/mod.ts";
 import { FlowDispatch } from "../../src/pipeline/flow_dispatch.ts";
 import type { Dispatch } from "../../src/pipeline/mod.ts";
 import { planFromPolicy } from "../../src/scheduling/mod.ts";
-import { benchParts, benchRouter } from "../lib/router.ts";
+import { benchFlow, benchRouter, benchView } from "../lib/router.ts";
 import { orderOf } from "../lib/measure.ts";
 import type { Figures } from "../lib/stats.ts";
 
 /** As many at once, so that endpoints have requests and room. */
 const atOnce = 400;
 
-const view: RequestView = {
-  id: "bench",
-  api: "chat",
-  receivedAtMs: 0,
-  model: "bench",
-  requestedModel: "bench",
-  stream: true,
-  maxOutputTokens: 100,
-  promptTokens: 500,
-  bodyBytes: 2000,
-  blocks: { hashes: new BigUint64Array(0), blockTokens: 64 },
-  fairnessId: "default-flow",
-  objective: "",
-  priority: 0,
-  slo: {},
-  mediaParts: 0,
-  headers: { get: () => undefined },
-};
+const view = benchView({ maxOutputTokens: 100 });
 
 /** Adds `fast_path_us` at 100 endpoints, and what the two ways take. */
 export async function measureFastPath(decisions: number, rounds: number, figures: Figures): Promise<void> {
-  const endpoints = 100, plan = planFromPolicy("default"), clock = systemClock;
   const router = await benchRouter({
-    clock,
-    endpoints,
-    plan,
+    clock: systemClock,
+    endpoints: 100,
+    plan: planFromPolicy("default"),
     seed: 1,
     blockTreeBytes: 16 << 20,
     bodyBytesMax: 1 << 16,
     cacheBlocks: 32_768,
     cacheBlockTokens: 16,
   });
-  const { table, hotpath, claims: index } = router;
-  const parts = benchParts({ clock, hotpath, index, plan, seed: 1, endpoints });
-  const setup = { flow: flowDefaults, priorities: [] };
-  const desk = new FlowDesk({ clock, table, setup, observer: {}, revoke: () => {} });
-  for (const slot of table.slots()) desk.slotAdded(slot);
-  const flow = {
-    ceilings: new Ceilings(flowDefaults.ceiling, [0]),
-    prefixWaitMs: flowDefaults.prefixWaitMs,
-    holdModels: [],
-    fairnessHeaders: [],
-    eviction: false,
-  };
   const ways: readonly (readonly [string, Dispatch])[] = [
-    ["direct_decision_us", new FlowDispatch(parts)],
-    ["flow_decision_us", new FlowDispatch({ ...parts, flow: desk.door(0), options: { ...parts.options, flow } })],
+    ["direct_decision_us", new FlowDispatch(router.parts)],
+    ["flow_decision_us", benchFlow(router, flowDefaults).dispatch],
   ];
   for (const [, dispatch] of ways) perDecisionUs(dispatch, decisions);
   for (let round = 0; round < rounds; round++) {

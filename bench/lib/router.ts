@@ -1,10 +1,21 @@
 /** The router's decision joined as `serve` joins it, over a fixed list of endpoints and any clock; nothing is dialled. */
-import { type Clock, type EndpointMeta, endpointMeta, EndpointState, EndpointTable, Prng } from "../../src/core/mod.ts";
+import {
+  type Clock,
+  type EndpointMeta,
+  endpointMeta,
+  EndpointState,
+  EndpointTable,
+  Prng,
+  type RequestView,
+} from "../../src/core/mod.ts";
+import { FlowDesk } from "../../src/commands/flow_desk.ts";
+import type { FlowConfig } from "../../src/config/mod.ts";
 import { prefixDefaults } from "../../src/config/defaults.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type FeedSource, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
 import { DirectDispatch } from "../../src/pipeline/dispatch.ts";
-import type { Inbound } from "../../src/pipeline/mod.ts";
+import { FlowDispatch } from "../../src/pipeline/flow_dispatch.ts";
+import { flowOptions, type Inbound } from "../../src/pipeline/mod.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
 import { prepare, type Prepared } from "../../src/pipeline/view.ts";
 import { Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
@@ -68,6 +79,48 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
   const claims = localClaims(caches, hotpath.blockTree, table, prefixDefaults.blockTokens);
   const parts = benchParts({ clock, hotpath, index: claims, plan, seed, endpoints, onPoke: options.onPoke });
   return { parts, table, hotpath, caches, claims, dispatch: new DirectDispatch(parts) };
+}
+
+/** A queue over the router's endpoints, and the dispatch that asks it; no endpoint has told its load yet. */
+export function benchFlow(
+  { parts, table }: BenchRouter,
+  flow: FlowConfig,
+  { priorities = [], revoke = nothing }: {
+    readonly priorities?: readonly number[];
+    readonly revoke?: (edge: number, id: number) => void;
+  } = {},
+): { readonly desk: FlowDesk; readonly dispatch: FlowDispatch } {
+  const desk = new FlowDesk({ clock: parts.clock, table, setup: { flow, priorities }, observer: {}, revoke });
+  for (const slot of table.slots()) desk.slotAdded(slot);
+  const options = { ...parts.options, flow: flowOptions(flow, priorities) };
+  return { desk, dispatch: new FlowDispatch({ ...parts, flow: desk.door(0), options }) };
+}
+
+/** A streamed chat request of which nothing is known but what `part` says. */
+export function benchView(part: Partial<RequestView> = {}): RequestView {
+  return {
+    id: "bench",
+    api: "chat",
+    receivedAtMs: 0,
+    model: "bench",
+    requestedModel: "bench",
+    stream: true,
+    promptTokens: 500,
+    bodyBytes: 4 * (part.promptTokens ?? 500),
+    blocks: { hashes: new BigUint64Array(0), blockTokens: prefixDefaults.blockTokens },
+    fairnessId: "default-flow",
+    objective: "",
+    priority: 0,
+    slo: {},
+    mediaParts: 0,
+    headers: { get: () => undefined },
+    ...part,
+  };
+}
+
+/** Lets the promises of one moment come to their end, `count` of them one behind the other, without time passing. */
+export async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await Promise.resolve();
 }
 
 /** What a pipeline is joined from in any isolate that maps the memory. */

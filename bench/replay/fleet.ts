@@ -5,7 +5,7 @@ import type { SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint } from "../../src/sim/sim_endpoint.ts";
 import type { EngineOptions } from "../../src/sim/engine_types.ts";
 import { promptFromTrace, tokensFromTrace } from "../../src/sim/prompt.ts";
-import { type BenchRouter, benchRouter } from "../lib/router.ts";
+import { type BenchRouter, benchRouter, benchView, turns } from "../lib/router.ts";
 import { mean, quantile, round } from "../lib/stats.ts";
 import { VirtualScraper } from "../lib/scraper.ts";
 import { EventLink } from "./events.ts";
@@ -59,8 +59,6 @@ const blockTreeBytes = 512 << 20;
 /** A batch of events is a few kilobytes: one round trip in a network and its decoding. */
 const eventDelayMs = 1;
 
-const noHeaders = { get: () => undefined };
-
 /** The prompt's blocks as the router makes them of its text. */
 function textBlocks(request: TraceRequest): PromptBlocks {
   const { blockTokens, tokensMax } = prefixDefaults;
@@ -76,23 +74,7 @@ function tokenBlocks({ hashIds, inputTokens }: TraceRequest, { claims, table }: 
 }
 
 function viewOf(request: TraceRequest, id: number, nowMs: number, blocks: PromptBlocks): RequestView {
-  return {
-    id: String(id),
-    api: "chat",
-    receivedAtMs: nowMs,
-    model: "bench",
-    requestedModel: "bench",
-    stream: true,
-    promptTokens: request.inputTokens,
-    bodyBytes: request.inputTokens * 4,
-    blocks,
-    fairnessId: "default-flow",
-    objective: "",
-    priority: 0,
-    slo: {},
-    mediaParts: 0,
-    headers: noHeaders,
-  };
+  return benchView({ id: String(id), receivedAtMs: nowMs, promptTokens: request.inputTokens, blocks });
 }
 
 /** Replays the whole trace and waits until the last answer is complete. */
@@ -124,17 +106,17 @@ export async function replayPlan(
   const scraper = new VirtualScraper(clock, fleet, router.table);
   const behind = () =>
     links !== undefined && fleet.some((_, slot) => router.caches.feeds.state(slot) === FeedState.Resync);
-  await turns();
+  await turns(100);
   const tally = new Tally(fleet.length, options.goodTtftMs);
   for (let i = 0; i < trace.length; i++) {
     const atMs = trace[i].atMs / options.speed;
-    while (clock.step(atMs)) if (behind()) await turns();
+    while (clock.step(atMs)) if (behind()) await turns(100);
     clock.advance(atMs - clock.now());
     const blocks = links ? tokenBlocks(trace[i], router) : textBlocks(trace[i]);
     send(trace[i], viewOf(trace[i], i, clock.now(), blocks), router, fleet, tally);
     if (i % 100 === 99) options.onProgress(i + 1, trace.length);
   }
-  while (tally.open > 0 && clock.step()) if (behind()) await turns();
+  while (tally.open > 0 && clock.step()) if (behind()) await turns(100);
   await router.caches.stop();
   return tally.result(trace);
 }
@@ -145,11 +127,6 @@ function eventLinks(clock: VirtualClock, { events, endpoints, seed }: ReplayOpti
     { length: endpoints },
     (_, i) => new EventLink(`sim-${i}`, { clock, delayMs: eventDelayMs, ...events, seed: seed * 1000 + i }),
   );
-}
-
-/** Lets the promises of a replay of some batches come to their end, without time passing. */
-async function turns(): Promise<void> {
-  for (let i = 0; i < 100; i++) await Promise.resolve();
 }
 
 /** Places one request and submits it; where a queue is full, the next choice is tried. */

@@ -21,9 +21,6 @@ import type { FlowSample } from "../telemetry/mod.ts";
 /** Kinds of records; others' are below. */
 const kinds = { settle: 32, placed: 33, begun: 34 } as const;
 
-/** Lanes as an edge names them. */
-export type LaneSlots = Pick<FlowAsk, "lane" | "model" | "slots">;
-
 /** What of the flow configuration is in force, and for whom. */
 export interface FlowSetup {
   readonly flow: FlowConfig;

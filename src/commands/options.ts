@@ -2,9 +2,8 @@
 import { ConfigError } from "../core/mod.ts";
 import type { Config } from "../config/mod.ts";
 import type { BreakerOptions } from "../pool/mod.ts";
-import { Ceilings, flowPriorities } from "../flow/mod.ts";
 import type { FlowSetup } from "./flow_desk.ts";
-import type { PipelineOptions } from "../pipeline/mod.ts";
+import { flowOptions, type PipelineOptions } from "../pipeline/mod.ts";
 import type { UpstreamOptions } from "../upstream/mod.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
 
@@ -46,15 +45,7 @@ export function breakerOptions({ pool: { ejection } }: Config): Partial<BreakerO
 export function pipelineOptions(config: Config, { prefix, flow }: SchedulingSetup): PipelineOptions {
   const { priorities } = flowSetup(config, { flow });
   return {
-    flow: flow.enabled
-      ? {
-        ceilings: new Ceilings(flow.ceiling, flowPriorities(flow, priorities)),
-        prefixWaitMs: flow.prefixWaitMs,
-        holdModels: flow.holdModels,
-        fairnessHeaders: flow.fairnessHeaders,
-        eviction: flow.eviction,
-      }
-      : undefined,
+    flow: flowOptions(flow, priorities),
     attemptsMax: config.upstream.attemptsMax,
     retryBudget: config.upstream.retryBudget,
     hedge: config.upstream.hedge,

@@ -83,8 +83,7 @@ export class Admission {
 
   #full(whose: string, band: Band, lane: Lane, ask: FlowAsk, nowMs: number): FlowRefusal {
     if (lane.slots.length === 0) return refusals.noEndpoints(`The queue ${whose} is full and no endpoint is ready`);
-    const waitMs = this.predictWaitMs(lane, band, ask.tenant, nowMs) ?? 0;
-    return refusals.full(whose, this.#promise(band, lane, ask, waitMs, nowMs));
+    return refusals.full(whose, this.#promise(band, lane, ask, nowMs));
   }
 
   /** The refusal of a request that would be served too late; it is told when to come again. */
@@ -98,25 +97,24 @@ export class Admission {
     const ttlMs = this.ttlMs(band, ask);
     const waitMs = ahead / rate, promisedMs = (ahead + promised) / rate;
     if (ttlMs > 0 && promisedMs > ttlMs && waitMs > nearlyIdleMs) {
-      return refusals.saturated(waitMs, this.#promise(band, lane, ask, waitMs, nowMs));
+      return refusals.saturated(waitMs, this.#promise(band, lane, ask, nowMs));
     }
     const leftMs = (ask.ttftMs ?? Infinity) - (nowMs - ask.receivedAtMs) - (ask.serviceMs ?? 0);
     if (earlyRejection !== "slo" || waitMs <= Math.max(leftMs, 0)) return undefined;
-    return refusals.missesTarget(waitMs, this.#promise(band, lane, ask, waitMs, nowMs));
+    return refusals.missesTarget(waitMs, this.#promise(band, lane, ask, nowMs));
   }
 
   /** When a request that was taken out of the queue should come again: it has its place in line then. */
   again({ ask, lane, queue: { band: { band } } }: Waiting, nowMs: number): number {
-    const waitMs = this.predictWaitMs(lane, band, ask.tenant, nowMs) ?? 0;
-    return this.#promise(band, lane, ask, waitMs, nowMs);
+    return this.#promise(band, lane, ask, nowMs);
   }
 
   /** When its turn comes: behind what waits and whoever was promised a turn before. */
-  #promise(band: Band, lane: Lane, ask: FlowAsk, waitMs: number, nowMs: number): number {
+  #promise(band: Band, lane: Lane, ask: FlowAsk, nowMs: number): number {
     const rate = this.#rate(lane, nowMs);
     const group = groupOf(band, lane);
-    const promisedMs = rate === undefined ? 0 : this.promises.waiting(group, nowMs) / rate;
-    return this.promises.promise(ask.promise, group, ask.receivedAtMs, waitMs + promisedMs, nowMs) / 1000;
+    const before = this.#ahead(lane, band, ask.tenant) + this.promises.waiting(group, nowMs);
+    return this.promises.promise(ask.promise, group, ask.receivedAtMs, rate ? before / rate : 0, nowMs) / 1000;
   }
 
   /** How long a request that comes now would wait; undefined while that cannot be told. */

@@ -47,9 +47,9 @@ export class Ceilings {
   }
 }
 
-/** Every priority that is known beforehand: ceilings by rank count them. */
-export function flowPriorities({ bands }: FlowConfig, ofObjectives: Iterable<number>): number[] {
-  return [0, ...bands.map(({ priority }) => priority), ...ofObjectives];
+/** Over every priority that is known beforehand: ceilings by rank count them. */
+export function ceilingsOf({ ceiling, bands }: FlowConfig, ofObjectives: Iterable<number>): Ceilings {
+  return new Ceilings(ceiling, [0, ...bands.map(({ priority }) => priority), ...ofObjectives]);
 }
 
 function ceilingAt(config: CeilingConfig, priorities: readonly number[], priority: number, rank: number): number {

@@ -3,12 +3,12 @@ import type { FlowConfig } from "../config/mod.ts";
 import { Admission, shorter } from "./admission.ts";
 import { Asked } from "./asked.ts";
 import { type Band, Bands, Held } from "./band.ts";
-import { Ceilings, flowPriorities } from "./ceiling.ts";
+import { type Ceilings, ceilingsOf } from "./ceiling.ts";
 import { DueTimes } from "./due.ts";
 import type { Lane, LaneBand } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { orderKey } from "./ordering.ts";
-import { type FlowAnswer, type FlowAsk, type FlowEnd, type FlowRefusal, Waiting } from "./types.ts";
+import { type FlowAnswer, type FlowAsk, type FlowEnd, type FlowRefusal, type LaneSlots, Waiting } from "./types.ts";
 import { refusals } from "./refusals.ts";
 import { Turns } from "./turns.ts";
 
@@ -18,7 +18,7 @@ const looksTimed = 64;
 /** What of the pool the controller works on; an `EndpointTable` is such. */
 export type FlowTable = Pick<
   EndpointTable,
-  "capacity" | "queued" | "hasRoom" | "tryEnter" | "saturation" | "requests" | "serviceMs" | "inflight"
+  "capacity" | "queued" | "hasRoom" | "tryEnter" | "saturation" | "requests" | "serviceMs"
 >;
 
 /** Timers hold 31 bits of milliseconds; for a later time one is set again. */
@@ -72,7 +72,7 @@ export class FlowController {
     this.#config = parts.config;
     this.bands = new Bands(parts.config);
     this.lanes = new Lanes(parts.table);
-    this.#ceilings = new Ceilings(parts.config.ceiling, flowPriorities(parts.config, parts.priorities));
+    this.#ceilings = ceilingsOf(parts.config, parts.priorities);
     this.#turns = new Turns(this.lanes, parts.config);
     this.admission = new Admission({
       table: parts.table,
@@ -101,11 +101,11 @@ export class FlowController {
   use(config: FlowConfig, priorities: Iterable<number>): void {
     const ages = config.aging && !this.#config.aging;
     this.#config = config;
-    this.#ceilings = new Ceilings(config.ceiling, flowPriorities(config, priorities));
+    this.#ceilings = ceilingsOf(config, priorities);
     this.#turns.use(config);
     this.bands.use(config);
     for (const lane of this.lanes.all()) this.#replan(lane);
-    const inOrder = ages ? this.#all().sort((a, b) => a.number - b.number) : [];
+    const inOrder = ages ? this.#asked.all().sort((a, b) => a.number - b.number) : [];
     for (const item of inOrder) item.queue.band.band.arrived(item);
     this.look();
   }
@@ -168,7 +168,7 @@ export class FlowController {
   }
 
   /** Other endpoints serve the lanes of these names now. */
-  resize(lanes: Iterable<Pick<FlowAsk, "lane" | "model" | "slots">>): void {
+  resize(lanes: Iterable<LaneSlots>): void {
     const nowMs = this.#parts.clock.now();
     const known = Array.from(lanes, (told) => {
       const lane = this.lanes.of(told, nowMs);
@@ -196,11 +196,7 @@ export class FlowController {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#timerAtMs = Infinity;
-    for (const item of this.#all()) if (!item.ended) this.#end(item, refusals.stopped());
-  }
-
-  #all(): Waiting[] {
-    return this.#asked.all();
+    for (const item of this.#asked.all()) if (!item.ended) this.#end(item, refusals.stopped());
   }
 
   #refuse(ask: FlowAsk, refusal: FlowRefusal, answer: (answer: FlowAnswer) => void): void {

@@ -1,6 +1,6 @@
 import { type EndpointTable, nobodyQueued } from "../core/mod.ts";
 import { Lane } from "./lane.ts";
-import type { FlowAsk } from "./types.ts";
+import type { LaneSlots } from "./types.ts";
 
 /** Lanes kept for how fast they were served although nothing waits in them. */
 const idleLanesMax = 256;
@@ -25,7 +25,7 @@ export class Lanes {
     return this.#at[slot];
   }
 
-  of({ lane: name, model, slots }: Pick<FlowAsk, "lane" | "model" | "slots">, nowMs: number): Lane {
+  of({ lane: name, model, slots }: LaneSlots, nowMs: number): Lane {
     let lane = this.#byName.get(name);
     if (lane) return lane;
     this.#byName.set(name, lane = new Lane(name, model, slots, nowMs));

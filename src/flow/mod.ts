@@ -2,7 +2,7 @@
 export * from "./controller.ts";
 export type { LaneBand } from "./lane.ts";
 export { Capacity } from "./capacity.ts";
-export { Ceilings, flowPriorities } from "./ceiling.ts";
+export { Ceilings, ceilingsOf } from "./ceiling.ts";
 export { explainFlow, type FlowReport } from "./explain.ts";
 export * from "./revocation.ts";
 export { flowSample } from "./sample.ts";

@@ -48,6 +48,9 @@ export interface FlowAsk {
   readonly hold?: { readonly slot: number; readonly ms: number };
 }
 
+/** The endpoints that serve a lane, as an edge tells them. */
+export type LaneSlots = Pick<FlowAsk, "lane" | "model" | "slots">;
+
 /** A place: the request counts at `slot` already, as the edge's, and its prefill tokens as asked for. */
 export interface Grant {
   readonly slot: number;

@@ -137,18 +137,26 @@ export class DirectDispatch implements Dispatch {
    * The slots that may take a request, full or not: candidates that the filters of its profile keep. A permit that lacks is
    * waited for like room.
    */
-  eligible(view: RequestView, tried: readonly number[]): number[] {
-    const { pool, scheduler, index, clock } = this.#parts;
+  eligible(
+    view: RequestView,
+    tried: readonly number[],
+    match: PrefixMatch = this.#parts.index.match(view.blocks),
+  ): number[] {
+    const { pool, scheduler, clock } = this.#parts;
     const count = this.#untried(pool.candidates(view.model), tried, false);
     if (count === 0) return [];
-    const kept = scheduler.eligible(view, index.match(view.blocks), this.#slots, count, clock.now());
+    const kept = scheduler.eligible(view, match, this.#slots, count, clock.now());
     return Array.from(this.#slots.subarray(0, kept));
   }
 
-  #full(view: RequestView, tried: readonly number[], hold?: Full["hold"]): Full {
-    const slots = this.eligible(view, tried);
+  #full(
+    view: RequestView,
+    tried: readonly number[],
+    match: PrefixMatch = this.#parts.index.match(view.blocks),
+    hold?: Full["hold"],
+  ): Full {
+    const slots = this.eligible(view, tried, match);
     let cached = 0;
-    const match = this.#parts.index.match(view.blocks);
     for (const slot of slots) cached = Math.max(cached, cachedTokens(view, match, slot));
     return { slots, prefillTokens: view.promptTokens - cached, hold };
   }
@@ -172,12 +180,12 @@ export class DirectDispatch implements Dispatch {
     const match = index.match(view.blocks);
     if (room && eligible > count && room.holdMsMax > 0) {
       const hold = this.#worthWaiting(view, match, count, eligible, room.holdMsMax);
-      if (hold) return this.#full(view, tried, hold);
+      if (hold) return this.#full(view, tried, match, hold);
     }
     const decided = this.#decide(view, match, count, startMs, lastResort, room);
     if (!("permit" in decided)) {
       // The filters would have it where there is no room.
-      const full = this.#full(view, tried);
+      const full = this.#full(view, tried, match);
       if (full.slots.length === 0) throw refusalError(decided);
       return full;
     }

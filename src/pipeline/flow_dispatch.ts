@@ -1,5 +1,6 @@
 import { type RequestView, RouterError } from "../core/mod.ts";
-import { type FlowAsk, isGrant } from "../flow/mod.ts";
+import type { FlowConfig } from "../config/mod.ts";
+import { ceilingsOf, type FlowAsk, isGrant, type LaneSlots } from "../flow/mod.ts";
 import { generates } from "../protocol/mod.ts";
 import {
   DirectDispatch,
@@ -12,6 +13,11 @@ import {
 } from "./dispatch.ts";
 import type { FlowOptions, FlowQueue, PipelineParts } from "./parts.ts";
 import type { Placed } from "./placed.ts";
+
+/** What edges are told of a configuration; undefined where requests never wait. `priorities`: those of objectives. */
+export function flowOptions(flow: FlowConfig, priorities: Iterable<number>): FlowOptions | undefined {
+  return flow.enabled ? { ...flow, ceilings: ceilingsOf(flow, priorities) } : undefined;
+}
 
 /** A request that waits here, as it was asked for. */
 interface Asked {
@@ -57,7 +63,7 @@ export class FlowDispatch implements Dispatch {
 
   /** Endpoints came, went or changed: those that wait here may go elsewhere now. */
   reconsider(): void {
-    const lanes = new Map<string, Pick<FlowAsk, "lane" | "model" | "slots">>();
+    const lanes = new Map<string, LaneSlots>();
     for (const { view, tried, ask: { lane, model } } of this.#waiting.values()) {
       if (!lanes.has(lane)) lanes.set(lane, { lane, model, slots: this.#direct.eligible(view, tried) });
     }
@@ -75,6 +81,7 @@ export class FlowDispatch implements Dispatch {
     const since = this.#parts.clock.now();
     const { signal } = options;
     for (let wanted = full;;) {
+      if (signal?.aborted) throw RouterError.clientLeft();
       const ask = this.#ask(view, tried, wanted);
       const answer = await this.#asked({ view, tried, ask }, queue, signal);
       if (!isGrant(answer)) {
@@ -123,7 +130,6 @@ export class FlowDispatch implements Dispatch {
 
   async #asked(asked: Asked, queue: FlowQueue, signal: AbortSignal | undefined) {
     const { id } = asked.ask;
-    if (signal?.aborted) throw RouterError.clientLeft();
     const leave = () => queue.cancel(id);
     signal?.addEventListener("abort", leave);
     this.#waiting.set(id, asked);

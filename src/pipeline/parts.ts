@@ -9,7 +9,8 @@ import type {
   Refusal,
   RequestView,
 } from "../core/mod.ts";
-import type { Ceilings, FlowAnswer, FlowAsk } from "../flow/mod.ts";
+import type { FlowConfig } from "../config/mod.ts";
+import type { Ceilings, FlowAnswer, FlowAsk, LaneSlots } from "../flow/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { PromptRequest, PromptTokens, Unavailable } from "../tokens/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
@@ -104,7 +105,7 @@ export interface FlowQueue {
   /** Nobody waits for the answer any more; a place that comes nevertheless is the asker's to give back. */
   cancel(id: number): void;
   /** Other endpoints serve these lanes now. */
-  resize(lanes: readonly Pick<FlowAsk, "lane" | "model" | "slots">[]): void;
+  resize(lanes: readonly LaneSlots[]): void;
   /** A request whose place named `account` used so many tokens more (or less) than it asked for. */
   settle(account: number, inputTokens: number, outputTokens: number): void;
   /** A request that may be taken back was sent to `slot`. */
@@ -114,16 +115,8 @@ export interface FlowQueue {
 }
 
 /** How requests are held back while the pool is full. */
-export interface FlowOptions {
+export interface FlowOptions extends Pick<FlowConfig, "prefixWaitMs" | "holdModels" | "fairnessHeaders" | "eviction"> {
   readonly ceilings: Pick<Ceilings, "of">;
-  /** Longest wait for the endpoint that holds a request's prefix while others have room. */
-  readonly prefixWaitMs: number;
-  /** Requests for any model wait while there is no endpoint, those for these while none serves them. */
-  readonly holdModels: readonly string[];
-  /** Headers that name a tenant where the fairness header is absent, the first that is there. */
-  readonly fairnessHeaders: readonly string[];
-  /** Running requests of negative priority may be taken back before their first byte. */
-  readonly eviction: boolean;
 }
 
 /** Which model serves a request. */

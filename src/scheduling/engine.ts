@@ -118,16 +118,9 @@ export class Scheduler {
    * Leaves in `candidates[0..count)` those that may take the request whatever their load, order kept; returns how many. What
    * drops an endpoint for its load alone is left out.
    */
-  eligible(
-    view: RequestView,
-    match: PrefixMatch,
-    candidates: Uint16Array,
-    count: number,
-    nowMs: number,
-    peer = -1,
-  ): number {
+  eligible(view: RequestView, match: PrefixMatch, candidates: Uint16Array, count: number, nowMs: number): number {
     const decision = this.#decision;
-    decision.begin(view, match, nowMs, peer);
+    decision.begin(view, match, nowMs, -1);
     const profile = this.#profiles[this.#handler.choose(view, this.#profileNames)];
     // Refused by the decision, once it is made.
     if (!profile) return count;

@@ -2,12 +2,9 @@
 import { equal, ok } from "node:assert/strict";
 import { type RequestView, VirtualClock } from "../../src/core/mod.ts";
 import { flowDefaults, fusedDefaults } from "../../src/config/mod.ts";
-import { FlowDesk } from "../../src/commands/flow_desk.ts";
-import { Ceilings } from "../../src/flow/mod.ts";
-import { FlowDispatch } from "../../src/pipeline/flow_dispatch.ts";
 import { Placed } from "../../src/pipeline/mod.ts";
 import { planFromPolicy } from "../../src/scheduling/mod.ts";
-import { benchParts, benchRouter } from "../../bench/lib/router.ts";
+import { benchFlow, benchRouter, benchView, turns } from "../../bench/lib/router.ts";
 
 const promptTokens = 6_400;
 const prefixWaitMs = 2_000;
@@ -15,30 +12,19 @@ const prefixWaitMs = 2_000;
 /** Two endpoints of one place; the first request's prompt took a millisecond a token, and it is still there. */
 async function scene(serviceMs: number) {
   const clock = new VirtualClock();
-  const plan = planFromPolicy("default"), endpoints = 2;
   const router = await benchRouter({
     clock,
-    endpoints,
-    plan,
+    endpoints: 2,
+    plan: planFromPolicy("default"),
     seed: 1,
     blockTreeBytes: 1 << 20,
     bodyBytesMax: 1 << 16,
     cacheBlocks: 4_096,
     cacheBlockTokens: 16,
   });
-  const { table, hotpath, claims } = router;
+  const { table } = router;
   const flow = { ...flowDefaults, saturation: { ...fusedDefaults, maxConcurrency: 1 }, prefixWaitMs };
-  const desk = new FlowDesk({ clock, table, setup: { flow, priorities: [] }, observer: {}, revoke: () => {} });
-  for (const slot of table.slots()) desk.slotAdded(slot);
-  const parts = benchParts({ clock, hotpath, index: claims, plan, seed: 1, endpoints });
-  const options = {
-    ceilings: new Ceilings(flow.ceiling, [0]),
-    prefixWaitMs,
-    holdModels: [],
-    fairnessHeaders: [],
-    eviction: false,
-  };
-  const dispatch = new FlowDispatch({ ...parts, flow: desk.door(0), options: { ...parts.options, flow: options } });
+  const { desk, dispatch } = benchFlow(router, flow);
   const first = await dispatch.place(view(clock), []);
   clock.advance(promptTokens);
   first.answered(promptTokens, 200, true);
@@ -47,28 +33,12 @@ async function scene(serviceMs: number) {
 }
 
 function view(clock: VirtualClock): RequestView {
-  return {
-    id: "hold",
-    api: "chat",
+  return benchView({
     receivedAtMs: clock.now(),
-    model: "bench",
-    requestedModel: "bench",
-    stream: true,
     maxOutputTokens: 10,
     promptTokens,
-    bodyBytes: promptTokens * 4,
     blocks: { hashes: BigUint64Array.from({ length: promptTokens / 64 }, (_, i) => BigInt(i + 1)), blockTokens: 64 },
-    fairnessId: "default-flow",
-    objective: "",
-    priority: 0,
-    slo: {},
-    mediaParts: 0,
-    headers: { get: () => undefined },
-  };
-}
-
-async function turns(): Promise<void> {
-  for (let i = 0; i < 6; i++) await Promise.resolve();
+  });
 }
 
 Deno.test("a full endpoint that holds the prefix is waited for while others have room, and taken when it has", async () => {
@@ -91,7 +61,7 @@ Deno.test("it is waited for no longer than configured, then the others count", a
   const { clock, desk, dispatch, first, stop } = await scene(500);
   const placing = dispatch.place(view(clock), []);
   clock.advance(prefixWaitMs - 1);
-  await turns();
+  await turns(6);
   equal(desk.controller.size, 1);
   clock.advance(1);
   const placed = await placing;

@@ -4,11 +4,11 @@ import { setImmediate } from "node:timers";
 import { EndpointTable, Prng, RecordRing, secretHash, VirtualClock } from "../../src/core/mod.ts";
 import { type FlowConfig, loadConfigText, ModelRewriter, resolveConfig } from "../../src/config/mod.ts";
 import { FlowDesk } from "../../src/commands/flow_desk.ts";
-import { Ceilings, type FlowEnd } from "../../src/flow/mod.ts";
+import type { FlowEnd } from "../../src/flow/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type CacheTicket, claimRingWords, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
 import { type Caller, KeyGuard, type KeyPlan, KeyRows, QuotaTable } from "../../src/keys/mod.ts";
-import { Pipeline } from "../../src/pipeline/mod.ts";
+import { flowOptions, Pipeline } from "../../src/pipeline/mod.ts";
 import {
   type DiscoveredEndpoint,
   type Discovery,
@@ -201,13 +201,7 @@ export class LifeWorld {
         prefixEnabled: true,
         objectives: new Map(),
         outputTokensAssumed: 512,
-        flow: flow && {
-          ceilings: new Ceilings(flow.ceiling, [0]),
-          prefixWaitMs: flow.prefixWaitMs,
-          holdModels: [],
-          fairnessHeaders: [],
-          eviction: flow.eviction,
-        },
+        flow: flow && flowOptions(flow, []),
       },
     });
   }
