@@ -32,6 +32,11 @@ export const rooms: readonly Room[] = [
     name: "flow",
     holds: "whether, when and in which order: bands, fairness, ordering, saturation, shedding",
   },
+  {
+    layer: 3,
+    name: "latency",
+    holds: "what it will cost: features, prior, forests, their training, labels and calibration",
+  },
   { layer: 3, name: "sim", holds: "a model server that behaves like vLLM, for demo, tests and benchmarks" },
   { layer: 3, name: "keys", holds: "who may ask for what: API keys, tenants, quotas in shared memory" },
   {

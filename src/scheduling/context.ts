@@ -1,12 +1,13 @@
 import { type EndpointTable, type PrefixMatch, Prng, type RequestView } from "../core/mod.ts";
 import { EffectiveLoad } from "./load.ts";
-import type { DecisionContext } from "./types.ts";
+import type { DecisionContext, LatencyView } from "./types.ts";
 
 /** The one context of a scheduler, set anew for each decision. */
 export class Decision implements DecisionContext {
   view!: RequestView;
   match!: PrefixMatch;
   nowMs = 0;
+  latency: LatencyView | undefined;
   profile = "";
   peer = -1;
   readonly rng = new Prng(0);
@@ -30,6 +31,7 @@ export class Decision implements DecisionContext {
     this.match = match;
     this.nowMs = nowMs;
     this.peer = peer;
+    this.latency = undefined;
     // An odd factor unlike the generator's own step keeps the streams of successive decisions apart.
     this.rng.reseed((this.seed + Math.imul(this.#count, 0x85ebca6b)) | 0);
   }

@@ -13,6 +13,7 @@ import {
   isPicker,
   isProfileHandler,
   isScorer,
+  type LatencySource,
   type Picker,
   type Plugin,
   type ProfileHandler,
@@ -27,6 +28,8 @@ export interface SchedulerOptions {
   readonly seed: number;
   /** Key of session tokens; drawn at random when absent, then no other process accepts the tokens. */
   readonly sessionKey?: Uint8Array;
+  /** Absent: no latency is predicted. */
+  readonly latency?: LatencySource;
 }
 
 /** A profile with its plugins made. */
@@ -38,6 +41,7 @@ interface Profile {
   /** Every plugin of the profile once, for the recording hooks. */
   readonly plugins: readonly Plugin[];
   readonly answersWithHeaders: boolean;
+  readonly needsLatency: boolean;
 }
 
 const noHeaders: readonly HeaderPair[] = [];
@@ -61,9 +65,11 @@ export class Scheduler {
   readonly #totals: Float64Array;
   readonly #scores: Float64Array;
   readonly #order: Uint16Array;
+  readonly #latency: LatencySource | undefined;
 
-  constructor(plan: SchedulingPlan, { table, seed, sessionKey = randomBytes(32) }: SchedulerOptions) {
+  constructor(plan: SchedulingPlan, { table, seed, sessionKey = randomBytes(32), latency }: SchedulerOptions) {
     this.plan = plan;
+    this.#latency = latency;
     this.#table = table;
     this.#decision = new Decision(table, plan.staleAfterMs, seed);
     const plugins = new Map<string, Plugin>();
@@ -96,6 +102,7 @@ export class Scheduler {
     this.#decision.record(result.slot);
     const profile = this.#profiles[this.#profileNames.indexOf(result.profile)];
     for (const plugin of profile.plugins) plugin.placed?.(this.#decision, result.slot);
+    if (this.#decision.latency) this.#latency!.chosen?.(this.#decision, result.slot);
     return this.#decorators.length === 0 ? result : this.#decorate(result, candidates, count);
   }
 
@@ -126,7 +133,7 @@ export class Scheduler {
     if (!profile) return count;
     decision.profile = profile.name;
     let n = this.#restrict(candidates, count, undefined);
-    decision.load.refresh(this.#slots, n, nowMs);
+    this.#look(profile, n);
     for (const filter of profile.filters) if (!filter.transient) n = filter.keep(decision, this.#slots, n);
     candidates.set(this.#slots.subarray(0, n));
     return n;
@@ -168,13 +175,20 @@ export class Scheduler {
     trace?.begin(profile.name, profile.picker.name);
     let n = this.#restrict(candidates, count, trace);
     if (n === 0) return { refused: "no-endpoints", message: "No endpoint can take the request" };
-    decision.load.refresh(this.#slots, n, decision.nowMs);
+    this.#look(profile, n);
     n = this.#filter(profile, n, trace);
     if (n === 0) {
       return { refused: "filtered", message: `No endpoint passes the filters of scheduling profile "${profile.name}"` };
     }
     this.#score(profile, n, trace);
     return this.#pick(profile, n, trace);
+  }
+
+  /** What the profile's plugins read of the first `n` slots. */
+  #look(profile: Profile, n: number): void {
+    const decision = this.#decision;
+    decision.load.refresh(this.#slots, n, decision.nowMs);
+    if (profile.needsLatency) decision.latency = this.#latency?.predict(decision, this.#slots, n);
   }
 
   /** Copies the candidates the proxy in front allows. */
@@ -264,5 +278,6 @@ function buildProfile(plan: ProfilePlan, plugins: Map<string, Plugin>): Profile 
     picker,
     plugins: all,
     answersWithHeaders: all.some((plugin) => plugin.responseHeaders !== undefined),
+    needsLatency: all.some((plugin) => plugin.needsLatency),
   };
 }

@@ -21,6 +21,42 @@ export interface LoadView {
   readonly fresh: Uint8Array;
 }
 
+/**
+ * What each candidate is predicted to take; arrays are indexed by slot, times are milliseconds. A target that the request
+ * does not name constrains nothing.
+ */
+export interface LatencyView {
+  /** 1 where something was predicted for the slot. */
+  readonly known: Uint8Array;
+  /** Expected (median) time to first token, from being sent. */
+  readonly ttftMs: Float64Array;
+  /** Expected (median) time per output token after the first. */
+  readonly tpotMs: Float64Array;
+  /** The configured high quantile of the same: so long or less in that share of cases. */
+  readonly ttftHighMs: Float64Array;
+  readonly tpotHighMs: Float64Array;
+  /** Target − predicted high quantile; where the request has no target: 0 − predicted, as llm-d counts. */
+  readonly ttftHeadroomMs: Float64Array;
+  /** The same with the strictest target among the requests that run there, ours included. */
+  readonly tpotHeadroomMs: Float64Array;
+  /** Probability that the request meets the targets it has; 1 without one. */
+  readonly meets: Float64Array;
+  /** Expected time to the last token. */
+  readonly e2eMs: Float64Array;
+  /** Time that the request costs those that run there or come after it, summed over them. */
+  readonly harmMs: Float64Array;
+  /** Expected number of requests running there that would miss their target for this one. */
+  readonly harmMisses: Float64Array;
+}
+
+/** Predicts what a request would take at `slots[0..n)`; declared here, provided by `commands/`. */
+export interface LatencySource {
+  /** Valid until the next call. Undefined: nothing can be predicted. */
+  predict(ctx: DecisionContext, slots: Uint16Array, n: number): LatencyView | undefined;
+  /** The request goes to `slot`, one of those of the last `predict`. */
+  chosen?(ctx: DecisionContext, slot: number): void;
+}
+
 /** Everything one decision may look at. One object lives as long as the scheduler; plugins must not keep it. */
 export interface DecisionContext {
   readonly view: RequestView;
@@ -31,6 +67,8 @@ export interface DecisionContext {
   /** Chance of this decision: seeded by the scheduler's seed and the number of the decision. */
   readonly rng: Prng;
   readonly load: LoadView;
+  /** Present when a plugin of the profile `needsLatency` and there is something to predict by. */
+  readonly latency: LatencyView | undefined;
   /** By slot: grows with each pick, so the smallest is the one picked longest ago. Never equal for two slots. */
   readonly pickedAt: Float64Array;
   /** Name of the profile that runs. */
@@ -43,6 +81,8 @@ export interface DecisionContext {
 export interface PluginBase {
   readonly type: string;
   readonly name: string;
+  /** It reads `DecisionContext.latency`. */
+  readonly needsLatency?: true;
   /** The request went to `slot`. */
   placed?(ctx: DecisionContext, slot: number): void;
   /** The request failed at its first choice and went to `slot` instead. The prefix match is gone by then. */
