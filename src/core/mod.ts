@@ -21,3 +21,4 @@ export * from "./bounded.ts";
 export * from "./heap.ts";
 export * from "./doorbell.ts";
 export * from "./ring.ts";
+export * from "./work.ts";

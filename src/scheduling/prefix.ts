@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cachedTokens, type KvTierName, kvTiers, type PrefixMatch, type RequestView } from "../core/mod.ts";
+import { type KvTierName, kvTiers, type PrefixMatch, type RequestView } from "../core/mod.ts";
 import type { LoadContext } from "./definition.ts";
 
 /** Types that publish a prefix match, the exact ones first: that is what a plugin without a producer name reads. */
@@ -47,22 +47,4 @@ export function weightedUncachedTokens(
 ): number {
   const tokens = weightedBlocks(match, slot, weights) * match.blockTokens;
   return Math.max(0, view.promptTokens - Math.min(tokens, Math.max(0, view.promptTokens - 1)));
-}
-
-/** Time to load a cached token from a tier, over the time to compute it; 1 and above: as good as not held. */
-export type TierLoadShares = Readonly<Record<Exclude<KvTierName, "gpu">, number>>;
-
-/**
- * Work the prompt is to `slot`, in tokens to compute: what it does not hold in full, what it holds off the GPU by the
- * tier's load share. Blocks known from routing history count as on the GPU.
- */
-export function workTokens(view: RequestView, match: PrefixMatch, slot: number, shares: TierLoadShares): number {
-  let work = Math.max(0, view.promptTokens - cachedTokens(view, match, slot));
-  const { tiers, blockTokens } = match;
-  if (tiers === undefined) return work;
-  const at = slot * kvTiers.length;
-  work += tiers[at + 1] * blockTokens * Math.min(1, shares.cpu);
-  work += tiers[at + 2] * blockTokens * Math.min(1, shares.disk);
-  work += tiers[at + 3] * blockTokens * Math.min(1, shares.shared);
-  return Math.min(work, view.promptTokens);
 }

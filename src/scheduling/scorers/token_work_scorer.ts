@@ -18,16 +18,13 @@
  * `computeWeight` (12); `arrivalTokens` (10000): tokens an endpoint computes from one arrival to the next, which is the
  * uncached length of a prompt where there is load. All only have to be of the right order: bench/RESULTS.md has hit rate
  * and TTFT for other values. `tierLoadShares` {cpu 0.05, disk 0.25, shared 0.25}: time to load a token's KV from a tier
- * over the time to compute it. Published times for a 120B mixture-of-experts model on one H200 that pulls KV over the
- * network are 57 of 250 ms for 8k tokens and 235 of 1,988 ms for 48k: 0.23 falling to 0.12, so storage is taken at the
- * upper end; host memory is read some five times as fast as a network. At 1 and above a tier counts as not held.
+ * over the time to compute it, from published figures (core/work.ts). At 1 and above a tier counts as not held.
  * Inputs: prefix match, our prefill tokens in flight, effective load (see LoadView).
  * Limits: prompts that other routers sent count by their number only.
  */
 import { z } from "zod";
-import type { EndpointTable, PrefixMatch } from "../../core/mod.ts";
+import { promptTokensAhead, tierLoadSharesDefault, workTokens } from "../../core/mod.ts";
 import { definePlugin } from "../definition.ts";
-import { workTokens } from "../prefix.ts";
 
 const share = z.number().nonnegative("must be at least 0");
 
@@ -42,9 +39,9 @@ export const tokenWorkScorer = definePlugin({
     computeWeight: positive.default(12),
     arrivalTokens: positive.default(10_000),
     tierLoadShares: z.strictObject({
-      cpu: share.default(0.05),
-      disk: share.default(0.25),
-      shared: share.default(0.25),
+      cpu: share.default(tierLoadSharesDefault.cpu),
+      disk: share.default(tierLoadSharesDefault.disk),
+      shared: share.default(tierLoadSharesDefault.shared),
     }).prefault({}),
   }),
   create: (name, { requestTokens, computeWeight, arrivalTokens, tierLoadShares }) => ({
@@ -65,10 +62,3 @@ export const tokenWorkScorer = definePlugin({
     },
   }),
 });
-
-/** Prompt tokens of our requests at `slot` that are not computed yet, as far as is known. */
-function promptTokensAhead(table: EndpointTable, { pendingTokens }: PrefixMatch, slot: number): number {
-  const unanswered = table.prefillTokens[slot];
-  const pending = pendingTokens?.[slot] ?? -1;
-  return pending < 0 ? unanswered : Math.min(unanswered, pending);
-}

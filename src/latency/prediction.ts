@@ -1,0 +1,105 @@
+import type { Slo } from "../core/mod.ts";
+import type { PriorInput } from "./prior.ts";
+import { labelNumbers, latencyRecords, writeLabel } from "./record.ts";
+import type { SloLedger } from "./slo_ledger.ts";
+
+type ByTarget<T> = readonly [ttft: T, tpot: T];
+
+/** What was predicted for a request at the endpoint it went to, and from what. Times are milliseconds. */
+export interface Told {
+  readonly slot: number;
+  readonly generation: number;
+  readonly input: PriorInput;
+  readonly medianMs: ByTarget<number>;
+  readonly highMs: ByTarget<number>;
+  readonly versions: ByTarget<number>;
+  readonly sums: ByTarget<readonly [number, number]>;
+  readonly row: readonly number[];
+  /** Counts among the targets of those that run there. */
+  readonly tpotSloMs?: number;
+  readonly slo: Slo;
+}
+
+/** Of fewer tokens the mean time is that of how they were sent. */
+const leastTokens = 4;
+
+/** One placed request's prediction: told how it went, it becomes labels to learn from. Each is told once. */
+export class Prediction {
+  readonly told: Told;
+  readonly #tell: (kind: number, numbers: readonly number[]) => void;
+  readonly #ledger: SloLedger;
+  #counted: boolean;
+  #first = false;
+  #ended = false;
+
+  constructor(told: Told, tell: (kind: number, numbers: readonly number[]) => void, ledger: SloLedger) {
+    this.told = told;
+    this.#tell = tell;
+    this.#ledger = ledger;
+    this.#counted = told.tpotSloMs !== undefined;
+    if (this.#counted) ledger.enter(told.slot, told.tpotSloMs!);
+  }
+
+  get ttftMs(): number {
+    return this.told.medianMs[0];
+  }
+
+  get tpotMs(): number {
+    return this.told.medianMs[1];
+  }
+
+  /** The first token came `ms` after the request was sent. */
+  firstToken(ms: number): void {
+    if (this.#first) return;
+    this.#first = true;
+    this.#label(0, ms, false);
+  }
+
+  /** No first token came in `ms`, and nobody waits for it any more. */
+  gaveUp(ms: number): void {
+    if (this.#first) return;
+    this.#first = true;
+    this.#label(0, ms, true);
+  }
+
+  /** The answer is complete: `outputTokens` in all, the last `ms` after the first. */
+  completed(ms: number, outputTokens: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#tell(latencyRecords.output, [outputTokens]);
+    if (outputTokens >= leastTokens) this.#label(1, ms / (outputTokens - 1), false);
+  }
+
+  /** A plain answer of `outputTokens` came `ms` after the request was sent: what is not its first token's is the others'. */
+  completedWhole(ms: number, outputTokens: number): void {
+    this.completed(Math.max(ms - this.ttftMs, ms / 10), outputTokens);
+  }
+
+  /** The request is gone from its endpoint. */
+  release(): void {
+    if (!this.#counted) return;
+    this.#counted = false;
+    this.#ledger.leave(this.told.slot, this.told.tpotSloMs!);
+  }
+
+  #label(target: 0 | 1, ms: number, censored: boolean): void {
+    if (!(ms > 0)) return;
+    const { slot, generation, input, medianMs, highMs, versions, sums, row } = this.told;
+    this.#tell(
+      latencyRecords.label,
+      writeLabel({
+        ...input,
+        slot,
+        generation,
+        target,
+        ms,
+        censored,
+        medianMs: medianMs[target],
+        highMs: highMs[target],
+        version: versions[target],
+        sums: sums[target],
+        row,
+      }, new Array(labelNumbers)),
+    );
+  }
+}
