@@ -8,8 +8,8 @@ import { type Label, latencyRecords, readLabel } from "./record.ts";
 import { Reservoir, type Rows } from "./reservoir.ts";
 import { ForestKind, type LatencyState, Model, Prior, type Source } from "./state.ts";
 
-/** Labels held back from training, the latest: what a model is judged by before it predicts. */
-export const heldBackMax = 512;
+/** Labels held back from training, the latest: what a model is judged by before it predicts. A fifth of all, at most so many. */
+const heldBackMax = 512, heldBackShare = 0.2;
 /** Labels that must have come before the sources are compared, or a model is judged. */
 export const judgedLeast = 64;
 /** The prior takes over where it is better by this much; the model comes back where it is no worse. */
@@ -100,7 +100,7 @@ export class Learner {
   take(kind: number, numbers: Float64Array): boolean {
     if (kind === latencyRecords.label) this.#learn(readLabel(numbers));
     else if (kind === latencyRecords.output) this.#answered(numbers[0]);
-    else if (kind === latencyRecords.slo) this.#wanted(numbers[0], numbers[1], numbers[2]);
+    else if (kind === latencyRecords.slo) this.#wanted(numbers[0], numbers[1], this.#parts.clock.now());
     else return false;
     return true;
   }
@@ -179,6 +179,7 @@ export class Learner {
       model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, censored);
       this.#compare(target);
     }
+    state.labelled(target);
     if (target === 0 && !censored) state.prefilled(slot, label.row[effectiveTokens], nowMs);
     if (censored && ms <= label.highMs) return;
     this.#keep(learner, { row: Float64Array.from(label.row), base, label: actual, atMs: nowMs });
@@ -190,7 +191,8 @@ export class Learner {
   /** Held back first, then given to the reservoir. */
   #keep({ heldBack, reservoir }: TargetLearner, entry: HeldBack): void {
     heldBack.push(entry);
-    if (heldBack.length <= heldBackMax) return;
+    const share = Math.ceil(heldBackShare * (reservoir.added + heldBack.length));
+    if (heldBack.length <= Math.min(heldBackMax, Math.max(judgedLeast, share))) return;
     const { row, label, base, atMs } = heldBack.shift()!;
     reservoir.add(row, label - base, atMs);
   }

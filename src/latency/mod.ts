@@ -9,3 +9,5 @@ export * from "./prior.ts";
 export * from "./record.ts";
 export * from "./reservoir.ts";
 export * from "./state.ts";
+export * from "./forest_shop.ts";
+export * from "./governor.ts";

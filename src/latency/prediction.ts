@@ -18,7 +18,11 @@ export interface Told {
   /** Counts among the targets of those that run there. */
   readonly tpotSloMs?: number;
   readonly slo: Slo;
+  readonly model: string;
 }
+
+/** Told of every label, as the client's edge sees it. */
+export type PredictionObserver = (target: 0 | 1, told: Told, ms: number, censored: boolean) => void;
 
 /** Of fewer tokens the mean time is that of how they were sent. */
 const leastTokens = 4;
@@ -28,16 +32,30 @@ export class Prediction {
   readonly told: Told;
   readonly #tell: (kind: number, numbers: readonly number[]) => void;
   readonly #ledger: SloLedger;
-  #counted: boolean;
+  readonly #observer: PredictionObserver | undefined;
+  #counted = false;
   #first = false;
   #ended = false;
 
-  constructor(told: Told, tell: (kind: number, numbers: readonly number[]) => void, ledger: SloLedger) {
+  constructor(
+    told: Told,
+    tell: (kind: number, numbers: readonly number[]) => void,
+    ledger: SloLedger,
+    observer?: PredictionObserver,
+  ) {
     this.told = told;
     this.#tell = tell;
     this.#ledger = ledger;
-    this.#counted = told.tpotSloMs !== undefined;
-    if (this.#counted) ledger.enter(told.slot, told.tpotSloMs!);
+    this.#observer = observer;
+  }
+
+  /** The request goes there: its target counts among those of others. */
+  begin(): void {
+    const { slot, tpotSloMs, slo, highMs } = this.told;
+    this.#counted = tpotSloMs !== undefined;
+    if (this.#counted) this.#ledger.enter(slot, tpotSloMs!);
+    if (slo.ttftMs === undefined && slo.tpotMs === undefined) return;
+    this.#tell(latencyRecords.slo, [highMs[0] / (slo.ttftMs ?? NaN), highMs[1] / (slo.tpotMs ?? NaN)]);
   }
 
   get ttftMs(): number {
@@ -84,6 +102,7 @@ export class Prediction {
 
   #label(target: 0 | 1, ms: number, censored: boolean): void {
     if (!(ms > 0)) return;
+    this.#observer?.(target, this.told, ms, censored);
     const { slot, generation, input, medianMs, highMs, versions, sums, row } = this.told;
     this.#tell(
       latencyRecords.label,

@@ -9,7 +9,7 @@ import {
 } from "../core/mod.ts";
 import { columns, type FeatureOptions, type LatencyFacts, writeRow } from "./features.ts";
 import { normalQuantile, normalShare } from "./normal.ts";
-import { Prediction, type Told } from "./prediction.ts";
+import { Prediction, type PredictionObserver, type Told } from "./prediction.ts";
 import { priorTpotMs, priorTtftMs, waitMs } from "./prior.ts";
 import { ForestKind, High, type LatencyState, Median, Model, Prior } from "./state.ts";
 import { SloLedger } from "./slo_ledger.ts";
@@ -80,6 +80,8 @@ const columnNames = [
   "harmMisses",
 ] as const;
 
+/** Before so many labels the prior is a guess, which nobody is refused for. */
+const enoughLabels = 8;
 /** A prediction that is sure to the millisecond is not believed: at least this much of spread in log space. */
 const leastSpread = 0.02;
 
@@ -90,6 +92,7 @@ export class Predictor {
   readonly #forests: ForestScorer;
   readonly #ledger: SloLedger;
   readonly #tell: (kind: number, numbers: readonly number[]) => void;
+  readonly #observer: PredictionObserver | undefined;
   readonly #view: LatencyColumns;
   /** Inputs of the priors, by row. */
   readonly #work: Float64Array;
@@ -112,12 +115,13 @@ export class Predictor {
 
   constructor(
     state: LatencyState,
-    { table, forests, isolate, tell, options }: {
+    { table, forests, isolate, tell, observer, options }: {
       readonly table: EndpointTable;
       readonly forests: ForestScorer;
       readonly isolate: number;
       /** Writes a record for the learner; it may be lost. */
       readonly tell: (kind: number, numbers: readonly number[]) => void;
+      readonly observer?: PredictionObserver;
       readonly options: PredictorOptions;
     },
   ) {
@@ -126,6 +130,7 @@ export class Predictor {
     this.#forests = forests;
     this.#ledger = new SloLedger(state, isolate);
     this.#tell = tell;
+    this.#observer = observer;
     this.options = options;
     this.#zOf = options.quantile;
     this.#z = normalQuantile(options.quantile);
@@ -166,14 +171,21 @@ export class Predictor {
     }
     const row = this.#rowOf[slot];
     this.#of = undefined;
-    this.#taken = new Prediction(this.#told(slot, row, view), this.#tell, this.#ledger);
+    this.#taken = new Prediction(this.#told(slot, row, view), this.#tell, this.#ledger, this.#observer);
   }
 
   /** What the endpoint that was chosen last is predicted to take; given once. */
   take(): Prediction | undefined {
     const taken = this.#taken;
     this.#taken = undefined;
+    taken?.begin();
     return taken;
+  }
+
+  /** How long an idle endpoint takes to compute so many prompt tokens; undefined before any label has told. */
+  prefillMs(slot: number, tokens: number): number | undefined {
+    const state = this.#state;
+    return state.labels(0) < enoughLabels ? undefined : tokens * state.ttftTokenMs[slot] + state.ttftBaseMs[slot];
   }
 
   #fill(facts: LatencyFacts, slot: number, row: number, outputTokens: number): void {
@@ -290,6 +302,7 @@ export class Predictor {
       row: columns.map((_, c) => forests.columns[c][row]),
       tpotSloMs: view.stream ? view.slo.tpotMs : undefined,
       slo: view.slo,
+      model: view.model,
     };
   }
 }

@@ -124,6 +124,16 @@ export class LatencyState {
     this.#globals[8] = tokens;
   }
 
+  /** Labels of a target so far. */
+  labels(target: number): number {
+    return Atomics.load(this.#header, 4 + target);
+  }
+
+  labelled(target: number): void {
+    // Enough to know that there are some; it need not wrap.
+    if (this.labels(target) < 2 ** 30) Atomics.add(this.#header, 4 + target, 1);
+  }
+
   /** Where a forest that predicts by itself begins to sum. */
   baseMargin(target: number): number {
     return this.#globals[9 + target];

@@ -14,7 +14,6 @@ import {
 import { generates } from "../protocol/mod.ts";
 import type { Candidates, PipelineParts } from "./parts.ts";
 import { Placed } from "./placed.ts";
-import { PrefillRate } from "./prefill_rate.ts";
 
 /**
  * A plain answer tells nothing of its prompt being computed: it is taken to be so after this time, at 50,000 tokens a second,
@@ -73,7 +72,6 @@ export const isFull = (result: Placed | Full): result is Full => !(result instan
 export class DirectDispatch implements Dispatch {
   readonly #parts: PipelineParts;
   readonly #slots: Uint16Array;
-  readonly #rate = new PrefillRate();
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
@@ -192,10 +190,11 @@ export class DirectDispatch implements Dispatch {
     const { decision, permit } = decided;
     const { slot } = decision;
     const uncached = uncachedTokens(view, match, slot);
+    const prediction = this.#parts.latency?.take();
     const own = slot === room?.granted?.slot ? room.granted.prefillTokens : 0;
     const ahead = Math.max(0, table.prefillTokens[slot] - own) + uncached;
     // Of a plain answer the first byte comes with the last token, which is not predicted.
-    const predictedMs = view.stream ? this.#rate.predictMs(ahead) : undefined;
+    const predictedMs = view.stream ? prediction?.ttftMs : undefined;
     const reservation = new Reservation(table, slot, {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
@@ -221,14 +220,19 @@ export class DirectDispatch implements Dispatch {
       workTokens: ahead,
       permit,
       computed,
+      prediction,
       report: (report) => pool.report(report),
-      onFirstToken: (ms) => this.#rate.observe(ahead, ms),
     });
   }
 
-  /** How long an idle endpoint takes to the first token of so many uncached tokens; undefined while that is not known. */
-  prefillMs(tokens: number): number | undefined {
-    return this.#rate.predictMs(tokens);
+  /** How long the fastest of `slots` takes, idle, to the first token of so many uncached ones; undefined while not known. */
+  prefillMs(slots: readonly number[], tokens: number): number | undefined {
+    let least: number | undefined;
+    for (const slot of slots) {
+      const ms = this.#parts.latency?.prefillMs(slot, tokens);
+      if (ms !== undefined && !(least! <= ms)) least = ms;
+    }
+    return least;
   }
 
   /**
@@ -250,7 +254,7 @@ export class DirectDispatch implements Dispatch {
       else if (held > most) [most, slot] = [held, this.#slots[i]];
     }
     if (most <= here || Atomics.load(table.queued, slot) >= view.priority) return undefined;
-    const savedMs = this.#rate.predictMs((most - here) * blockTokens) ?? 0;
+    const savedMs = this.#parts.latency?.prefillMs(slot, (most - here) * blockTokens) ?? 0;
     const waitMs = table.serviceMs[slot] / Math.max(1, Atomics.load(table.requests, slot));
     return waitMs < savedMs ? { slot, ms: Math.min(savedMs, holdMsMax) } : undefined;
   }

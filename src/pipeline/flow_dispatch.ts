@@ -160,7 +160,7 @@ export class FlowDispatch implements Dispatch {
       bodyBytes: view.bodyBytes,
       ttlMs: view.ttlMs === undefined ? undefined : Math.max(1, view.receivedAtMs + view.ttlMs - clock.now()),
       ttftMs: view.slo.ttftMs,
-      serviceMs: this.#direct.prefillMs(prefillTokens),
+      serviceMs: this.#direct.prefillMs(slots, prefillTokens),
       promise: promiseKey(view),
       hold,
     };

@@ -1,7 +1,7 @@
 import { AttemptEnd, type EndpointMeta, type Outcome, type RequestView, type RouterError } from "../core/mod.ts";
 import type { DisconnectPhase, RequestRecord, RequestSeries, RequestTrace } from "../telemetry/mod.ts";
 import type { Exchange } from "../upstream/mod.ts";
-import { BodyObserver, type ByteGate, type ByteSink, type Usage } from "../protocol/mod.ts";
+import { BodyObserver, type ByteGate, type ByteSink, generates, type Usage } from "../protocol/mod.ts";
 import { Attempt, type Begun } from "./attempt.ts";
 import type { Bill } from "./bill.ts";
 import type { PipelineParts } from "./parts.ts";
@@ -92,9 +92,12 @@ export class RequestLife {
   /** An attempt is over, as `end` says: its place and prefix entry are given back. */
   drop(attempt: Attempt, end: AttemptEnd, tookMs = NaN): void {
     if (!this.#inHand.delete(attempt)) return;
-    this.#lastEndpoint = this.#parts.table.peek(attempt.placed.slot);
+    const { placed } = attempt;
+    this.#lastEndpoint = this.#parts.table.peek(placed.slot);
+    const waitedMs = end === AttemptEnd.Timeout ? attempt.ageMs : tookMs;
+    if (this.view!.stream) placed.prediction?.gaveUp(waitedMs);
     attempt.release();
-    attempt.placed.report(end, tookMs);
+    placed.report(end, tookMs);
   }
 
   /** Lets go of every attempt but the one that answered: each took at least as long as it was waited for. */
@@ -179,13 +182,14 @@ export class RequestLife {
     this.letBodyGo();
     this.exchange?.cancel();
     for (const attempt of this.#inHand) attempt.release();
-    const [attempt] = this.#inHand;
-    const placed = (this.#answering ?? attempt)?.placed;
+    const [first] = this.#inHand;
+    const attempt = this.#answering ?? first;
+    const placed = attempt?.placed;
     const endpoint = placed ? this.#parts.table.peek(placed.slot) : this.#lastEndpoint;
     this.#inHand.clear();
     if (outcome === "client-disconnect") this.#parts.metrics.clientDisconnected(this.#phase());
     try {
-      this.#report(outcome, placed, endpoint, error);
+      this.#report(outcome, attempt, endpoint, error);
     } finally {
       this.#onEnd();
     }
@@ -207,14 +211,27 @@ export class RequestLife {
     this.#parts.flow?.settle(waited.account, input - asked, output - waited.outputTokens);
   }
 
+  /** How long the answer's tokens took, where one endpoint gave all of them. */
+  #tellLatency({ placed, ageMs }: Attempt, { completionTokens }: Usage): void {
+    const { api, stream } = this.view!;
+    if (!generates(api) || this.#continuations > 0) return;
+    if (!stream) placed.prediction?.completedWhole(ageMs, completionTokens ?? 0);
+    else {placed.prediction?.completed(
+        this.#lastChunkMs - this.#firstByteMs!,
+        completionTokens ?? this.observer!.events(),
+      );}
+  }
+
   #report(
     outcome: Outcome,
-    placed: Placed | undefined,
+    attempt: Attempt | undefined,
     endpoint: EndpointMeta | undefined,
     error: RouterError | undefined,
   ): void {
     const { inbound, view, observer } = this;
+    const placed = attempt?.placed;
     const usage: Usage = observer?.usage(this.removedUsage?.()) ?? {};
+    if (outcome === "completed" && attempt) this.#tellLatency(attempt, usage);
     this.bill?.settle(outcome, { status: this.status, attempts: this.attempts, usage, observer });
     this.#settleTurn(placed, usage);
     if (usage.cachedTokens !== undefined) placed?.ticket?.reported(usage.cachedTokens);

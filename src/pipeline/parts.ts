@@ -12,6 +12,7 @@ import type {
 import type { FlowConfig } from "../config/mod.ts";
 import type { Ceilings, FlowAnswer, FlowAsk, LaneSlots } from "../flow/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
+import type { Predictor } from "../latency/mod.ts";
 import type { PromptRequest, PromptTokens, Unavailable } from "../tokens/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
 import type { Metrics, RequestRecord, Tracing } from "../telemetry/mod.ts";
@@ -164,6 +165,8 @@ export interface PipelineParts {
   readonly pool: PoolView;
   /** Absent: as without `options.flow`. */
   readonly flow?: FlowQueue;
+  /** Absent: nothing is predicted, and nothing learned. */
+  readonly latency?: Pick<Predictor, "take" | "prefillMs">;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
   tracing: Tracing;

@@ -7,6 +7,7 @@ import {
   type Reservation,
   type Timer,
 } from "../core/mod.ts";
+import type { Prediction } from "../latency/mod.ts";
 import type { PrefixTicket } from "./parts.ts";
 
 /** What a choice took, and whom to tell of it. */
@@ -25,8 +26,8 @@ export interface PlacedParts {
   /** The half-open permit; 0 for none. */
   readonly permit: number;
   readonly report: (report: AttemptReport) => void;
-  /** A stream's first token came, so long after it was sent. */
-  readonly onFirstToken?: (ms: number) => void;
+  /** What it is predicted to take there. */
+  readonly prediction?: Prediction;
 }
 
 /** A choice made and paid for: the endpoint's load already counts the request. Given back exactly once. */
@@ -36,6 +37,7 @@ export class Placed {
   readonly ticket: PrefixTicket | undefined;
   readonly cachedTokens: number;
   readonly uncachedTokens: number;
+  readonly prediction: Prediction | undefined;
   /** How long it waited for its turn, and whom that is charged to; absent where it did not. */
   waited: { readonly ms: number; readonly account: number; readonly outputTokens: number } | undefined;
   /** Called once, when the answer begins or the place is given back. */
@@ -50,6 +52,7 @@ export class Placed {
     this.ticket = parts.ticket;
     this.cachedTokens = parts.cachedTokens;
     this.uncachedTokens = parts.uncachedTokens;
+    this.prediction = parts.prediction;
     this.#parts = parts;
     this.#permit = parts.permit;
     this.#generation = parts.table.generation[parts.placement.slot];
@@ -70,7 +73,7 @@ export class Placed {
     // The prompt is computed: it stays in the endpoint's cache whatever becomes of the answer.
     if (ok) this.ticket?.confirm();
     const speed = ok && stream;
-    if (speed) this.#parts.onFirstToken?.(ms);
+    if (speed) this.prediction?.firstToken(ms);
     this.report(status < 500 ? AttemptEnd.Answered : AttemptEnd.Status, speed ? ms : NaN);
   }
 
@@ -89,6 +92,7 @@ export class Placed {
     this.ticket?.withdraw();
     // Before the place: who is next there needs both.
     this.#givePermit();
+    this.prediction?.release();
     this.reservation.release();
   }
 

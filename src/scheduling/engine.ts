@@ -102,7 +102,7 @@ export class Scheduler {
     this.#decision.record(result.slot);
     const profile = this.#profiles[this.#profileNames.indexOf(result.profile)];
     for (const plugin of profile.plugins) plugin.placed?.(this.#decision, result.slot);
-    if (this.#decision.latency) this.#latency!.chosen?.(this.#decision, result.slot);
+    this.#latency?.chosen(this.#decision, result.slot);
     return this.#decorators.length === 0 ? result : this.#decorate(result, candidates, count);
   }
 

@@ -35,6 +35,9 @@ export interface LatencyView {
   /** The configured high quantile of the same: so long or less in that share of cases. */
   readonly ttftHighMs: Float64Array;
   readonly tpotHighMs: Float64Array;
+  /** What the endpoint's formula says, before trees and corrections. */
+  readonly ttftPriorMs: Float64Array;
+  readonly tpotPriorMs: Float64Array;
   /** Target − predicted high quantile; where the request has no target: 0 − predicted, as llm-d counts. */
   readonly ttftHeadroomMs: Float64Array;
   /** The same with the strictest target among the requests that run there, ours included. */
@@ -53,8 +56,8 @@ export interface LatencyView {
 export interface LatencySource {
   /** Valid until the next call. Undefined: nothing can be predicted. */
   predict(ctx: DecisionContext, slots: Uint16Array, n: number): LatencyView | undefined;
-  /** The request goes to `slot`, one of those of the last `predict`. */
-  chosen?(ctx: DecisionContext, slot: number): void;
+  /** The request goes to `slot`. Nothing of it counts there yet. */
+  chosen(ctx: DecisionContext, slot: number): void;
 }
 
 /** Everything one decision may look at. One object lives as long as the scheduler; plugins must not keep it. */
