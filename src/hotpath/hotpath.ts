@@ -1,5 +1,6 @@
 import { EndpointTable, type TableShare } from "../core/mod.ts";
 import { BlockTree } from "./block_tree.ts";
+import { Forests } from "./forests.ts";
 import { BlockHasher, type PromptIdentity, tokenBytes } from "./hash.ts";
 import { type MemorySizes } from "./layout.ts";
 import { type HotpathInstance, makeShared, mapShared, type SharedHotpath } from "./load.ts";
@@ -15,6 +16,8 @@ export class Hotpath {
   /** To be used when the memory was laid out with bytes for it. */
   readonly blockTree: BlockTree;
   readonly scanner: Scanner;
+  /** To be used when the memory was laid out with bytes for them. */
+  readonly forests: Forests;
   readonly #hasher: BlockHasher;
 
   /**
@@ -53,6 +56,7 @@ export class Hotpath {
     this.table = new EndpointTable(sizes.endpoints, memory.buffer, layout.endpointTable.offset, share);
     this.blockTree = new BlockTree(instance, sizes.endpoints, seed);
     this.scanner = new Scanner(instance);
+    this.forests = new Forests(instance, sizes);
     this.#hasher = new BlockHasher(instance, seed, sizes.prefixTokensMax * tokenBytes);
   }
 

@@ -1,3 +1,5 @@
+import { blockBytes, featuresMax, groupsMax, lanes, targets } from "./forest_layout.ts";
+
 /** Sizes the shared memory is laid out for; all fixed at start. */
 export interface MemorySizes {
   /** Slots of the endpoint table, at most 1,024. */
@@ -8,6 +10,8 @@ export interface MemorySizes {
   readonly bodyBytesMax: number;
   /** Prompt tokens hashed for prefix matching; what lies beyond is not matched. */
   readonly prefixTokensMax: number;
+  /** Bytes of one packed forest at most; 0: none. @default {0} */
+  readonly forestBytes?: number;
   /** Isolates that map the memory, each with a scratch of its own. @default {1} */
   readonly isolates?: number;
 }
@@ -18,13 +22,13 @@ export interface Region {
   readonly bytes: number;
 }
 
-//   0        64 KiB                                                                     end
-//   ├────────┼────────────────┼────────────┼──────┼───────┼────────┼────────┼────────┼─ ─ ┤
-//   │ static │ endpoint table │ block tree │ body │ spans │ prompt │ hashes │ blocks │    │
-//   └────────┴────────────────┴────────────┴──────┴───────┴────────┴────────┴────────┴─ ─ ┘
-// Every region starts on a 64-byte line. "static" is the compiler's own data. The five from "body" on are the scratch of
+//   0        64 KiB                                                                                      end
+//   ├────────┼────────────────┼────────────┼─────────┼──────┼───────┼────────┼────────┼────────┼──────┼─ ─ ┤
+//   │ static │ endpoint table │ block tree │ forests │ body │ spans │ prompt │ hashes │ blocks │ rows │    │
+//   └────────┴────────────────┴────────────┴─────────┴──────┴───────┴────────┴────────┴────────┴──────┴─ ─ ┘
+// Every region starts on a 64-byte line. "static" is the compiler's own data. The six from "body" on are the scratch of
 // one isolate, and follow once for each: the request body, the scan's result and prompt spans, the canonical prompt
-// bytes, its block hashes, what goes in and out of the block tree.
+// bytes, its block hashes, what goes in and out of the block tree, what goes in and out of the forests.
 export interface MemoryLayout {
   readonly endpointTable: Region;
   readonly body: Region;
@@ -33,6 +37,9 @@ export interface MemoryLayout {
   readonly hashes: Region;
   readonly blockTree: Region;
   readonly blocks: Region;
+  /** A state line for each target, then two buffers for each. */
+  readonly forests: Region;
+  readonly rows: Region;
   /** Pages of 64 KiB the memory needs. */
   readonly pages: number;
 }
@@ -51,6 +58,19 @@ export const blockTokensMin = 16;
 const pageBytes = 65_536;
 const line = 64;
 
+/** Features, then margins, then outputs. */
+const rowColumns = featuresMax + targets * (1 + groupsMax);
+
+/** Rows of a forest's columns: an endpoint each, up to whole lanes. */
+export function forestRows(endpoints: number): number {
+  return Math.ceil(endpoints / lanes) * lanes;
+}
+
+/** Where a target's buffer lies in the region of the forests. */
+export function forestBufferAt(forestBytes: number, target: number, buffer: number): number {
+  return targets * line + (target * 2 + buffer) * Math.ceil(forestBytes / line) * line;
+}
+
 /**
  * Places every region, with the scratch of `isolate`; `endpointTableBytes` comes from the table's own size rule. Throws
  * RangeError for more than 4 GiB.
@@ -62,7 +82,12 @@ export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number, iso
     at = Math.ceil((at + bytes) / line) * line;
     return region;
   };
-  const shared = { endpointTable: take(endpointTableBytes), blockTree: take(sizes.blockTreeBytes) };
+  const forestBytes = sizes.forestBytes ?? 0;
+  const shared = {
+    endpointTable: take(endpointTableBytes),
+    blockTree: take(sizes.blockTreeBytes),
+    forests: take(forestBytes ? forestBufferAt(forestBytes, targets, 0) : 0),
+  };
   const sharedEnd = at;
   const scratch = () => ({
     // Room after the body, so that vector loads may read past its end.
@@ -71,6 +96,7 @@ export function layoutMemory(sizes: MemorySizes, endpointTableBytes: number, iso
     prompt: take(sizes.prefixTokensMax * 4 + line),
     hashes: take(Math.ceil(sizes.prefixTokensMax / blockTokensMin) * 8 + line),
     blocks: take(sizes.blockTreeBytes ? blockScratchBytes + sizes.endpoints * 24 + line : 0),
+    rows: take(forestBytes ? forestRows(sizes.endpoints) * 4 * rowColumns + blockBytes : 0),
   });
   scratch();
   const scratchBytes = at - sharedEnd;

@@ -3,6 +3,8 @@ export type * from "./block_tree_types.ts";
 export * from "./block_tree.ts";
 export * from "./block_tree_types.ts";
 export * from "./body_edits.ts";
+export * from "./forest_pack.ts";
+export * from "./forests.ts";
 export * from "./hash.ts";
 export * from "./held_blocks.ts";
 export * from "./hotpath.ts";
