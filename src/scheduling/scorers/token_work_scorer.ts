@@ -28,41 +28,54 @@ import { z } from "zod";
 import type { EndpointTable, PrefixMatch } from "../../core/mod.ts";
 import { definePlugin } from "../definition.ts";
 import { workTokens } from "../prefix.ts";
+import type { DecisionContext } from "../types.ts";
 
 const share = z.number().nonnegative("must be at least 0");
 
 const positive = z.number().positive("must be greater than 0");
 
+export const tokenWorkParams = z.strictObject({
+  requestTokens: positive.default(1024),
+  computeWeight: positive.default(12),
+  arrivalTokens: positive.default(10_000),
+  tierLoadShares: z.strictObject({
+    cpu: share.default(0.05),
+    disk: share.default(0.25),
+    shared: share.default(0.25),
+  }).prefault({}),
+});
+export type TokenWorkParams = z.output<typeof tokenWorkParams>;
+
+/** Writes the scores of the formula above. */
+export function scoreTokenWork(
+  { requestTokens, computeWeight, arrivalTokens, tierLoadShares }: TokenWorkParams,
+  { view, match, table, load }: DecisionContext,
+  slots: Uint16Array,
+  n: number,
+  out: Float64Array,
+): void {
+  let least = Infinity;
+  for (let i = 0; i < n; i++) {
+    const slot = slots[i];
+    const requests = load.running[slot] + load.waiting[slot];
+    const ahead = promptTokensAhead(table, match, slot) + requestTokens * requests;
+    const own = workTokens(view, match, slot, tierLoadShares);
+    out[i] = requestTokens + ahead + own * (computeWeight + (ahead + own) / arrivalTokens);
+    if (out[i] < least) least = out[i];
+  }
+  for (let i = 0; i < n; i++) out[i] = least / out[i];
+}
+
 export const tokenWorkScorer = definePlugin({
   type: "token-work-scorer",
   kinds: ["scorer"],
   summary: "least work ahead and least work brought (Warmpath's own)",
-  params: z.strictObject({
-    requestTokens: positive.default(1024),
-    computeWeight: positive.default(12),
-    arrivalTokens: positive.default(10_000),
-    tierLoadShares: z.strictObject({
-      cpu: share.default(0.05),
-      disk: share.default(0.25),
-      shared: share.default(0.25),
-    }).prefault({}),
-  }),
-  create: (name, { requestTokens, computeWeight, arrivalTokens, tierLoadShares }) => ({
+  params: tokenWorkParams,
+  create: (name, params) => ({
     type: "token-work-scorer",
     name,
     category: "balance",
-    score({ view, match, table, load }, slots, n, out) {
-      let least = Infinity;
-      for (let i = 0; i < n; i++) {
-        const slot = slots[i];
-        const requests = load.running[slot] + load.waiting[slot];
-        const ahead = promptTokensAhead(table, match, slot) + requestTokens * requests;
-        const own = workTokens(view, match, slot, tierLoadShares);
-        out[i] = requestTokens + ahead + own * (computeWeight + (ahead + own) / arrivalTokens);
-        if (out[i] < least) least = out[i];
-      }
-      for (let i = 0; i < n; i++) out[i] = least / out[i];
-    },
+    score: (ctx, slots, n, out) => scoreTokenWork(params, ctx, slots, n, out),
   }),
 });
 
