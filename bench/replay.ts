@@ -64,7 +64,8 @@ interface Row {
 }
 
 const defaultRows: readonly string[] = [
-  ...policies.filter((policy) => policy !== "default"),
+  // Nothing is predicted here.
+  ...policies.filter((policy) => policy !== "default" && policy !== "predicted"),
   "approximate",
   "precise",
 ];

@@ -54,7 +54,7 @@ export function pipelineOptions(config: Config, { prefix, flow }: SchedulingSetu
     usage: config.observe.usage,
     blockTokens: prefix.blockTokens,
     prefixEnabled: prefix.enabled,
-    objectives: new Map(config.objectives.map(({ name, priority }) => [name, priority])),
+    objectives: new Map(config.objectives.map((objective) => [objective.name, objective])),
     outputTokensAssumed,
     forwardAuthorization: config.upstream.forwardAuthorization,
     authorization: config.upstream.authorization,

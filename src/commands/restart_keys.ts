@@ -29,6 +29,9 @@ const fixed: readonly { readonly key: string; readonly of: (config: Config) => u
   { key: "feed", of: (config) => config.feed },
   { key: "tokens", of: (config) => config.tokens },
   { key: "snapshot", of: (config) => config.snapshot },
+  { key: "latency.training", of: (config) => config.latency.training },
+  { key: "latency.seedModel", of: (config) => config.latency.seedModel },
+  { key: "latency.snapshot", of: (config) => config.latency.snapshot },
   { key: "upstream.tls", of: (config) => config.upstream.tls },
   { key: "scheduling.seed", of: (config) => config.scheduling.seed },
 ];

@@ -1,7 +1,7 @@
 /** From configuration to a scheduling plan, whichever way it was written. */
 import { ConfigError } from "../core/mod.ts";
 import { isDeepStrictEqual } from "node:util";
-import { type Config, type FlowConfig, flowDefaults, type PrefixConfig } from "../config/mod.ts";
+import { type Config, type FlowConfig, flowDefaults, type LatencyConfig, type PrefixConfig } from "../config/mod.ts";
 import { importedKnowledge, type KnowledgeConfig } from "./knowledge.ts";
 import type { Discovery, PoolOptions } from "../pool/mod.ts";
 import { FileDiscovery } from "../pool/mod.ts";
@@ -14,11 +14,20 @@ import {
   type SchedulingPlan,
 } from "../scheduling/mod.ts";
 
+/** How latencies are predicted, with what an EndpointPickerConfig says of it. */
+export interface LatencySetup extends LatencyConfig {
+  /** False: it is learned and nothing is predicted. */
+  readonly predicts: boolean;
+  /** Endpoint label that holds the role, where one is named. */
+  readonly roleLabel?: string;
+}
+
 /** What the scheduling section decides, for the rooms that need it. */
 export interface SchedulingSetup {
   readonly plan: SchedulingPlan;
   readonly prefix: PrefixConfig;
   readonly flow: FlowConfig;
+  readonly latency: LatencySetup;
   /** Feeds and token ids. */
   readonly knowledge: KnowledgeConfig;
   /** Engines and metric sources an EndpointPickerConfig describes. */
@@ -29,16 +38,26 @@ export interface SchedulingSetup {
 
 /** Reads the plan. Throws ConfigError for what an EndpointPickerConfig or plugin list asks that cannot be done. */
 export function schedulingSetup(config: Config): SchedulingSetup {
-  const { scheduling, prefix, flow, pool } = config;
+  const { scheduling, prefix, flow, latency, pool } = config;
   if (scheduling.from === "policy") {
-    const plan = { ...planFromPolicy(scheduling.policy), staleAfterMs: pool.load.staleAfterMs };
-    return { plan, prefix, flow, knowledge: importedKnowledge(config), pool: {}, discovery: [], warnings: [] };
+    const plan = { ...planFromPolicy(scheduling.policy, latency.slo), staleAfterMs: pool.load.staleAfterMs };
+    return {
+      plan,
+      prefix,
+      flow,
+      latency: importedLatency({}, latency),
+      knowledge: importedKnowledge(config),
+      pool: {},
+      discovery: [],
+      warnings: [],
+    };
   }
   const imported = importedConfig(scheduling);
   return {
     plan: { ...imported.plan, staleAfterMs: pool.load.staleAfterMs },
     prefix: importedPrefix(imported, prefix),
     flow: importedFlow(imported, flow),
+    latency: importedLatency(imported, latency),
     knowledge: importedKnowledge(config, imported.feeds, imported.render),
     pool: importedPool(imported),
     discovery: imported.discovery
@@ -77,6 +96,13 @@ function importedFlow({ flow, saturation, fairnessHeaders }: ImportedConfig, own
     saturation: saturation ?? own.saturation,
     fairnessHeaders: [...new Set([...own.fairnessHeaders, ...fairnessHeaders])],
   };
+}
+
+/** The router's own but for what the producer of predictions says. */
+function importedLatency({ latency }: Pick<ImportedConfig, "latency">, own: LatencyConfig): LatencySetup {
+  if (!latency) return { ...own, predicts: true };
+  const { tpotBufferFactor = own.slo.tpotBufferFactor, predicts, roleLabel } = latency;
+  return { ...own, slo: { ...own.slo, tpotBufferFactor }, predicts, roleLabel };
 }
 
 function importedPool({ metrics }: ImportedConfig): Pick<PoolOptions, "engines" | "scrape"> {

@@ -12,7 +12,7 @@ import { headerValue } from "./schema_keys.ts";
  */
 export async function readConfigFile(path: string): Promise<RawConfig> {
   const raw = loadConfigText(await readText(path, path, ""), path);
-  const { server, admin, discovery, keys, upstream, scheduling, tokens, snapshot } = raw.values;
+  const { server, admin, discovery, keys, upstream, scheduling, tokens, snapshot, latency } = raw.values;
   const beside = (name: string) => isAbsolute(name) ? name : join(dirname(path), name);
   const read = async (name: string | undefined, ...keyPath: string[]): Promise<Named | undefined> => {
     if (name === undefined) return undefined;
@@ -50,9 +50,21 @@ export async function readConfigFile(path: string): Promise<RawConfig> {
           })),
         },
       }),
+      ...(latency && { latency: latencyFiles(latency, beside) }),
       ...(snapshot?.file !== undefined && { snapshot: { ...snapshot, file: beside(snapshot.file) } }),
     },
     ...(picker && { endpointPickerConfig: { text: picker.text, fileName: picker.path } }),
+  };
+}
+
+/** The section with paths that can be opened; the files are read where they are used, a snapshot need not exist yet. */
+function latencyFiles(latency: Latency, beside: (name: string) => string): Latency {
+  const { seedModel, snapshot } = latency;
+  const placed = (name: string | undefined) => name === undefined ? undefined : beside(name);
+  return {
+    ...latency,
+    seedModel: { ttft: placed(seedModel?.ttft), tpot: placed(seedModel?.tpot) },
+    snapshot: { ...snapshot, file: placed(snapshot?.file) },
   };
 }
 
@@ -69,6 +81,8 @@ function secretIn(named: Named | undefined): string | undefined {
   if (headerValue.test(secret)) return secret;
   throw new ConfigError(named.path, "", "must hold one line of printable ASCII");
 }
+
+type Latency = NonNullable<RawConfig["values"]["latency"]>;
 
 interface Named {
   readonly path: string;

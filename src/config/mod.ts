@@ -15,6 +15,8 @@ export {
   vtcDefaults,
 } from "./flow_defaults.ts";
 export * from "./flow_types.ts";
+export { latencyDefaults } from "./latency_defaults.ts";
+export * from "./latency_types.ts";
 export { loadKeysText } from "./keys_file.ts";
 export { emptyRawConfig, endpointPickerConfigKind, loadConfigText } from "./load.ts";
 export type { EndpointPickerSource, RawConfig } from "./load.ts";

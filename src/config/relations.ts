@@ -135,6 +135,10 @@ export function relationWarnings(config: Config): string[] {
   }
   warnings.push(...knowledgeWarnings(config));
   const { attemptsMax, hedge, continuation } = config.upstream;
+  const { scheduling, latency } = config;
+  if (scheduling.from === "policy" && scheduling.policy === "predicted" && !latency.enabled) {
+    warnings.push("scheduling.policy: predicted has nothing to decide by while latency.enabled is false");
+  }
   if (attemptsMax === 1 && hedge.after !== undefined) {
     warnings.push("upstream.hedge: there is no second attempt while upstream.attemptsMax is 1");
   }

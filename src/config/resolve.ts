@@ -28,6 +28,7 @@ import type { Overrides } from "./overrides.ts";
 import { relationProblems, relationWarnings } from "./relations.ts";
 import { resolveFlow } from "./resolve_flow.ts";
 import { resolveAdmin, resolveKeys } from "./resolve_keys.ts";
+import { resolveLatency } from "./resolve_latency.ts";
 import { resolveScheduling } from "./resolve_scheduling.ts";
 import type { RawValues } from "./schema.ts";
 import type {
@@ -94,6 +95,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     upstream,
     scheduling,
     flow: resolveFlow(raw, problems),
+    latency: resolveLatency(raw, problems),
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
     feed: {
       ...feed,
@@ -104,7 +106,11 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     snapshot: resolveSnapshot(values.snapshot),
     memory: { prefixTreeBytes: values.memory?.prefixTree ?? memoryDefaults.prefixTreeBytes },
     models: resolveModels(values.models),
-    objectives: values.objectives ?? [],
+    objectives: (values.objectives ?? []).map(({ name, priority, ttftSlo: ttftMs, tpotSlo: tpotMs }) => ({
+      name,
+      priority,
+      slo: defined({ ttftMs, tpotMs }),
+    })),
     observe: { ...observeDefaults, ...defined(values.observe) },
     tracing: { ...tracingDefaults, ...defined(values.tracing) },
     files: raw.files ?? [],

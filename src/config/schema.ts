@@ -38,6 +38,7 @@ import {
   urlForm,
 } from "./fields.ts";
 import { flow } from "./schema_flow.ts";
+import { latency } from "./schema_latency.ts";
 import { adminToken, authorization, keys } from "./schema_keys.ts";
 import { ejection, overload, resilienceKeys } from "./schema_resilience.ts";
 import { feed, feedKeys, feedKinds, host, hostForm, snapshot, tokens } from "./schema_knowledge.ts";
@@ -47,7 +48,7 @@ const pathForm = 'a path that starts with "/"';
 const pathPattern = /^\/\S*$/;
 
 /** Policies that ship with the router, by the name `scheduling.policy` takes. */
-export const policyNames = ["default", "llm-d", "random", "round-robin", "least-request"] as const;
+export const policyNames = ["default", "predicted", "llm-d", "random", "round-robin", "least-request"] as const;
 
 const portTls = section(
   "TLS with HTTP/2 and HTTP/1.1 for its clients; in the clear when absent. Files are read again on change.",
@@ -315,6 +316,10 @@ const objectives = list(
   sectionSchema({
     name: requiredText({ about: "Name in the objective header." }),
     priority: requiredInteger(-(2 ** 31), 2 ** 31 - 1, { about: "Higher is served first; negative may be shed." }),
+    ttftSlo: duration(1, hourMs, {
+      about: "Target for the time to the first token, where the request's headers name none.",
+    }),
+    tpotSlo: duration(1, hourMs, { about: "The same for the time per output token after it." }),
   }),
   { about: "Inference objectives.", form: "a list of mappings" },
 );
@@ -358,6 +363,7 @@ export const configSchema = sectionSchema({
   upstream,
   scheduling,
   flow,
+  latency,
   prefix,
   feed,
   tokens,

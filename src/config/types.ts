@@ -1,4 +1,6 @@
+import type { Slo } from "../core/mod.ts";
 import type { FlowConfig } from "./flow_types.ts";
+import type { LatencyConfig } from "./latency_types.ts";
 import type { EndpointPickerSource } from "./load.ts";
 import type { policyNames } from "./schema.ts";
 import type { feedKinds, tokenSources } from "./schema_knowledge.ts";
@@ -248,6 +250,14 @@ export interface ModelsConfig {
   readonly rules: readonly RewriteRule[];
 }
 
+/** What requests of one inference objective have in common. */
+export interface ObjectiveConfig {
+  readonly name: string;
+  readonly priority: number;
+  /** Latency targets of requests that name none themselves. */
+  readonly slo: Slo;
+}
+
 /** Everything the router is told at start: complete, checked and frozen. */
 export interface Config {
   readonly server: ServerConfig;
@@ -261,6 +271,7 @@ export interface Config {
   readonly upstream: UpstreamConfig;
   readonly scheduling: SchedulingConfig;
   readonly flow: FlowConfig;
+  readonly latency: LatencyConfig;
   readonly prefix: PrefixConfig;
   /** For endpoints that name none of their own, discovered ones too. */
   readonly feed: FeedConfig & { readonly reorderWindowMs: number; readonly graceMs: number };
@@ -268,7 +279,7 @@ export interface Config {
   readonly snapshot: SnapshotConfig;
   readonly memory: { readonly prefixTreeBytes: number };
   readonly models: ModelsConfig;
-  readonly objectives: readonly { readonly name: string; readonly priority: number }[];
+  readonly objectives: readonly ObjectiveConfig[];
   readonly observe: {
     /** `always`: ask the engine for usage and hide it from clients that did not ask. */
     readonly usage: "always" | "client";

@@ -16,6 +16,7 @@ export const outcomes = [
   "rejected-saturated",
   "rejected-no-endpoints",
   "rejected-ttl-expired",
+  "rejected-slo",
   "rejected-context-cancelled",
   "rejected-shutting-down",
   "rejected-body-memory",

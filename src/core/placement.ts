@@ -16,8 +16,10 @@ export interface Placement {
 
 /** Why a profile has no endpoint to offer. */
 export interface Refusal {
-  readonly refused: "no-endpoints" | "filtered" | "unknown-profile" | "not-cached";
+  readonly refused: "no-endpoints" | "filtered" | "unknown-profile" | "not-cached" | "slo-unmet";
   readonly message: string;
+  /** When it may be worth asking again, where that is known. */
+  readonly retryAfterS?: number;
 }
 
 /** One scorer's say about one endpoint. */

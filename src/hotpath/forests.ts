@@ -74,6 +74,12 @@ export class Forests {
     return this.#buffers[target][version & 1][0] === 0 ? 0 : version;
   }
 
+  /** Outputs of the forest that counts now; 0 when there is none. */
+  groups(target: ForestTarget): number {
+    if (this.version(target) === 0) return 0;
+    return this.#buffers[target][Atomics.load(this.#states[target], done) & 1][groupCountAt >> 2];
+  }
+
   /**
    * Gives the target another forest, made by `packForest`; none when undefined. For one isolate. Returns the new version.
    * Throws RangeError when the forest has more bytes than the memory was laid out for.

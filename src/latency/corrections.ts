@@ -88,8 +88,17 @@ export class Corrections {
     this.#learnOffset(High, this.quantile, label - predicted[1] - bias);
   }
 
-  dump(): { readonly deviation: number; readonly score: Score } {
-    return { deviation: this.#deviation, score: this.#score };
+  /** Mean of ln(actual ÷ predicted) at `slot`, without shrinking. */
+  mean(slot: number): number {
+    return this.#slow[slot];
+  }
+
+  /** Takes over what the mean was some time ago: it counts as a few labels. */
+  restore(slot: number, mean: number): void {
+    if (!Number.isFinite(mean) || mean === 0) return;
+    this.#slow[slot] = this.#fast[slot] = mean;
+    this.#counts[slot] = fastLabels;
+    this.#state.bias(this.#target, this.#source)[slot] = mean * fastLabels / (fastLabels + shrinkage);
   }
 
   #rate(median: number, high: number, label: number): void {

@@ -194,12 +194,12 @@ export class Governor {
     offsets: readonly [number, number],
   ): void {
     const { forests, learner, state, clock } = this.#parts;
-    // The kind first: for the moment in between, edges predict by the prior.
-    learner.modelGone(target);
-    forests.publish(target, undefined);
+    // In between, the prior predicts.
+    state.setSource(target, Prior);
     state.setBaseMargin(target, baseMargin);
-    learner.modelChanged(target, kind, offsets);
+    state.setKind(target, kind);
     forests.publish(target, packed);
+    learner.modelChanged(target, offsets);
     this.#champions[target] = { file, trees, sinceMs: clock.now() };
   }
 }

@@ -45,6 +45,13 @@ export interface LearnerObserver {
   suspected?(slot: number, factor: number, sick: boolean): void;
 }
 
+/** What is known of one endpoint. */
+export interface SlotKnowledge {
+  readonly fits: ReturnType<PriorFits["dump"]>;
+  /** By target and source. */
+  readonly biases: readonly (readonly number[])[];
+}
+
 /** A label held back: its row, the corrected prior's logarithm, its own. */
 export interface HeldBack {
   readonly row: Float64Array;
@@ -139,15 +146,23 @@ export class Learner {
   }
 
   /** A new forest predicts `target`: its corrections begin at `offsets`. */
-  modelChanged(target: number, kind: ForestKind, offsets: readonly [number, number]): void {
+  modelChanged(target: number, offsets: readonly [number, number]): void {
     this.#targets[target].corrections[Model].restart(offsets);
-    this.#parts.state.setKind(target, kind);
     this.#use(target, Model);
   }
 
-  /** No forest predicts `target` any more. */
-  modelGone(target: number): void {
-    this.#use(target, Prior);
+  /** What is known of a slot, for the next life of the router. */
+  dumpSlot(slot: number): SlotKnowledge {
+    const biases = this.#targets.map(({ corrections }) => corrections.map((each) => each.mean(slot)));
+    return { fits: this.fits.dump(slot), biases };
+  }
+
+  /** Takes over what was known of an endpoint that has `slot` now. */
+  restoreSlot(slot: number, { fits, biases }: SlotKnowledge): void {
+    this.fits.restore(slot, fits);
+    for (const [target, { corrections }] of this.#targets.entries()) {
+      for (const [source, each] of corrections.entries()) each.restore(slot, biases[target]?.[source] ?? 0);
+    }
   }
 
   #answered(outputTokens: number): void {

@@ -11,3 +11,4 @@ export * from "./reservoir.ts";
 export * from "./state.ts";
 export * from "./forest_shop.ts";
 export * from "./governor.ts";
+export * from "./snapshot.ts";

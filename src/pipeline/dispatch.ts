@@ -372,5 +372,7 @@ export function refusalError(refusal: Refusal): RouterError {
       return new RouterError("bad-request", refusal.message);
     case "not-cached":
       return new RouterError("not-cached", refusal.message);
+    case "slo-unmet":
+      return new RouterError("rejected-slo", refusal.message, { retryAfterS: refusal.retryAfterS });
   }
 }

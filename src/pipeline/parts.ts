@@ -9,7 +9,7 @@ import type {
   Refusal,
   RequestView,
 } from "../core/mod.ts";
-import type { FlowConfig } from "../config/mod.ts";
+import type { FlowConfig, ObjectiveConfig } from "../config/mod.ts";
 import type { Ceilings, FlowAnswer, FlowAsk, LaneSlots } from "../flow/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { Predictor } from "../latency/mod.ts";
@@ -144,8 +144,8 @@ export interface PipelineOptions {
   readonly prefixEnabled: boolean;
   /** Absent: requests never wait, and endpoints are never full. */
   readonly flow?: FlowOptions;
-  /** Objective name to priority. */
-  readonly objectives: ReadonlyMap<string, number>;
+  /** By name. */
+  readonly objectives: ReadonlyMap<string, Pick<ObjectiveConfig, "priority" | "slo">>;
   /** Output tokens reserved for a request that names no limit. */
   readonly outputTokensAssumed: number;
   /** The clients' credentials go on to the endpoints. */

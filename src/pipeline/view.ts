@@ -89,7 +89,7 @@ function withPrompt(
     fairnessId: caller ? caller.fairnessId(named) : named ?? "default-flow",
     objective: objectiveOf(inbound.headers),
     priority: caller ? caller.priority(priority) : priority,
-    slo: readSlo(inbound.headers),
+    slo: readSlo(inbound.headers, options),
     ttlMs: readTtl(inbound.headers),
     requeue: controlHeader(inbound.headers, controlHeaders.onEviction) === "requeue",
     mediaParts: scan?.mediaParts ?? 0,
@@ -107,7 +107,7 @@ function objectiveOf(headers: HeaderFields): string {
 export function priorityOf(headers: HeaderFields, { objectives }: PipelineOptions): number {
   const number = controlHeader(headers, controlHeaders.priority);
   if (number !== undefined && /^-?\d{1,9}$/.test(number)) return Number(number);
-  return objectives.get(objectiveOf(headers)) ?? 0;
+  return objectives.get(objectiveOf(headers))?.priority ?? 0;
 }
 
 /** Whose request it is, as the headers say: by name, else by the session of an agent. */
@@ -139,21 +139,25 @@ function scanBody(
 
 const jsonType = /^application\/(?:[\w.-]+\+)?json\b/i;
 
-function readSlo(headers: HeaderFields): Slo {
-  const read = (names: readonly string[]): number | undefined => {
-    const text = controlHeader(headers, names);
-    if (text === undefined) return undefined;
-    const value = Number(text);
-    if (!Number.isFinite(value) || value <= 0) {
-      throw new RouterError(
-        "bad-request",
-        `Cannot use header ${names[0]}: it must be a positive number of milliseconds`,
-        { param: names[0] },
-      );
-    }
-    return value;
+/** The latency targets that the headers name, else those of the request's objective, each for itself. */
+function readSlo(headers: HeaderFields, { objectives }: PipelineOptions): Slo {
+  const usual = objectives.get(objectiveOf(headers))?.slo;
+  return {
+    ttftMs: readTarget(headers, controlHeaders.sloTtftMs) ?? usual?.ttftMs,
+    tpotMs: readTarget(headers, controlHeaders.sloTpotMs) ?? usual?.tpotMs,
   };
-  return { ttftMs: read(controlHeaders.sloTtftMs), tpotMs: read(controlHeaders.sloTpotMs) };
+}
+
+const decimal = /^\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+
+function readTarget(headers: HeaderFields, names: readonly string[]): number | undefined {
+  const name = names.find((name) => headers.get(name));
+  if (name === undefined) return undefined;
+  const text = headers.get(name)!;
+  const ms = decimal.test(text) ? Number(text) : NaN;
+  if (Number.isFinite(ms) && ms > 0) return ms;
+  const message = `Cannot use header ${name}: it must be a positive number of milliseconds`;
+  throw new RouterError("bad-request", message, { param: name });
 }
 
 function readTtl(headers: HeaderFields): number | undefined {

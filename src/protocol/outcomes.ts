@@ -36,6 +36,7 @@ export const outcomeTable: Readonly<Record<Outcome, OutcomeRow>> = {
   "rejected-saturated": row(429, "rate_limit_error", "rate_limit_error", "saturated", "rejected-saturated", 1),
   "rejected-no-endpoints": row(503, "server_error", "overloaded_error", "no_endpoints", "rejected-no-endpoints", 1),
   "rejected-ttl-expired": row(429, "rate_limit_error", "rate_limit_error", "ttl_expired", "rejected-ttl-expired", 1),
+  "rejected-slo": row(429, "rate_limit_error", "rate_limit_error", "slo_unmet", "rejected-slo", 1),
   "rejected-context-cancelled": row(503, "server_error", "api_error", "cancelled", "rejected-context-cancelled"),
   "rejected-shutting-down": row(503, "server_error", "overloaded_error", "shutting_down", "rejected-shutting-down", 1),
   "rejected-body-memory": row(503, "server_error", "overloaded_error", "body_memory", "rejected-body-memory", 1),

@@ -5,9 +5,11 @@ import { Decision } from "./context.ts";
 import { takeBest } from "./order.ts";
 import { Trace } from "./trace.ts";
 import {
+  type Admitter,
   type Decorator,
   type Filter,
   type HeaderPair,
+  isAdmitter,
   isDecorator,
   isFilter,
   isPicker,
@@ -41,7 +43,9 @@ interface Profile {
   /** Every plugin of the profile once, for the recording hooks. */
   readonly plugins: readonly Plugin[];
   readonly answersWithHeaders: boolean;
+  /** One of them or an admitter reads predictions; one of the filters that say where a request may go at all. */
   readonly needsLatency: boolean;
+  readonly eligibilityNeedsLatency: boolean;
 }
 
 const noHeaders: readonly HeaderPair[] = [];
@@ -50,8 +54,9 @@ const noHeaders: readonly HeaderPair[] = [];
  * Decides where requests go. Synchronous, without I/O; one call is one decision, made in buffers that are reused, so a
  * scheduler belongs to one isolate.
  *
- * A profile runs its filters in order and stops when none is left; scores, clamped to [0, 1], are summed by weight; the
- * picker takes the first choices; the best of the rest follow as fallbacks.
+ * Admitters are asked first, in the plan's order, and the first that refuses ends it. A profile runs its filters in order
+ * and stops when none is left; scores, clamped to [0, 1], are summed by weight; the picker takes the first choices; the best
+ * of the rest follow as fallbacks.
  */
 export class Scheduler {
   readonly plan: SchedulingPlan;
@@ -60,6 +65,7 @@ export class Scheduler {
   readonly #handler: ProfileHandler;
   readonly #profiles: readonly Profile[];
   readonly #profileNames: readonly string[];
+  readonly #admitters: readonly Admitter[];
   readonly #decorators: readonly Decorator[];
   readonly #slots: Uint16Array;
   readonly #totals: Float64Array;
@@ -75,7 +81,8 @@ export class Scheduler {
     const plugins = new Map<string, Plugin>();
     for (const spec of plan.plugins) if (spec.create) plugins.set(spec.name, spec.create({ table, seed, sessionKey }));
     this.#handler = instance(plugins, plan.handler, isProfileHandler);
-    this.#profiles = plan.profiles.map((profile) => buildProfile(profile, plugins));
+    this.#admitters = [...plugins.values()].filter(isAdmitter);
+    this.#profiles = plan.profiles.map((profile) => buildProfile(profile, plugins, this.#admitters));
     this.#profileNames = plan.profiles.map((profile) => profile.name);
     this.#decorators = [...plugins.values()].filter(isDecorator);
     this.#slots = new Uint16Array(table.capacity);
@@ -133,7 +140,7 @@ export class Scheduler {
     if (!profile) return count;
     decision.profile = profile.name;
     let n = this.#restrict(candidates, count, undefined);
-    this.#look(profile, n);
+    this.#look(n, profile.eligibilityNeedsLatency);
     for (const filter of profile.filters) if (!filter.transient) n = filter.keep(decision, this.#slots, n);
     candidates.set(this.#slots.subarray(0, n));
     return n;
@@ -175,7 +182,9 @@ export class Scheduler {
     trace?.begin(profile.name, profile.picker.name);
     let n = this.#restrict(candidates, count, trace);
     if (n === 0) return { refused: "no-endpoints", message: "No endpoint can take the request" };
-    this.#look(profile, n);
+    this.#look(n, profile.needsLatency);
+    const refusal = this.#admit(n, trace);
+    if (refusal) return refusal;
     n = this.#filter(profile, n, trace);
     if (n === 0) {
       return { refused: "filtered", message: `No endpoint passes the filters of scheduling profile "${profile.name}"` };
@@ -184,11 +193,20 @@ export class Scheduler {
     return this.#pick(profile, n, trace);
   }
 
-  /** What the profile's plugins read of the first `n` slots. */
-  #look(profile: Profile, n: number): void {
+  /** What plugins read of the first `n` slots. */
+  #look(n: number, needsLatency: boolean): void {
     const decision = this.#decision;
     decision.load.refresh(this.#slots, n, decision.nowMs);
-    if (profile.needsLatency) decision.latency = this.#latency?.predict(decision, this.#slots, n);
+    if (needsLatency) decision.latency = this.#latency?.predict(decision, this.#slots, n);
+  }
+
+  #admit(n: number, trace: Trace | undefined): Refusal | undefined {
+    for (const admitter of this.#admitters) {
+      const refusal = admitter.admit(this.#decision, this.#slots, n);
+      trace?.filtered(admitter.name, n, this.#slots, refusal ? 0 : n);
+      if (refusal) return refusal;
+    }
+    return undefined;
   }
 
   /** Copies the candidates the proxy in front allows. */
@@ -266,7 +284,7 @@ function instance<P extends Plugin>(
   return plugin;
 }
 
-function buildProfile(plan: ProfilePlan, plugins: Map<string, Plugin>): Profile {
+function buildProfile(plan: ProfilePlan, plugins: Map<string, Plugin>, admitters: readonly Admitter[]): Profile {
   const filters = plan.filters.map((name) => instance(plugins, name, isFilter));
   const scorers = plan.scorers.map(({ plugin, weight }) => ({ plugin: instance(plugins, plugin, isScorer), weight }));
   const picker = instance(plugins, plan.picker, isPicker);
@@ -278,6 +296,7 @@ function buildProfile(plan: ProfilePlan, plugins: Map<string, Plugin>): Profile 
     picker,
     plugins: all,
     answersWithHeaders: all.some((plugin) => plugin.responseHeaders !== undefined),
-    needsLatency: all.some((plugin) => plugin.needsLatency),
+    needsLatency: [...all, ...admitters].some((plugin) => plugin.needsLatency),
+    eligibilityNeedsLatency: filters.some((filter) => filter.needsLatency && !filter.transient),
   };
 }

@@ -7,6 +7,7 @@ import type { FileDiscoveryParams } from "./data/file_discovery.ts";
 import type { InflightLoadParams } from "./data/inflight_load_producer.ts";
 import type { HttpSourceParams } from "./data/metrics_source.ts";
 import type { FeedsParams } from "./data/precise_prefix_cache_producer.ts";
+import type { PredictedLatencyParams } from "./data/predicted_latency_producer.ts";
 import type { RenderParams, TokenParams } from "./data/token_producer.ts";
 import { type DocumentPath, keyText, parseValue, type Source } from "./definition.ts";
 import { YamlSource } from "./document.ts";
@@ -25,6 +26,8 @@ export interface ImportedConfig {
   readonly prefix: PrefixParams;
   /** Present when the configuration asks for an exact prefix match. */
   readonly feeds?: FeedsParams;
+  /** Present when the configuration lists the producer of predictions. */
+  readonly latency?: PredictedLatencyParams;
   /** Present when the configuration names a server that renders prompts to token ids. */
   readonly render?: RenderParams;
   readonly inflight: InflightLoadParams;
@@ -81,6 +84,9 @@ const isGiven = (value: unknown): boolean => value !== undefined && value !== nu
 
 const aKind = (kinds: string): string => `${/^[aeio]/.test(kinds) ? "an" : "a"} ${kinds}`;
 
+/** Producers and admitters work in every profile, named in it or not; llm-d's own configurations name them. */
+const profileKinds: readonly PluginKind[] = ["filter", "scorer", "picker", "producer", "admitter"];
+
 const flowKinds: readonly PluginKind[] = [
   "fairness-policy",
   "ordering-policy",
@@ -106,6 +112,7 @@ class Import {
     this.#onlyOne(specs, ["approx-prefix-cache-producer"]);
     this.#onlyOne(specs, exactProducers);
     this.#onlyOne(specs, ["inflight-load-producer"]);
+    this.#onlyOne(specs, ["predicted-latency-producer"]);
     this.#onlyOne(specs, ["agent-identity"]);
     const profiles = this.#profiles(specs);
     const handler = this.#handler(specs, profiles);
@@ -116,11 +123,12 @@ class Import {
     this.#warnUnused(specs, profiles, usedByFlow);
     const prefix = this.#prefix(profiles);
     const feeds = this.#feeds();
+    const latency = this.#set.ofType("predicted-latency-producer")?.params as PredictedLatencyParams | undefined;
     const render = this.#render(specs);
     const inflight = this.#set.ensure("inflight-load-producer").params as InflightLoadParams;
     const plugins = this.#set.all().filter((spec) => spec.create !== undefined);
     const plan = { plugins, profiles, handler, fallbacksMax: fallbacksMaxDefault, staleAfterMs: staleAfterMsDefault };
-    const parts = { plan, prefix, feeds, render, inflight, metrics, models, discovery, parsers, ...flow };
+    const parts = { plan, prefix, feeds, latency, render, inflight, metrics, models, discovery, parsers, ...flow };
     return { ...parts, warnings: this.#set.warnings };
   }
 
@@ -220,7 +228,7 @@ class Import {
       if (names.indexOf(name) !== i) throw this.#fail([...path, "name"], `profile name "${name}" must be unique`);
       const uses = plugins.map(({ pluginRef, weight }, j) => {
         const at = [...path, "plugins", j];
-        const spec = this.#refer(pluginRef, [...at, "pluginRef"], ["filter", "scorer", "picker"]);
+        const spec = this.#refer(pluginRef, [...at, "pluginRef"], profileKinds);
         if (weight !== undefined && !spec.kinds.includes("scorer")) {
           this.#warn([...at, "weight"], `weight has no effect, "${pluginRef}" is no scorer`);
         }

@@ -1,12 +1,6 @@
 /** llm-d plugin types that are known and cannot be used yet, by what they wait for. Loading one is an error. */
 const waiting: Record<string, readonly string[]> = {
   "requests that are held and placed together": ["burst-prefix-cache-producer"],
-  "latency prediction": [
-    "predicted-latency-producer",
-    "latency-scorer",
-    "slo-headroom-tier-filter",
-    "latency-slo-admitter",
-  ],
   "requests that run in several legs": [
     "disagg-profile-handler",
     "pd-profile-handler",

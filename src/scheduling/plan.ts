@@ -1,3 +1,4 @@
+import { latencyDefaults, type SloConfig } from "../config/mod.ts";
 import { builtIn } from "./definition.ts";
 import { type PluginEntry, PluginSet } from "./plugin_set.ts";
 import type { SchedulingPlan } from "./types.ts";
@@ -7,20 +8,21 @@ export const fallbacksMaxDefault = 3;
 /** Five samples at the pace an idle engine is scraped with: fewer missing ones are jitter or one failed scrape. */
 export const staleAfterMsDefault = 10_000;
 
-/** Plans that are compared by the replay benchmark. */
-export const policies = ["random", "round-robin", "least-request", "llm-d", "default"] as const;
+/** Plans that have a name. */
+export const policies = ["random", "round-robin", "least-request", "llm-d", "default", "predicted"] as const;
 export type Policy = (typeof policies)[number];
 
 interface OneProfile {
+  readonly admitters?: readonly PluginEntry[];
   readonly filters?: readonly PluginEntry[];
   readonly scorers?: readonly (PluginEntry & { readonly weight?: number })[];
   readonly picker: PluginEntry;
 }
 
 /** A plan with one profile named `default`, made of plugins as a configuration would list them. */
-export function onePlan({ filters = [], scorers = [], picker }: OneProfile): SchedulingPlan {
+export function onePlan({ admitters = [], filters = [], scorers = [], picker }: OneProfile): SchedulingPlan {
   const set = new PluginSet(
-    [...filters, ...scorers, picker].map(({ type, name, parameters }) => ({ type, name, parameters })),
+    [...admitters, ...filters, ...scorers, picker].map(({ type, name, parameters }) => ({ type, name, parameters })),
     builtIn,
     ["plugins"],
   );
@@ -56,8 +58,19 @@ export function llmdDefaultPlan(): SchedulingPlan {
   });
 }
 
-/** The plan of a policy by name. */
-export function planFromPolicy(policy: Policy): SchedulingPlan {
+/** Least predicted latency and most targets met; requests that would miss theirs are refused. */
+export function predictedPlan({ admission, admitProbability }: SloConfig): SchedulingPlan {
+  return onePlan({
+    admitters: admission === "off"
+      ? []
+      : [{ type: "slo-probability-admitter", parameters: { mode: admission, admitProbability } }],
+    scorers: [{ type: "least-latency-scorer" }],
+    picker: { type: "max-score-picker" },
+  });
+}
+
+/** The plan of a policy by name; `slo` is for the one that predicts. */
+export function planFromPolicy(policy: Policy, slo: SloConfig = latencyDefaults.slo): SchedulingPlan {
   switch (policy) {
     case "random":
       return onePlan({ picker: { type: "random-picker" } });
@@ -69,5 +82,7 @@ export function planFromPolicy(policy: Policy): SchedulingPlan {
       return llmdDefaultPlan();
     case "default":
       return defaultPlan();
+    case "predicted":
+      return predictedPlan(slo);
   }
 }

@@ -1,4 +1,6 @@
 /** Every plugin type that can be configured. A new plugin is one file and one line here. */
+import { latencySloAdmitter } from "./admitters/latency_slo_admitter.ts";
+import { sloProbabilityAdmitter } from "./admitters/slo_probability_admitter.ts";
 import { agentIdentity } from "./data/agent_identity.ts";
 import { approxPrefixCacheProducer } from "./data/approx_prefix_cache_producer.ts";
 import { coreMetricsExtractor, modelsDataExtractor } from "./data/core_metrics_extractor.ts";
@@ -8,6 +10,7 @@ import { endpointNotificationSource, metricsDataSource, modelsDataSource } from 
 import { p2pSourceProducer } from "./data/p2p_source_producer.ts";
 import { parserTypes } from "./data/parsers.ts";
 import { precisePrefixCacheProducer, precisePrefixCacheScorer } from "./data/precise_prefix_cache_producer.ts";
+import { predictedLatencyProducer } from "./data/predicted_latency_producer.ts";
 import { sessionIdProducer } from "./data/session_id_producer.ts";
 import { tokenizer, tokenProducer } from "./data/token_producer.ts";
 import type { PluginType } from "./definition.ts";
@@ -27,6 +30,7 @@ import { byLabelSelector, labelSelectorFilter } from "./filters/label_selector_f
 import { prefixCacheAffinityFilter } from "./filters/prefix_cache_affinity_filter.ts";
 import { decodeFilter, encodeFilter, prefillFilter } from "./filters/role_filters.ts";
 import { sessionAffinityFilter } from "./filters/session_affinity_filter.ts";
+import { sloHeadroomTierFilter } from "./filters/slo_headroom_tier_filter.ts";
 import { topologyAffinityFilter } from "./filters/topology_affinity_filter.ts";
 import { utilizationDetector } from "./filters/utilization_detector.ts";
 import { utilizationFilter } from "./filters/utilization_filter.ts";
@@ -42,6 +46,8 @@ import { contextLengthAware } from "./scorers/context_length_aware.ts";
 import { endpointAttributeScorer } from "./scorers/endpoint_attribute_scorer.ts";
 import { headerLabelAffinityScorer } from "./scorers/header_label_affinity_scorer.ts";
 import { kvCacheUtilizationScorer } from "./scorers/kv_cache_utilization_scorer.ts";
+import { latencyScorer } from "./scorers/latency_scorer.ts";
+import { leastLatencyScorer } from "./scorers/least_latency_scorer.ts";
 import { loadAwareScorer } from "./scorers/load_aware_scorer.ts";
 import { loraAffinityScorer } from "./scorers/lora_affinity_scorer.ts";
 import { noHitLruScorer } from "./scorers/no_hit_lru_scorer.ts";
@@ -64,12 +70,14 @@ const types: readonly PluginType[] = [
   endpointAttributeFilter,
   utilizationFilter,
   prefixCacheAffinityFilter,
+  sloHeadroomTierFilter,
   utilizationDetector,
   concurrencyDetector,
   topologyAffinityFilter,
   headerBasedTestingFilter,
   contextLengthAware,
   tokenWorkScorer,
+  leastLatencyScorer,
   queueScorer,
   runningRequestsSizeScorer,
   kvCacheUtilizationScorer,
@@ -84,16 +92,20 @@ const types: readonly PluginType[] = [
   headerLabelAffinityScorer,
   endpointAttributeScorer,
   topologyAffinityScorer,
+  latencyScorer,
   maxScorePicker,
   weightedRandomPicker,
   randomPicker,
   roundRobinPicker,
   singleProfileHandler,
   headerProfileHandler,
+  latencySloAdmitter,
+  sloProbabilityAdmitter,
   approxPrefixCacheProducer,
   precisePrefixCacheProducer,
   p2pSourceProducer,
   inflightLoadProducer,
+  predictedLatencyProducer,
   tokenProducer,
   tokenizer,
   sessionIdProducer,

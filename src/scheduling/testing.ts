@@ -6,14 +6,25 @@ import {
   EndpointState,
   EndpointTable,
   type PrefixMatch,
+  type Refusal,
   type RequestView,
 } from "../core/mod.ts";
 import { Decision } from "./context.ts";
 import { builtIn } from "./definition.ts";
 import { type PluginEntry, PluginSet } from "./plugin_set.ts";
-import { isFilter, isPicker, isScorer, type Plugin } from "./types.ts";
+import { isAdmitter, isFilter, isPicker, isScorer, type LatencyView, type Plugin } from "./types.ts";
 
 export const testNowMs = 100_000;
+
+/** What is predicted of an endpoint; headrooms follow from the times and the request's targets. */
+export interface TestPrediction {
+  readonly ttftMs?: number;
+  readonly tpotMs?: number;
+  readonly meets?: number;
+  readonly e2eMs?: number;
+  readonly harmMs?: number;
+  readonly harmMisses?: number;
+}
 
 export interface TestEndpoint extends Partial<EndpointMeta> {
   readonly waiting?: number;
@@ -30,6 +41,8 @@ export interface TestEndpoint extends Partial<EndpointMeta> {
   readonly tiers?: readonly [number, number, number, number];
   /** Claimed tokens its LIVE feed has not told of. */
   readonly pending?: number;
+  /** Absent: nothing is predicted of it. */
+  readonly predicted?: TestPrediction;
 }
 
 export interface TestRequest extends Partial<Omit<RequestView, "headers">> {
@@ -48,6 +61,8 @@ export interface TestPool {
   readonly tiers?: Int32Array;
   /** Absent when no endpoint has a LIVE feed. */
   readonly pendingTokens?: Int32Array;
+  /** By slot; empty when nothing is predicted. */
+  readonly predictions: readonly (TestPrediction | undefined)[];
 }
 
 /** Endpoint i is `10.0.0.<i+1>:8000` in slot i, sampled just now. */
@@ -79,8 +94,34 @@ export function testPool(endpoints: readonly TestEndpoint[]): TestPool {
     slots,
     n: endpoints.length,
     matched,
+    predictions: endpoints.some(({ predicted }) => predicted) ? endpoints.map(({ predicted }) => predicted) : [],
     ...(tiers && { tiers }),
     ...(pendingTokens && { pendingTokens }),
+  };
+}
+
+/** What a predictor that knows the pool's endpoints says; undefined when it knows none. The high quantile is the median. */
+export function testLatency({ predictions }: TestPool, { slo }: RequestView): LatencyView | undefined {
+  if (predictions.length === 0) return undefined;
+  const column = (of: (prediction: TestPrediction) => number | undefined, otherwise = 0) =>
+    // What is not known is not 0.
+    Float64Array.from(predictions, (prediction) => prediction ? of(prediction) ?? otherwise : NaN);
+  const ttftMs = column((prediction) => prediction.ttftMs);
+  const tpotMs = column((prediction) => prediction.tpotMs);
+  return {
+    known: Uint8Array.from(predictions, (prediction) => prediction ? 1 : 0),
+    ttftMs,
+    tpotMs,
+    ttftHighMs: ttftMs,
+    ttftPriorMs: ttftMs,
+    tpotPriorMs: tpotMs,
+    tpotHighMs: tpotMs,
+    ttftHeadroomMs: ttftMs.map((ms) => (slo.ttftMs ?? 0) - ms),
+    tpotHeadroomMs: tpotMs.map((ms) => (slo.tpotMs ?? 0) - ms),
+    meets: column(({ meets }) => meets, 1),
+    e2eMs: column(({ e2eMs }) => e2eMs),
+    harmMs: column(({ harmMs }) => harmMs),
+    harmMisses: column(({ harmMisses }) => harmMisses),
   };
 }
 
@@ -118,6 +159,7 @@ export function testContext(pool: TestPool, request: TestRequest = {}): Decision
   context.begin(testView(request), testMatch(pool, request), testNowMs, request.peer ?? -1);
   context.profile = "default";
   context.load.refresh(pool.slots, pool.n, testNowMs);
+  context.latency = testLatency(pool, context.view);
   return context;
 }
 
@@ -145,6 +187,12 @@ export function keptBy(plugin: Plugin, pool: TestPool, request?: TestRequest): n
   ok(isFilter(plugin));
   const slots = pool.slots.slice();
   return [...slots.subarray(0, plugin.keep(testContext(pool, request), slots, pool.n))];
+}
+
+/** Whether an admitter takes the request, and when it may be asked again if not. */
+export function admittedBy(plugin: Plugin, pool: TestPool, request?: TestRequest): true | Refusal {
+  ok(isAdmitter(plugin));
+  return plugin.admit(testContext(pool, request), pool.slots, pool.n) ?? true;
 }
 
 /** Slots a picker takes for the given scores. */

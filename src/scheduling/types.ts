@@ -1,4 +1,4 @@
-import type { EndpointTable, HeaderPair, PrefixMatch, Prng, RequestView } from "../core/mod.ts";
+import type { EndpointTable, HeaderPair, PrefixMatch, Prng, Refusal, RequestView } from "../core/mod.ts";
 
 export type { HeaderPair };
 
@@ -70,7 +70,7 @@ export interface DecisionContext {
   /** Chance of this decision: seeded by the scheduler's seed and the number of the decision. */
   readonly rng: Prng;
   readonly load: LoadView;
-  /** Present when a plugin of the profile `needsLatency` and there is something to predict by. */
+  /** Present when a plugin of the profile or an admitter `needsLatency` and there is something to predict by. */
   readonly latency: LatencyView | undefined;
   /** By slot: grows with each pick, so the smallest is the one picked longest ago. Never equal for two slots. */
   readonly pickedAt: Float64Array;
@@ -132,12 +132,19 @@ export interface Decorator extends PluginBase {
   requestHeaders(ctx: DecisionContext, slot: number, candidates: Uint16Array, count: number): readonly HeaderPair[];
 }
 
-export type Plugin = Filter | Scorer | Picker | ProfileHandler | Decorator;
+/** Says whether a request is taken at all, whichever profile it runs. */
+export interface Admitter extends PluginBase {
+  /** Looks at all candidates `slots[0..n)`, before any filter; undefined: it is taken. */
+  admit(ctx: DecisionContext, slots: Uint16Array, n: number): Refusal | undefined;
+}
+
+export type Plugin = Filter | Scorer | Picker | ProfileHandler | Decorator | Admitter;
 
 export const isFilter = (plugin: Plugin): plugin is Filter => "keep" in plugin;
 export const isScorer = (plugin: Plugin): plugin is Scorer => "score" in plugin;
 export const isPicker = (plugin: Plugin): plugin is Picker => "pick" in plugin;
 export const isDecorator = (plugin: Plugin): plugin is Decorator => "requestHeaders" in plugin;
+export const isAdmitter = (plugin: Plugin): plugin is Admitter => "admit" in plugin;
 export const isProfileHandler = (plugin: Plugin): plugin is ProfileHandler => "choose" in plugin;
 
 /** What a plugin type is in a configuration. */
@@ -146,6 +153,7 @@ export type PluginKind =
   | "scorer"
   | "picker"
   | "profile-handler"
+  | "admitter"
   | "producer"
   | "source"
   | "extractor"

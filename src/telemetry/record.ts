@@ -72,6 +72,7 @@ export const errorCodes: Readonly<Record<Outcome, string | undefined>> = {
   "rejected-saturated": "ResourceExhausted",
   "rejected-no-endpoints": "ServiceUnavailable",
   "rejected-ttl-expired": "ResourceExhausted",
+  "rejected-slo": "ResourceExhausted",
   "rejected-context-cancelled": "ServiceUnavailable",
   "rejected-shutting-down": "ServiceUnavailable",
   "rejected-body-memory": "ServiceUnavailable",

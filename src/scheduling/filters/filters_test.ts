@@ -351,7 +351,7 @@ Deno.test("filters refuse parameters that contradict themselves", () => {
     ["utilization-filter", { conditions: [] }, ".conditions"],
     ["utilization-filter", { conditions: [{ metric: "load", maxValue: 1 }] }, ".conditions[0].metric"],
     ["utilization-detector", { metricsStalenessThreshold: "soon" }, ".metricsStalenessThreshold"],
-    ["prefix-cache-affinity-filter", { ttftSource: "latencyPredictor" }, ".ttftSource"],
+    ["prefix-cache-affinity-filter", { ttftSource: "guess" }, ".ttftSource"],
     ["concurrency-detector", { inFlightLoadProducerName: "mine" }, ".inFlightLoadProducerName"],
     ["endpoint-attribute-filter", { attribute: "a/b", algorithm: threshold("Equal", 1) }, ".attribute"],
   ];
