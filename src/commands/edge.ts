@@ -22,6 +22,7 @@ import {
 } from "../edge/mod.ts";
 import type { SharedCells } from "./edge_shared.ts";
 import { feedOf, openTokens } from "./knowledge.ts";
+import { type EdgeLatency, edgeLatency } from "./latency_desk.ts";
 import { pipelineOptions, readCa, upstreamOptions } from "./options.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 
@@ -104,6 +105,7 @@ export class Edge implements EdgeDoor {
   readonly #tokens: Tokens;
   readonly #closeTokens: () => void;
   readonly #stopLag: () => void;
+  readonly #latency: EdgeLatency | undefined;
   #config: Config;
   #setup: SchedulingSetup;
   #rewriter: ModelRewriter;
@@ -124,8 +126,12 @@ export class Edge implements EdgeDoor {
     this.#parts = parts;
     this.#config = config;
     this.#setup = setup;
-    const { clock, hotpath: { table }, cells: { ring, quotas, isolate }, rung, refreshModels } = parts;
+    const { clock, hotpath, cells: { ring, quotas, isolate, latency: state }, rung, refreshModels } = parts;
+    const { table } = hotpath;
     this.#table = table;
+    if (setup.latency.enabled) {
+      this.#latency = edgeLatency({ hotpath, state, ring, rung, isolate, setup: setup.latency });
+    }
     this.#pool = new EdgePool({ table, ring, rung, refreshModels });
     this.#keys = new KeyGuard({ table: quotas, isolate, clock, metrics: parts.metrics });
     this.#keys.use(parts.keyPlan);
@@ -275,6 +281,7 @@ export class Edge implements EdgeDoor {
     this.#rewriter = new ModelRewriter(config.models.rules, new Prng(this.#parts.seed));
     const parts = this.#pipelineParts;
     if (next.scheduler) parts.scheduler = next.scheduler;
+    this.#latency?.use(setup.latency);
     parts.models = this.#rewriter;
     // The index was built for one block size: hashes of another would never match.
     parts.options = { ...pipelineOptions(config, setup), blockTokens: parts.options.blockTokens };
@@ -299,6 +306,7 @@ export class Edge implements EdgeDoor {
       tokenizer: tokens.source === "none" && tokens.models.length === 0 ? undefined : this.#tokens,
       pool: this.#pool,
       flow: this.#parts.flow,
+      latency: this.#latency?.predictor,
       upstream: this.#upstream,
       metrics,
       tracing: new Tracing({ ...config.tracing, rng: new Prng(randomSeed()) }),
@@ -314,7 +322,7 @@ export class Edge implements EdgeDoor {
 
   #buildScheduler({ plan }: SchedulingSetup): Scheduler {
     const { seed, sessionKey } = this.#parts;
-    return new Scheduler(plan, { table: this.#table, seed, sessionKey });
+    return new Scheduler(plan, { table: this.#table, seed, sessionKey, latency: this.#latency?.source });
   }
 
   /** An answer broke off on its way out. One whose model server was lost has its access line already. */

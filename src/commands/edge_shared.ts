@@ -3,6 +3,7 @@ import { Doorbell, RecordRing } from "../core/mod.ts";
 import { keysAndTenantsMax } from "../config/mod.ts";
 import { QuotaTable } from "../keys/mod.ts";
 import { claimRingWords } from "../kv/mod.ts";
+import { LatencyState } from "../latency/mod.ts";
 
 /** Buffers that are mapped by every isolate; they can be sent to one. */
 export interface SharedBuffers {
@@ -14,17 +15,20 @@ export interface SharedBuffers {
   readonly quotas: SharedArrayBuffer;
   /** By isolate. */
   readonly rings: readonly SharedArrayBuffer[];
+  /** What was learned of latencies. */
+  readonly latency: SharedArrayBuffer;
 }
 
 /** Rows of keys that go stay until what they owe is paid back. */
 const quotaRows = 2 * keysAndTenantsMax;
 
-export function makeBuffers(isolates: number): SharedBuffers {
+export function makeBuffers(isolates: number, slots: number): SharedBuffers {
   const rings = Array.from({ length: isolates }, () => new SharedArrayBuffer(RecordRing.bytes(claimRingWords)));
   const words = new SharedArrayBuffer(4 * (1 + 3 * isolates));
   const quotas = new SharedArrayBuffer(QuotaTable.bytes(quotaRows, isolates));
   const [bell, roomBell] = [new SharedArrayBuffer(Doorbell.bytes), new SharedArrayBuffer(Doorbell.bytes)];
-  return { bell, roomBell, words, quotas, rings };
+  const { buffer: latency } = new LatencyState(slots, isolates);
+  return { bell, roomBell, words, quotas, rings, latency };
 }
 
 /** One isolate's cells in the shared buffers. */
@@ -41,8 +45,15 @@ export class SharedCells {
   /** How much it refuses as it has too much to do; an `OverloadLevel`. */
   readonly overload: Int32Array;
   readonly quotas: QuotaTable;
+  readonly latency: LatencyState;
 
-  constructor({ bell, roomBell, words, quotas, rings }: SharedBuffers, readonly isolate: number) {
+  /** `slots` are those of the endpoint table. */
+  constructor(
+    { bell, roomBell, words, quotas, rings, latency }: SharedBuffers,
+    readonly isolate: number,
+    slots: number,
+  ) {
+    this.latency = new LatencyState(slots, rings.length, latency);
     this.bell = new Doorbell(bell);
     this.roomBell = new Doorbell(roomBell);
     this.ring = new RecordRing(claimRingWords, rings[isolate]);

@@ -40,7 +40,7 @@ export interface EdgeInit {
 async function start(init: EdgeInit): Promise<Edge> {
   const { isolate, shared, sizes, hashSeed, buffers, config, logFormat } = init;
   const clock = alignedClock(systemClock, init.originMs);
-  const cells = new SharedCells(buffers, isolate);
+  const cells = new SharedCells(buffers, isolate, sizes.endpoints);
   const log = new Logger({
     write: (line) => writeLine(Deno.stderr, line.trimEnd()),
     clock,

@@ -9,6 +9,7 @@ import type { Logger, Metrics, MetricsDump } from "../telemetry/mod.ts";
 import type { EdgeDoor } from "./edge.ts";
 import { type SharedBuffers, SharedCells } from "./edge_shared.ts";
 import type { FlowDesk } from "./flow_desk.ts";
+import type { LatencyDesk } from "./latency_desk.ts";
 import type { WorkerEdge, WorkerEdgeEvents } from "./worker_edge.ts";
 
 /** What edges tell is read at once after a silence, and so often while they go on. */
@@ -35,6 +36,8 @@ export interface EdgesParts {
   readonly buffers: SharedBuffers;
   readonly claims: ClaimsTarget;
   readonly flow: FlowDesk;
+  /** Absent: nothing is learned. */
+  readonly latency?: LatencyDesk;
   readonly pool: PoolRecordsTarget;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -205,7 +208,7 @@ export class Edges {
     const { buffers, claims, table } = this.#parts;
     const seat: Seat = {
       isolate,
-      cells: new SharedCells(buffers, isolate),
+      cells: new SharedCells(buffers, isolate, table.capacity),
       inbox: new ClaimsInbox(claims, table),
       startedAtMs: 0,
       deaths: 0,
@@ -218,10 +221,10 @@ export class Edges {
   }
 
   #read({ cells, inbox, isolate }: Seat): void {
-    const { pool, flow, table: { generation } } = this.#parts;
+    const { pool, flow, latency, table: { generation } } = this.#parts;
     cells.ring.drain((kind, numbers, hashes) => {
       if (inbox.take(kind, numbers, hashes) || takePoolRecord(pool, generation, kind, numbers)) return;
-      flow.take(isolate, kind, numbers);
+      if (!latency?.take(kind, numbers)) flow.take(isolate, kind, numbers);
     });
   }
 
@@ -257,6 +260,7 @@ export class Edges {
     seat.inbox.abandon();
     const { table, metrics, log, clock, flow } = this.#parts;
     flow.abandon(seat.isolate);
+    this.#parts.latency?.abandon(seat.isolate);
     const requests = table.releaseIsolate(seat.isolate);
     flow.controller.look();
     seat.cells.quotas.releaseAll(seat.isolate);

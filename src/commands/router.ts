@@ -108,8 +108,9 @@ export class Router {
     });
     this.#warn(config, setup);
     this.table = hotpath.table;
-    this.#buffers = makeBuffers(sizes.isolates!);
-    this.#quotas = new SharedCells(this.#buffers, 0).quotas;
+    this.#buffers = makeBuffers(sizes.isolates!, sizes.endpoints);
+    const { quotas, latency: latencyState } = new SharedCells(this.#buffers, 0, sizes.endpoints);
+    this.#quotas = quotas;
     this.#keyRows = new KeyRows(this.#quotas);
     this.#keyPlan = this.#keyRows.plan(config.keys);
     this.#keyRows.commit(this.#keyPlan);

@@ -35,7 +35,8 @@ export interface PredictorOptions extends FeatureOptions {
   readonly quantile: number;
   /** The strictest share of a TPOT target that is planned with; 1: all of it. */
   readonly tpotBufferFactor: number;
-  readonly harm: HarmWeights;
+  /** @default {harmDefault} */
+  readonly harm?: HarmWeights;
 }
 
 /**
@@ -47,6 +48,8 @@ export interface HarmWeights {
   readonly compute: number;
   readonly arrivalMs: number;
 }
+
+const harmDefault: HarmWeights = { compute: 12, arrivalMs: 1250 };
 
 /** Columns by slot that plugins read; see `LatencyView` of the scheduler. */
 export interface LatencyColumns {
@@ -242,7 +245,7 @@ export class Predictor {
       this.#below(tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
 
     // Its prompt holds up everything there; as one more in the batch it makes each step of the others longer.
-    const { harm } = this.options;
+    const { harm = harmDefault } = this.options;
     const ownMs = state.ttftTokenMs[slot] * this.#own[row];
     const others = this.#requests[row] - 1;
     const stepMs = state.tpotRequestMs[slot] + state.tpotTokenMs[slot] * view.promptTokens;

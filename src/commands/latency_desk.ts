@@ -1,0 +1,144 @@
+/** Predicted latency joined: the learner and its models in the control isolate, a predictor in each edge. */
+import type { Clock, EndpointTable, Prng, RecordRing } from "../core/mod.ts";
+import type { Hotpath } from "../hotpath/mod.ts";
+import {
+  type ForestShop,
+  Governor,
+  type GovernorObserver,
+  type LatencyState,
+  Learner,
+  type LearnerObserver,
+  type PredictionObserver,
+  Predictor,
+  type RememberedEndpoints,
+} from "../latency/mod.ts";
+import type { LatencySource } from "../scheduling/mod.ts";
+import type { LatencySetup } from "./scheduling.ts";
+
+/** What an edge's scheduler and pipeline ask. */
+export interface EdgeLatency {
+  readonly predictor: Predictor;
+  readonly source: LatencySource;
+  use(setup: LatencySetup): void;
+}
+
+export interface EdgeLatencyParts {
+  readonly hotpath: Hotpath;
+  readonly state: LatencyState;
+  readonly ring: RecordRing;
+  readonly rung: () => void;
+  readonly isolate: number;
+  readonly setup: LatencySetup;
+  readonly observer?: PredictionObserver;
+}
+
+/** One edge's predictor; what it is told of answers goes through the ring. */
+export function edgeLatency({ hotpath, state, ring, rung, isolate, setup, observer }: EdgeLatencyParts): EdgeLatency {
+  const predictor = new Predictor(state, {
+    table: hotpath.table,
+    forests: hotpath.forests,
+    isolate,
+    observer,
+    tell(kind, numbers) {
+      ring.push(kind, numbers);
+      rung();
+    },
+    options: predictorOptions(setup),
+  });
+  let { predicts } = setup;
+  return {
+    predictor,
+    source: {
+      predict: (ctx, slots, n) => predicts ? predictor.predict(ctx, slots, n) : undefined,
+      chosen: (ctx, slot) => predictor.chosen(ctx, slot),
+    },
+    use(setup) {
+      predicts = setup.predicts;
+      predictor.options = predictorOptions(setup);
+    },
+  };
+}
+
+function predictorOptions({ quantile, slo, roleLabel }: LatencySetup) {
+  return { quantile, tpotBufferFactor: slo.tpotBufferFactor, roleLabel };
+}
+
+export interface LatencyDeskParts {
+  readonly clock: Clock;
+  readonly table: EndpointTable;
+  readonly hotpath: Hotpath;
+  readonly state: LatencyState;
+  readonly rng: Prng;
+  readonly setup: LatencySetup;
+  readonly shop: ForestShop;
+  readonly observer: LearnerObserver & GovernorObserver;
+}
+
+/** What is learned, in the control isolate. */
+export class LatencyDesk {
+  readonly learner: Learner;
+  readonly governor: Governor;
+  readonly state: LatencyState;
+  readonly #table: EndpointTable;
+  #remembered: RememberedEndpoints | undefined;
+
+  constructor({ clock, table, hotpath, state, rng, setup, shop, observer }: LatencyDeskParts) {
+    const { quantile, training } = setup;
+    const { forests } = hotpath;
+    this.state = state;
+    this.#table = table;
+    this.learner = new Learner({
+      state,
+      table,
+      clock,
+      rng: rng.fork(),
+      options: { quantile, rowsMax: training.maxSamples },
+      version: (target) => forests.version(target as 0 | 1),
+      observer,
+    });
+    this.governor = new Governor({
+      learner: this.learner,
+      state,
+      forests: { publish: (target, packed) => forests.publish(target as 0 | 1, packed) },
+      shop,
+      clock,
+      options: {
+        quantile,
+        training: training.enabled,
+        intervalMs: training.intervalMs,
+        labelsMin: training.minSamples,
+        trees: training.trees,
+        depth: training.depth,
+        learningRate: training.learningRate,
+        seed: rng.u32(),
+      },
+      observer,
+    });
+  }
+
+  /** A record of an edge; false when it is somebody else's. */
+  take(kind: number, numbers: Float64Array): boolean {
+    return this.learner.take(kind, numbers);
+  }
+
+  /** What was known of endpoints that have not come yet. */
+  remember(endpoints: RememberedEndpoints): void {
+    this.#remembered = endpoints;
+    for (const slot of this.#table.slots()) this.#claim(slot);
+  }
+
+  slotAdded(slot: number): void {
+    this.learner.slotAdded(slot);
+    this.#claim(slot);
+  }
+
+  #claim(slot: number): void {
+    const known = this.#remembered?.claim(this.#table.meta(slot).id);
+    if (known) this.learner.restoreSlot(slot, known);
+  }
+
+  /** An isolate is gone, and its requests with it. */
+  abandon(isolate: number): void {
+    this.state.releaseIsolate(isolate);
+  }
+}
