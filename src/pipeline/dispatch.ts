@@ -11,13 +11,14 @@ import {
   takePermit,
   uncachedTokens,
 } from "../core/mod.ts";
+import type { Prediction } from "../latency/mod.ts";
 import { generates } from "../protocol/mod.ts";
 import type { Candidates, PipelineParts } from "./parts.ts";
 import { Placed } from "./placed.ts";
 
 /**
- * A plain answer tells nothing of its prompt being computed: it is taken to be so after this time, at 50,000 tokens a second,
- * which few engines reach. A slower one would be held back by a slower guess if it was wrong; by this one it gets a queue
+ * A plain answer tells nothing of its prompt being computed: it is taken to be so when its first token is predicted, and
+ * before anything can be predicted after this time, at 50,000 tokens a second, which few engines reach. A slower one would be held back by a slower guess if it was wrong; by this one it gets a queue
  * of its own, from which its limit is learned.
  */
 const computedMsPerToken = 0.02;
@@ -199,8 +200,8 @@ export class DirectDispatch implements Dispatch {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
     }, room && own);
-    const computed = room && !view.stream && uncached > 0
-      ? clock.after(ahead * computedMsPerToken, () => reservation.computed(), background)
+    const computed = !view.stream && uncached > 0
+      ? clock.after(this.#computedMs(prediction, ahead), () => reservation.computed(), background)
       : undefined;
     const cached = cachedTokens(view, match, slot);
     const ticket = view.blocks.hashes.length > 0
@@ -223,6 +224,12 @@ export class DirectDispatch implements Dispatch {
       prediction,
       report: (report) => pool.report(report),
     });
+  }
+
+  /** When the prompt of a plain answer is taken to be computed. */
+  #computedMs(prediction: Prediction | undefined, aheadTokens: number): number {
+    const known = prediction && this.#parts.latency?.prefillMs(prediction.told.slot, 0) !== undefined;
+    return known ? prediction.ttftMs : aheadTokens * computedMsPerToken;
   }
 
   /** How long the fastest of `slots` takes, idle, to the first token of so many uncached ones; undefined while not known. */
