@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,8 +71,9 @@ Key = tuple[str, str]
 class Store:
     """Every method may be called from any thread."""
 
-    def __init__(self, config: Any):
+    def __init__(self, config: Any, now: Callable[[], float] = time.monotonic):
         self._config = config
+        self._now = now
         self._changed = threading.Condition()
         # Sets least recently used first.
         self._slots: OrderedDict[Key, Slot] = OrderedDict()
@@ -108,7 +110,7 @@ class Store:
                     f"set {upload.set} has other features, margins or weights: send them to a set of their own", 409
                 )
             slot.sources.pop(upload.source, None)
-            slot.sources[upload.source] = upload.samples, time.monotonic()
+            slot.sources[upload.source] = upload.samples, self._now()
             slot.fresh = True
             while len(slot.sources) > SOURCES_MAX:
                 slot.sources.popitem(last=False)
@@ -142,7 +144,7 @@ class Store:
             if slot is None or slot.rows == 0:
                 raise Invalid(f"set {set_name} has no samples of {target}", 409)
             if parameters is not None:
-                slot.parameters = parse_parameters(parameters, self._collect(set_name, target)[0].types)
+                slot.parameters = parse_parameters(parameters, self._collect(slot, target)[0].types)
             return self._ask(slot)
 
     def model(self, set_name: str, target: str) -> Slot | None:
@@ -191,9 +193,10 @@ class Store:
             _, slot, name = min(held, key=lambda entry: entry[0])
             del slot.sources[name]
 
-    def _collect(self, set_name: str, target: str) -> list[Samples]:
-        """What to train on now: one part a source, those left out that have been silent for too long."""
-        slot = self._slots[set_name, target]
+    def _collect(self, slot: Slot, target: str) -> list[Samples]:
+        """What to train on now: one part a source. Those that have been silent for too long are dropped."""
+        if slot.rows == 0:
+            raise Invalid("the samples are gone")
         if slot.buckets:
             return [llmd.samples_of(target, slot.buckets.all(), **self._config.columns)]
         newest = max(at for _, at in slot.sources.values())
@@ -229,10 +232,9 @@ class Store:
                 key, slot = self._next()
                 slot.waiting, slot.fresh, slot.running = False, False, True
                 generation, parameters = slot.generation, slot.parameters or self._config.parameters
-                parts = self._collect(*key) if slot.rows else []
-            self._train(key, slot, generation, parts, parameters)
+            self._train(key, slot, generation, parameters)
 
-    def _train(self, key: Key, slot: Slot, generation: int, parts: list[Samples], parameters: Parameters) -> None:
+    def _train(self, key: Key, slot: Slot, generation: int, parameters: Parameters) -> None:
         begin = time.monotonic()
         model, reason = None, ""
 
@@ -240,8 +242,8 @@ class Store:
             return self._stopping or time.monotonic() - begin > self._config.training_seconds
 
         try:
-            if not parts:
-                raise Invalid("the samples are gone")
+            with self._changed:
+                parts = self._collect(slot, key[1])
             trained = train(parts, parameters, stopped)
             etags = {
                 form: f'"{hashlib.sha256(body).hexdigest()[:32]}"'

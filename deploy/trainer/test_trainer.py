@@ -339,6 +339,20 @@ class Settings(unittest.TestCase):
                 read_config({name: value})
 
 
+class Keeping(unittest.TestCase):
+    def test_samples_of_a_router_that_fell_silent_are_left_out(self) -> None:
+        at = [0.0]
+        store = Store(read_config({"TRAINER_SOURCE_MAX_AGE_SEC": "100"}), lambda: at[0])
+        for at[0], source in ((0, "a"), (50, "b"), (100, "c"), (101, "c")):
+            store.put(parse_binary(frame(made(10), source=source)))
+            store.request("default", "ttft", {})
+        self.assertEqual(list(store.slots()["default", "ttft"].sources), ["b", "c"])
+        # All fell silent: what there is still counts.
+        at[0] = 10_000
+        self.assertEqual(store.request("default", "ttft", {}), 1)
+        self.assertEqual(store.slots()["default", "ttft"].rows, 20)
+
+
 class Service(unittest.TestCase):
     """The pages, over a real connection."""
 
