@@ -23,6 +23,7 @@ import { Placed } from "./placed.ts";
  */
 const computedMsPerToken = 0.02;
 const background = { background: true };
+const again = { admitted: true };
 
 /** What a request may be placed by besides itself. */
 export interface PlaceOptions {
@@ -181,7 +182,7 @@ export class DirectDispatch implements Dispatch {
       const hold = this.#worthWaiting(view, match, count, eligible, room.holdMsMax);
       if (hold) return this.#full(view, tried, match, hold);
     }
-    const decided = this.#decide(view, match, count, startMs, lastResort, room);
+    const decided = this.#decide(view, match, count, startMs, tried.length > 0, lastResort, room);
     if (!("permit" in decided)) {
       // The filters would have it where there is no room.
       const full = this.#full(view, tried, match);
@@ -268,22 +269,22 @@ export class DirectDispatch implements Dispatch {
 
   /**
    * Chooses among the first `count` slots, enters there within `room`, and takes the permit of a half-open circuit, unless
-   * it is the last resort. A refusal where `room` leaves nobody; what was granted is given back wherever it is not used.
+   * it is the last resort. A request that was `admitted` to another endpoint before is not judged anew. A refusal where `room` leaves nobody; what was granted is given back wherever it is not used.
    */
   #decide(
     view: RequestView,
     match: PrefixMatch,
     count: number,
     startMs: number,
+    admitted: boolean,
     lastResort: boolean,
     room: Room | undefined,
   ): { readonly decision: Placement; readonly permit: number } | Refusal {
     const { table, scheduler, clock, metrics } = this.#parts;
     const granted = room?.granted;
+    const decide = () => scheduler.decide(view, match, this.#slots, count, startMs, admitted ? again : undefined);
     for (;;) {
-      const decision = granted
-        ? this.#without(granted, () => scheduler.decide(view, match, this.#slots, count, startMs))
-        : scheduler.decide(view, match, this.#slots, count, startMs);
+      const decision = granted ? this.#without(granted, decide) : decide();
       if ("refused" in decision) {
         metrics.decision(clock.now() - startMs, view.model);
         if (granted) this.giveBack(granted);
