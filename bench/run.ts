@@ -17,6 +17,7 @@ import { commit, machine } from "./lib/machine.ts";
 import { longprompt } from "./longprompt.ts";
 import { overload } from "./overload.ts";
 import { peers } from "./peers.ts";
+import { predict } from "./predict.ts";
 import { Progress } from "./lib/progress.ts";
 import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
@@ -37,6 +38,7 @@ const benches: readonly Bench[] = [
   longprompt,
   overload,
   peers,
+  predict,
   replay,
   requests,
   restart,
