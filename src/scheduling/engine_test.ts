@@ -18,7 +18,7 @@ import {
 import type { DecisionContext, SchedulingPlan } from "./types.ts";
 
 function scheduler(plan: SchedulingPlan, pool: TestPool, seed = 1): Scheduler {
-  const latency = { predict: ({ view }: DecisionContext) => testLatency(pool, view) };
+  const latency = { predict: ({ view }: DecisionContext) => testLatency(pool, view), chosen() {} };
   return new Scheduler(plan, { table: pool.table, seed, sessionKey: new Uint8Array(32), latency });
 }
 

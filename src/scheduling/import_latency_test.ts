@@ -91,7 +91,7 @@ const decisions = 10_000;
 function run(text: string, endpoints: readonly TestEndpoint[], request: TestRequest) {
   const { plan } = importEndpointPickerConfig(text, "epp.yaml");
   const pool = testPool(endpoints);
-  const latency = { predict: ({ view }: DecisionContext) => testLatency(pool, view) };
+  const latency = { predict: ({ view }: DecisionContext) => testLatency(pool, view), chosen() {} };
   const engine = new Scheduler(plan, { table: pool.table, seed: 5, latency });
   const view = testView(request), match = testMatch(pool, request);
   const shares = endpoints.map(() => 0);
