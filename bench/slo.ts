@@ -16,7 +16,7 @@
  * 85 of 100 are streams.
  *
  * Rows. `least-request`, `llm-d`, `default`: the plans of those names. `tuned`: queue, KV usage and prefix scorers with the
- * weights of a grid whose E2E median is least on another seed of the ladder; `tuned-active` the same with the requests in
+ * weights of a grid whose E2E median is least on three other seeds of the ladder; `tuned-active` the same with the requests in
  * flight weighed too. `… , queue`: behind the router's queue with its defaults (limits, 60 s, refusal on arrival when the
  * TTFT target would be missed); `…, n places, wait m ms`: with the limits of a grid that give the most goodput on another
  * seed. `oracle…`: knows each engine's state and cost and the lengths of answers under way (250 tokens of the one to be
@@ -68,10 +68,11 @@ export const slo: Bench = {
     const scale = await scaleOf(flags, smoke);
     const tuneScale = { ...scale, length: scale.length / 2 };
     const tuneSeed = scale.seed + 1000;
+    const streams = (smoke ? [0] : [0, 1, 2]).map((i) => ladderAsks(tuneScale, tuneSeed + i));
     let runs = 0;
     const onRun = () => progress.update("tuning", runs++, 100);
-    const tuned = await tunedWeights(ladderAsks(tuneScale, tuneSeed), threeScorers(smoke), scale.fleet, onRun);
-    const active = await tunedWeights(ladderAsks(tuneScale, tuneSeed), withActive(tuned, smoke), scale.fleet, onRun);
+    const tuned = await tunedWeights(streams, threeScorers(smoke), scale.fleet, onRun);
+    const active = await tunedWeights(streams, withActive(tuned, smoke), scale.fleet, onRun);
     const policies = chosen(flags, tuned, active);
     const tables = tablesOf();
     for (const [i, policy] of policies.entries()) {
