@@ -24,6 +24,7 @@ import { replay } from "./replay.ts";
 import { requests } from "./requests.ts";
 import { restart } from "./restart.ts";
 import { scale } from "./scale.ts";
+import { slo } from "./slo.ts";
 import { soak } from "./soak.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
@@ -43,6 +44,7 @@ const benches: readonly Bench[] = [
   requests,
   restart,
   scale,
+  slo,
   soak,
   stream,
   tokens,
