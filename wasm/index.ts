@@ -2,3 +2,4 @@
 export * from "./scan/index";
 export * from "./hash/index";
 export * from "./blocks/index";
+export * from "./train/index";
