@@ -1,9 +1,11 @@
 /** Labels that count at an endpoint: older ones fade. */
 const decay = 1 - 1 / 96;
+const outlier = 4;
 
 /**
  * Least squares over a few regressors with coefficients that are never negative, of which the recent past counts more. Errors
- * count relative to the label: 10 ms at 20 weigh as much as a second at two.
+ * count relative to what was expected: 10 ms at 20 weigh as much as a second at two. (Relative to the label, labels that
+ * happen to be small would weigh more, and the fit would come out too low.)
  */
 export class NonNegativeFit {
   readonly #gram: Float64Array;
@@ -21,15 +23,16 @@ export class NonNegativeFit {
     return this.#weight;
   }
 
-  /** `label` is positive. */
-  add(regressors: ArrayLike<number>, label: number, weight = 1): void {
+  /** `label` and what was `expected` are positive. A label far off counts as one that is off by a factor of four. */
+  add(regressors: ArrayLike<number>, label: number, expected: number, weight = 1): void {
     const { width } = this;
+    const ratio = Math.min(outlier, Math.max(1 / outlier, label / expected));
     this.#weight = this.#weight * decay + weight;
     for (let i = 0; i < width; i++) {
-      const x = regressors[i] / label;
-      this.#moment[i] = this.#moment[i] * decay + weight * x;
+      const x = regressors[i] / expected;
+      this.#moment[i] = this.#moment[i] * decay + weight * x * ratio;
       for (let j = 0; j < width; j++) {
-        this.#gram[i * width + j] = this.#gram[i * width + j] * decay + weight * x * regressors[j] / label;
+        this.#gram[i * width + j] = this.#gram[i * width + j] * decay + weight * x * regressors[j] / expected;
       }
     }
   }

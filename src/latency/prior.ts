@@ -25,13 +25,17 @@ export interface PriorInput {
 
 /**
  * Until a place at `slot` is free: its requests beyond what it runs, over the rate at which it ends them. 0 while it has room,
- * or nothing is known of its capacity.
+ * or its capacity was not learned: a request in an engine's queue may just have come between two steps.
  */
-export function waitMs(table: EndpointTable, slot: number): number {
-  const excess = table.requests[slot] + table.foreign[slot] + 1 - table.requestCapacity[slot];
+export function waitMs(table: EndpointTable, state: LatencyState, slot: number): number {
+  const capacity = table.requestCapacity[slot];
+  const requests = Math.max(table.requests[slot] + table.foreign[slot], table.waiting[slot] + table.running[slot]);
+  const excess = requests + 1 - capacity;
   if (!(excess > 0)) return 0;
-  const stayMs = table.serviceMs[slot];
-  return stayMs > 0 ? excess * stayMs / Math.max(1, table.requestCapacity[slot]) : 0;
+  const known = table.serviceMs[slot];
+  const paceMs = state.tpotBaseMs[slot] + state.tpotRequestMs[slot] * capacity;
+  const stayMs = known > 0 ? known : state.outputTokens * paceMs;
+  return excess * stayMs / Math.max(1, capacity);
 }
 
 export function priorTtftMs(state: LatencyState, slot: number, { workTokens, waitMs }: PriorInput): number {
@@ -70,8 +74,8 @@ export class PriorFits {
     this.#state = state;
     this.#ttft = Array.from({ length: state.slots }, () => new NonNegativeFit(2));
     this.#tpot = Array.from({ length: state.slots }, () => new NonNegativeFit(3));
-    for (const [x, y] of guessTtft) this.#poolTtft.add(x, y, guessWeight);
-    for (const [x, y] of guessTpot) this.#poolTpot.add(x, y, guessWeight);
+    for (const [x, y] of guessTtft) this.#poolTtft.add(x, y, y, guessWeight);
+    for (const [x, y] of guessTpot) this.#poolTpot.add(x, y, y, guessWeight);
     for (let slot = 0; slot < state.slots; slot++) this.reset(slot);
   }
 
@@ -83,23 +87,20 @@ export class PriorFits {
     this.#writeTpot(slot);
   }
 
-  ttft(slot: number, { workTokens, waitMs }: PriorInput, ms: number): void {
-    const two = this.#two;
-    two[0] = 1;
-    two[1] = workTokens;
+  ttft(slot: number, input: PriorInput, ms: number): void {
+    const { workTokens, waitMs } = input;
+    const regressors = [1, workTokens];
     const computingMs = Math.max(ms - waitMs, leastShare * ms);
-    this.#ttft[slot].add(two, computingMs);
-    this.#poolTtft.add(two, computingMs);
+    const alone = { ...input, waitMs: 0 };
+    this.#ttft[slot].add(regressors, computingMs, priorTtftMs(this.#state, slot, alone));
+    this.#poolTtft.add(regressors, computingMs, this.pool(0, alone));
     this.#writeTtft(slot);
   }
 
-  tpot(slot: number, { requests, contextTokens }: PriorInput, ms: number): void {
-    const three = this.#three;
-    three[0] = 1;
-    three[1] = requests;
-    three[2] = contextTokens;
-    this.#tpot[slot].add(three, ms);
-    this.#poolTpot.add(three, ms);
+  tpot(slot: number, input: PriorInput, ms: number): void {
+    const regressors = [1, input.requests, input.contextTokens];
+    this.#tpot[slot].add(regressors, ms, priorTpotMs(this.#state, slot, input));
+    this.#poolTpot.add(regressors, ms, this.pool(1, input));
     this.#writeTpot(slot);
   }
 
