@@ -1,4 +1,4 @@
-import { featuresMax, groupsMax, targets } from "./forest_layout.ts";
+import { featuresMax, groupCountAt, groupsMax, targets } from "./forest_layout.ts";
 import { forestBufferAt, forestRows, type MemorySizes } from "./layout.ts";
 import type { HotpathInstance } from "./load.ts";
 

@@ -206,7 +206,7 @@ export class Predictor {
     for (let target = 0; target < 2; target++) {
       forests.margins(target)[row] = state.kind(target) === ForestKind.Residual
         ? Math.log(this.#priors[target][row]) + state.bias(target, Prior)[slot]
-        : state.baseMargin(target);
+        : 0;
     }
     const more = { aheadTokens: ahead, prefillPerS: state.prefillPerS(slot, nowMs), outputTokens };
     writeRow(forests.columns, row, facts, slot, more, this.options);

@@ -136,15 +136,6 @@ export class LatencyState {
     if (this.labels(target) < 2 ** 30) Atomics.add(this.#header, 4 + target, 1);
   }
 
-  /** Where a forest that predicts by itself begins to sum. */
-  baseMargin(target: number): number {
-    return this.#globals[9 + target];
-  }
-
-  setBaseMargin(target: number, margin: number): void {
-    this.#globals[9 + target] = margin;
-  }
-
   /** Mean of ln(actual ÷ predicted) at an endpoint, by slot. */
   bias(target: number, source: Source): Float64Array {
     return this.#bias[target * 2 + source];
