@@ -1,6 +1,7 @@
 /** What a request will take at each endpoint, learned while serving. */
 export * from "./corrections.ts";
 export * from "./drift.ts";
+export * from "./explain.ts";
 export * from "./features.ts";
 export * from "./learner.ts";
 export * from "./prediction.ts";

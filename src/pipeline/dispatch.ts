@@ -279,6 +279,7 @@ export class DirectDispatch implements Dispatch {
         : scheduler.decide(view, match, this.#slots, count, startMs);
       if ("refused" in decision) {
         metrics.decision(clock.now() - startMs, view.model);
+        if (decision.refused === "slo-unmet") this.#parts.latency?.refused(view);
         if (granted) this.giveBack(granted);
         // Refused with a place in hand, it would be given one again at once, for ever.
         if (room && !granted && decision.refused === "filtered") return decision;
