@@ -18,7 +18,7 @@ import { FlowDispatch } from "../../src/pipeline/flow_dispatch.ts";
 import { flowOptions, type Inbound } from "../../src/pipeline/mod.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
 import { prepare, type Prepared } from "../../src/pipeline/view.ts";
-import { Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
+import { type LatencySource, Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { Metrics, Tracing } from "../../src/telemetry/mod.ts";
 import { UpstreamClient } from "../../src/upstream/mod.ts";
 
@@ -37,6 +37,7 @@ export interface BenchRouterOptions {
   readonly onPoke?: (slot: number) => void;
   /** Where an endpoint, by number, tells what it caches. */
   readonly source?: (endpoint: number) => FeedSource;
+  readonly latency?: (table: EndpointTable) => LatencySource;
 }
 
 /** Everything between a request's bytes and the place it gets. */
@@ -77,7 +78,8 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     caches.geometry(slot, options.cacheBlocks, options.cacheBlockTokens);
   }
   const claims = localClaims(caches, hotpath.blockTree, table, prefixDefaults.blockTokens);
-  const parts = benchParts({ clock, hotpath, index: claims, plan, seed, endpoints, onPoke: options.onPoke });
+  const latency = options.latency?.(table);
+  const parts = benchParts({ clock, hotpath, index: claims, plan, seed, endpoints, onPoke: options.onPoke, latency });
   return { parts, table, hotpath, caches, claims, dispatch: new DirectDispatch(parts) };
 }
 
@@ -133,9 +135,12 @@ export interface BenchPartsOptions {
   /** Slots 0 to this are the candidates of every request. */
   readonly endpoints: number;
   readonly onPoke?: (slot: number) => void;
+  readonly latency?: LatencySource;
 }
 
-export function benchParts({ clock, hotpath, index, plan, seed, endpoints, onPoke }: BenchPartsOptions): PipelineParts {
+export function benchParts(
+  { clock, hotpath, index, plan, seed, endpoints, onPoke, latency }: BenchPartsOptions,
+): PipelineParts {
   const candidates = { slots: Uint16Array.from({ length: endpoints }, (_, slot) => slot), count: endpoints };
   return {
     clock,
@@ -154,7 +159,7 @@ export function benchParts({ clock, hotpath, index, plan, seed, endpoints, onPok
     metrics: new Metrics({ version: "bench" }),
     tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
     ended: nothing,
-    scheduler: new Scheduler(plan, { table: hotpath.table, seed }),
+    scheduler: new Scheduler(plan, { table: hotpath.table, seed, latency }),
     models: { rewrite: (model) => ({ model }) },
     options: {
       attemptsMax: 1,

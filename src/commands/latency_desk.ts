@@ -3,6 +3,7 @@ import type { Clock, EndpointTable, Prng, RecordRing } from "../core/mod.ts";
 import type { Hotpath } from "../hotpath/mod.ts";
 import {
   type ForestShop,
+  type ForestTrainer,
   Governor,
   type GovernorObserver,
   type LatencyState,
@@ -11,7 +12,10 @@ import {
   type PredictionObserver,
   Predictor,
   type RememberedEndpoints,
+  WorkerShop,
 } from "../latency/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { LatencyFiles } from "./latency_files.ts";
 import type { LatencySource } from "../scheduling/mod.ts";
 import type { LatencySetup } from "./scheduling.ts";
 
@@ -72,6 +76,23 @@ export interface LatencyDeskParts {
   readonly setup: LatencySetup;
   readonly shop: ForestShop;
   readonly observer: LearnerObserver & GovernorObserver;
+}
+
+/** The control isolate's half, begun: models of the last life predict, and further ones are trained now and then. */
+export interface OpenLatency {
+  readonly desk: LatencyDesk;
+  readonly files: LatencyFiles;
+}
+
+/** Joins what learns. Nothing is trained or read before `files.begin()` and `desk.governor.start()`. */
+export function openLatency(
+  parts: Omit<LatencyDeskParts, "shop" | "observer"> & { readonly log: Logger; readonly trainer?: ForestTrainer },
+): OpenLatency {
+  const { clock, setup, table, state, log, trainer } = parts;
+  const shop = new WorkerShop({ clock, quantile: () => setup.quantile, trainer });
+  const desk = new LatencyDesk({ ...parts, shop, observer: {} });
+  const { learner, governor } = desk;
+  return { desk, files: new LatencyFiles(desk, { learner, governor, state, table, clock }, setup, log) };
 }
 
 /** What is learned, in the control isolate. */

@@ -56,8 +56,8 @@ export const nodeBytes = 8;
 export const chainedNodeBytes = 12;
 /** The kernel takes the first levels of a perfect tree at once. */
 export const perfectDepthMin = 3;
-/** Deeper trees are chained: a perfect one doubles with each level. */
-export const perfectDepthMax = 8;
+/** Deeper trees are chained. */
+export const perfectDepthMax = 16;
 /** Levels walked at most. */
 export const depthMax = 255;
 

@@ -2,7 +2,8 @@
 import type { Clock, Timer } from "../core/mod.ts";
 import { pinballLoss } from "./corrections.ts";
 import { columns, modelColumns, type Target, targets } from "./features.ts";
-import type { ForestParameters, ForestShop, MadeForest } from "./forest_shop.ts";
+import type { ForestShop, MadeForest } from "./forest_shop.ts";
+import type { TrainingParameters } from "./trainer.ts";
 import { type HeldBack, judgedLeast, type Learner } from "./learner.ts";
 import { ForestKind, type LatencyState, Median, Prior } from "./state.ts";
 
@@ -13,14 +14,24 @@ const newLeast = 50, newShare = 0.05;
 /** A challenger whose coverage is off by more is not believed, however small its loss. */
 const coverageOff = 0.1;
 
-export interface GovernorOptions extends Pick<ForestParameters, "trees" | "depth" | "learningRate"> {
+/** llm-d's, where it has them. */
+const boosting = {
+  rowSample: 0.8,
+  columnSample: 0.8,
+  minChildWeight: 5,
+  gamma: 0.2,
+  l1: 0.01,
+  l2: 0.1,
+  bins: 256,
+};
+
+export interface GovernorOptions extends Pick<TrainingParameters, "trees" | "depth" | "learningRate" | "seed"> {
   readonly quantile: number;
   /** False: models are loaded and judged, none is trained. */
   readonly training: boolean;
   readonly intervalMs: number;
   /** Labels of a target before its first model. */
   readonly labelsMin: number;
-  readonly seed: number;
 }
 
 /** How a model came to predict, or not. */
@@ -60,6 +71,7 @@ export interface GovernorParts {
 
 /** A champion's file. */
 export interface Champion {
+  readonly kind: ForestKind;
   readonly file: Uint8Array;
   readonly trees: number;
   /** Clock milliseconds. */
@@ -105,8 +117,9 @@ export class Governor {
   }
 
   /** A model file that predicts from now on, until another one or the prior is better. Rejects with `ForestError`. */
-  async adopt(target: number, file: Uint8Array): Promise<void> {
-    const made = await this.#parts.shop.load(targets[target], file, columns.map(() => new Float32Array(0)));
+  async adopt(target: number, file: Uint8Array, residual = false): Promise<void> {
+    const none = columns.map(() => new Float32Array(0));
+    const made = await this.#parts.shop.load(targets[target], file, none, residual);
     this.#promote(target, made, [0, this.#parts.state.offset(target, Prior, 1)]);
   }
 
@@ -140,11 +153,21 @@ export class Governor {
     try {
       const heldBack = columns.map((_, c) => Float32Array.from(held, ({ row }) => row[c]));
       const champion = this.#champions[target];
-      const before = champion && await shop.load(targets[target], champion.file, heldBack);
+      const before = champion &&
+        await shop.load(targets[target], champion.file, heldBack, champion.kind === ForestKind.Residual);
       const made = await shop.train({
         target: targets[target],
-        rows: { names: own.map(([name]) => name), columns: trained, labels, weights },
+        set: {
+          featureNames: own.map(([name]) => name),
+          featureTypes: own.map(() => "float" as const),
+          rows: labels.length,
+          columns: trained,
+          labels,
+          margins: new Float32Array(labels.length),
+          weights,
+        },
         parameters: {
+          ...boosting,
           quantiles: [0.5, quantile],
           trees,
           depth,
@@ -200,7 +223,7 @@ export class Governor {
     state.setKind(target, kind);
     forests.publish(target, packed);
     learner.modelChanged(target, offsets);
-    this.#champions[target] = { file, trees, sinceMs: clock.now() };
+    this.#champions[target] = { kind, file, trees, sinceMs: clock.now() };
   }
 }
 

@@ -10,6 +10,8 @@ export * from "./prior.ts";
 export * from "./record.ts";
 export * from "./reservoir.ts";
 export * from "./state.ts";
+export * from "./trainer.ts";
+export * from "./worker_shop.ts";
 export * from "./forest_shop.ts";
 export * from "./governor.ts";
 export * from "./snapshot.ts";

@@ -8,7 +8,7 @@ import type { Clock, EndpointTable } from "../core/mod.ts";
 import { columns, targets } from "./features.ts";
 import type { Governor } from "./governor.ts";
 import type { Learner, SlotKnowledge } from "./learner.ts";
-import { type LatencyState, Prior } from "./state.ts";
+import { ForestKind, type LatencyState, Prior } from "./state.ts";
 
 const magic = "WPL1";
 /** Numbers of a row: its columns, label, age in milliseconds. */
@@ -29,6 +29,8 @@ interface Head {
   readonly rows: readonly number[];
   /** Bytes of the model files; 0: none. */
   readonly models: readonly number[];
+  /** Whether they are residuals. */
+  readonly residual: readonly boolean[];
 }
 
 /** A snapshot that cannot be used. */
@@ -56,6 +58,7 @@ export function encodeSnapshot({ learner, governor, state, table, clock }: Snaps
     offsets: targets.map((_, target) => [state.offset(target, Prior, 0), state.offset(target, Prior, 1)]),
     rows: rows.map(({ length }) => length / rowNumbers),
     models: models.map(({ length }) => length),
+    residual: targets.map((_, target) => governor.champion(target)?.kind === ForestKind.Residual),
   };
   const text = new TextEncoder().encode(JSON.stringify(head));
   const parts = [
@@ -129,7 +132,7 @@ export async function decodeSnapshot(bytes: Uint8Array, parts: SnapshotParts): P
   }
   for (const [target, length] of head.models.entries()) {
     const file = bytes.slice(from, from += length);
-    if (length > 0) await governor.adopt(target, file);
+    if (length > 0) await governor.adopt(target, file, head.residual?.[target] === true);
   }
   return new RememberedEndpoints(head.endpoints);
 }

@@ -14,6 +14,7 @@ import type { Ceilings, FlowAnswer, FlowAsk, LaneSlots } from "../flow/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { Predictor } from "../latency/mod.ts";
 import type { PromptRequest, PromptTokens, Unavailable } from "../tokens/mod.ts";
+import type { DecideOptions } from "../scheduling/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
 import type { Metrics, RequestRecord, Tracing } from "../telemetry/mod.ts";
 import type { HedgeOptions } from "./hedge.ts";
@@ -84,7 +85,14 @@ export interface PromptTokenizer {
 
 /** What the pipeline asks of the scheduler. */
 export interface Decider {
-  decide(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): Placement | Refusal;
+  decide(
+    view: RequestView,
+    match: PrefixMatch,
+    slots: Uint16Array,
+    count: number,
+    nowMs: number,
+    options?: Pick<DecideOptions, "admitted">,
+  ): Placement | Refusal;
   explain(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): {
     readonly result: Placement | Refusal;
     readonly explanation: Explanation | undefined;

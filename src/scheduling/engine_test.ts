@@ -15,10 +15,11 @@ import {
   type TestRequest,
   testView,
 } from "./testing.ts";
-import type { LatencySource, SchedulingPlan } from "./types.ts";
+import type { DecisionContext, LatencySource, SchedulingPlan } from "./types.ts";
 
 function scheduler(plan: SchedulingPlan, pool: TestPool, seed = 1): Scheduler {
-  return new Scheduler(plan, { table: pool.table, seed, sessionKey: new Uint8Array(32) });
+  const latency = { predict: ({ view }: DecisionContext) => testLatency(pool, view), chosen() {} };
+  return new Scheduler(plan, { table: pool.table, seed, sessionKey: new Uint8Array(32), latency });
 }
 
 function decide(scheduler: Scheduler, pool: TestPool, request: TestRequest = {}) {
@@ -236,6 +237,9 @@ const endpointArbitrary: fc.Arbitrary<TestEndpoint> = fc.record({
     "topology.kubernetes.io/zone": fc.constantFrom("a", "b"),
     tier: fc.constantFrom("gold", "iron"),
   }, { requiredKeys: [] }),
+  predicted: fc.option(fc.record({ ttftMs: fc.nat(2000), tpotMs: fc.nat(100), e2eMs: fc.nat(9000) }), {
+    nil: undefined,
+  }),
   attributes: fc.option(fc.integer().map((value) => new Map([["watts", value]])), { nil: undefined }),
 });
 
@@ -244,6 +248,7 @@ const requestArbitrary: fc.Arbitrary<TestRequest> = fc.record({
   totalBlocks: fc.constant(40),
   model: fc.constantFrom("base", "sql"),
   peer: fc.constantFrom(-1, 0),
+  slo: fc.record({ ttftMs: fc.constant(1000), tpotMs: fc.constant(50) }, { requiredKeys: [] }),
   headers: fc.record({
     "x-tier": fc.constantFrom("gold", "iron"),
     "x-session-id": fc.constantFrom("s1", "s2"),
@@ -303,7 +308,7 @@ Deno.test("property: filters only shrink, scores lie in [0, 1], picks are distin
             if (candidate.droppedBy === undefined) continue;
             equal(candidate.rank, undefined);
           }
-          const decided = engine.decide(testView(request), testMatch(pool, request), pool.slots, pool.n, testNowMs, -1);
+          const decided = engine.decide(testView(request), testMatch(pool, request), pool.slots, pool.n, testNowMs);
           deepStrictEqual(decided, result);
           if ("refused" in decided) continue;
           placed++;
@@ -330,7 +335,7 @@ Deno.test("property: filters keep a subset in order, with any peer", () => {
         });
         const engine = scheduler(plan, pool);
         const view = testView({ ...request, headers: {}, subset: undefined });
-        const result = engine.decide(view, testMatch(pool, request), pool.slots, pool.n, testNowMs, request.peer);
+        const result = engine.decide(view, testMatch(pool, request), pool.slots, pool.n, testNowMs, request);
         if ("slot" in result) ok([result.slot, ...result.fallbacks].every((slot) => slot < endpoints.length));
         deepStrictEqual([...pool.slots.subarray(0, pool.n)], endpoints.map((_, i) => i));
       }

@@ -59,7 +59,7 @@ export function llmdDefaultPlan(): SchedulingPlan {
 }
 
 /** Least predicted latency and most targets met; requests that would miss theirs are refused. */
-export function predictedPlan({ admission, admitProbability }: SloConfig): SchedulingPlan {
+function predictedPlan({ admission, admitProbability }: SloConfig): SchedulingPlan {
   return onePlan({
     admitters: admission === "off"
       ? []
