@@ -83,7 +83,7 @@ export interface EndpointLatencyReport {
 }
 
 export interface LatencyReport {
-  readonly enabled: boolean;
+  readonly enabled: true;
   /** Share of cases that is to be at most the high prediction. */
   readonly quantile: number;
   /** What a request without a limit is expected to answer. */
@@ -153,7 +153,7 @@ function targetReport(target: number, parts: LatencyExplainParts): TargetReport 
         tookMs: Math.round(verdict.tookMs),
       }
       : null,
-    pairs: learner.pairs(target).slice(-parts.pairsMax).map((pair) => pairReport(pair, parts)),
+    pairs: lastOf(learner.pairs(target), parts.pairsMax).map((pair) => pairReport(pair, parts)),
   };
 }
 
@@ -210,6 +210,10 @@ function priorReport(slot: number, state: LatencyState): PriorReport {
         `${tpot.msPer1000ContextTokens} ms for each 1,000 tokens of their context`,
     },
   };
+}
+
+function lastOf<T>(list: readonly T[], count: number): readonly T[] {
+  return list.slice(Math.max(0, list.length - count));
 }
 
 /** Four digits tell enough; JSON has neither NaN nor Infinity. */

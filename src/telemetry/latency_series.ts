@@ -93,6 +93,12 @@ interface Accuracy {
   readonly loss: Scalar;
 }
 
+/** The series of one model. */
+interface Durations {
+  readonly times: readonly Distribution[];
+  readonly last: readonly Scalar[];
+}
+
 /** Outcomes that say how the pool serves, for a request that was not answered to its end. */
 const failures: ReadonlySet<Outcome> = new Set<Outcome>([
   "upstream-error",
@@ -107,6 +113,7 @@ export class LatencySeries {
   readonly #model: NameLabel;
   readonly #times = new LruMap<string, Times>(setsMax);
   readonly #accuracy = new LruMap<string, Accuracy>(setsMax);
+  readonly #durations = new LruMap<string, Durations>(setsMax);
   readonly #duration;
 
   constructor(store: MetricStore, model: NameLabel) {
@@ -136,14 +143,11 @@ export class LatencySeries {
 
   /** All candidates of a request that was placed were predicted in `ms`. */
   predicted(names: PredictionNames, ms: number): void {
-    const labels = this.#names(names, true);
     const seconds = ms / 1000;
     this.#duration.observe(seconds);
-    this.#store.series("request_ttft_prediction_duration_seconds", ...labels).observe(seconds);
-    this.#store.series("request_tpot_prediction_duration_seconds", ...labels).observe(seconds);
-    for (const type of ["ttft_prediction_duration", "tpot_prediction_duration"]) {
-      this.#store.series("inference_request_metric", ...labels, type).set(seconds);
-    }
+    const { times, last } = this.#durationsOf(names);
+    for (const each of times) each.observe(seconds);
+    for (const each of last) each.set(seconds);
   }
 
   /** A request ended; `learned`: its names have labels of their own. One without targets, or that is no stream, tells nothing. */
@@ -225,6 +229,24 @@ export class LatencySeries {
     };
     this.#times.set(key, times);
     return times;
+  }
+
+  #durationsOf(names: PredictionNames): Durations {
+    const key = `${names.model}\0${names.requestedModel}`;
+    const known = this.#durations.get(key);
+    if (known) return known;
+    const store = this.#store, labels = this.#names(names, true);
+    const durations = {
+      times: [
+        store.series("request_ttft_prediction_duration_seconds", ...labels),
+        store.series("request_tpot_prediction_duration_seconds", ...labels),
+      ],
+      last: ["ttft_prediction_duration", "tpot_prediction_duration"].map((type) =>
+        store.series("inference_request_metric", ...labels, type)
+      ),
+    };
+    this.#durations.set(key, durations);
+    return durations;
   }
 
   #accuracyOf({ target, model }: PredictionRecord, { name, namespace }: { name: string; namespace: string }): Accuracy {
