@@ -16,8 +16,8 @@ h1 { font-size: 1.15rem; margin: 0; } h2 { font-size: 1rem; margin: 0 0 .5rem; }
 p { margin: .25rem 0; } .soft, caption { color: var(--soft); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; min-width: 0; }
-section.wide { margin-top: 1rem; overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin-top: .75rem; }
+section.wide, .facts { margin-top: 1rem; } .scroll { overflow-x: auto; margin-top: .75rem; }
+table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; padding-bottom: .2rem; }
 th, td { text-align: right; padding: .2rem .5rem; border-top: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); } th:first-child, td:first-child { text-align: left; padding-left: 0; }
@@ -108,8 +108,8 @@ function calibration({ pairs }: TargetReport, quantile: number): string {
     const name = i === length - 1 ? "all" : `${shownMs(fromMs)} to ${shownMs(toMs)}`;
     return [name, count, `× ${digits(factor)}`, share(belowMedian, 0.5, count), share(belowHigh, quantile, count)];
   });
-  const head = ["expected", "requests", "actual ÷ expected", "≤ expected (50 %)", `≤ high (${percent(quantile)} %)`];
-  return table("Calibration of the requests above; what chance does not explain is marked", head, rows);
+  const head = ["expected", "requests", "actual ÷ expected", "≤ p50", `≤ p${percent(quantile)}`];
+  return table("Calibration of the requests above; what is beyond chance is marked", head, rows);
 }
 
 function share(value: number, expected: number, count: number): string {
@@ -125,7 +125,7 @@ function scores({ source, scores: { told, prior, model } }: TargetReport, quanti
     loss === undefined || loss === null ? "–" : digits(loss),
   ];
   const rows = [row("told", told), row("prior", prior), row("model", model)];
-  return table("Quality of late", ["", "labels", "mean error", `≤ p${percent(quantile)}`, "loss"], rows);
+  return table("Quality, of late", ["", "labels", "mean error", `≤ p${percent(quantile)}`, "loss"], rows);
 }
 
 function facts({ predictedOverSlo, reservoir, heldBack, champion, verdict, calibration }: TargetReport): string {
@@ -150,7 +150,7 @@ function facts({ predictedOverSlo, reservoir, heldBack, champion, verdict, calib
       }, ${verdict.rows} rows in ${shownMs(verdict.tookMs)}`
       : "Nothing was trained yet.",
   ];
-  return lines.map((line) => `<p>${line}</p>`).join("");
+  return `<div class="facts">${lines.map((line) => `<p>${line}</p>`).join("")}</div>`;
 }
 
 function shownLoss(loss: number | null): string {
@@ -190,9 +190,9 @@ function endpointTable(endpoints: readonly EndpointLatencyReport[], ttft: string
 function table(caption: string, head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const cells = (tag: string, values: readonly (string | number)[]) =>
     `<tr>${values.map((value) => `<${tag}>${value}</${tag}>`).join("")}</tr>`;
-  return `<table><caption>${caption}</caption><thead>${cells("th", head)}</thead><tbody>${
+  return `<div class="scroll"><table><caption>${caption}</caption><thead>${cells("th", head)}</thead><tbody>${
     rows.map((row) => cells("td", row)).join("")
-  }</tbody></table>`;
+  }</tbody></table></div>`;
 }
 
 function percent(share: number, decimals = 1): string {

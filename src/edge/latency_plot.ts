@@ -6,8 +6,12 @@ const size = 440, left = 58, right = 14, top = 14, bottom = 46;
 const across = size - left - right, up = size - top - bottom;
 /** Decades the axes span at least, so that chance does not look like a trend. */
 const leastDecades = 0.5;
-/** Decades at most with steps of 2 and 5 between them. */
-const steppedDecades = 2.2;
+/** What is written beside axes of so many decades at most. */
+const steps: readonly (readonly [decades: number, steps: readonly number[]])[] = [
+  [1.1, [1, 2, 3, 4, 5, 7]],
+  [2.2, [1, 2, 5]],
+  [Infinity, [1]],
+];
 
 /** `&`, `<`, `>` and quotes as they are written in HTML. */
 export function escaped(text: string): string {
@@ -84,10 +88,10 @@ function grid(axes: Axes): string {
 }
 
 function ticksOf({ low, high }: Axes): number[] {
-  const steps = high - low <= steppedDecades ? [1, 2, 5] : [1];
   const ticks: number[] = [];
+  const [, written] = steps.find(([decades]) => high - low <= decades)!;
   for (let decade = Math.floor(low); decade <= Math.ceil(high); decade++) {
-    for (const step of steps) {
+    for (const step of written) {
       const at = decade + Math.log10(step);
       if (at >= low && at <= high) ticks.push(step * 10 ** decade);
     }
@@ -101,9 +105,11 @@ function guide(axes: Axes, factor: number, label: string, name: string): string 
   const shift = Math.log10(factor);
   const from = Math.max(low, low - shift), to = Math.min(high, high - shift);
   if (to <= from) return "";
-  return `<path class="guide ${name}" d="M${x(axes, from)} ${y(axes, from + shift)}L${x(axes, to)} ${
-    y(axes, to + shift)
-  }"/><text class="mark" x="${x(axes, to) - 4}" y="${y(axes, to + shift) + 14}" text-anchor="end">${label}</text>`;
+  const endX = x(axes, to), endY = y(axes, to + shift);
+  // Beside the line, on the side where the other one is not.
+  const [labelX, labelY] = factor > 1 ? [endX - 22, endY + 14] : [endX - 4, endY + 36];
+  return `<path class="guide ${name}" d="M${x(axes, from)} ${y(axes, from + shift)}L${endX} ${endY}"/>` +
+    `<text x="${labelX}" y="${labelY}" text-anchor="end">${label}</text>`;
 }
 
 /** `age`: 1 for the newest. */
