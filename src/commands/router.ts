@@ -26,6 +26,7 @@ import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
 import { type OpenLatency, openLatency } from "./latency_desk.ts";
+import { latencyObserver } from "./latency_observer.ts";
 import { freePort, portableConfig } from "./worker_start.ts";
 import { WorkerEdge } from "./worker_edge.ts";
 
@@ -137,6 +138,7 @@ export class Router {
         rng: new Prng(this.#seed),
         setup: setup.latency,
         log: this.log,
+        observer: latencyObserver({ log: this.log, metrics: this.metrics, table: this.table, clock }),
       });
     }
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
@@ -171,6 +173,7 @@ export class Router {
         table,
         caches: this.caches,
         flow: this.flow,
+        latency: this.latency?.desk,
         clock,
         staleAfterMs: this.#config.pool.load.staleAfterMs,
         slowness: this.pool.slownesses(),
@@ -314,6 +317,7 @@ export class Router {
           flow: this.flow.place(row.slot),
         })),
       flow: () => this.flow.explain(),
+      latency: (pairsMax) => this.latency?.desk.explain(pairsMax),
       drain: (id, drained) => drained ? this.pool.drain(id) : this.pool.undrain(id),
       tokens: async () => (await this.edges.any().status()).tokens,
       config: () => publicConfig(this.#config),

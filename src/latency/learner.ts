@@ -1,7 +1,7 @@
 /** What labels teach, in the isolate that learns: priors, corrections, rows to train on, which source predicts. */
 import type { Clock, EndpointTable, Prng } from "../core/mod.ts";
 import { Corrections, type Score } from "./corrections.ts";
-import { Drift, type DriftReport } from "./drift.ts";
+import { Drift, type DriftReport, type Pair } from "./drift.ts";
 import { columnOf, columns, modelColumns, targets } from "./features.ts";
 import { PriorFits, priorTpotMs, priorTtftMs } from "./prior.ts";
 import { type Label, latencyRecords, readLabel } from "./record.ts";
@@ -119,7 +119,17 @@ export class Learner {
   }
 
   drift(target: number): DriftReport {
-    return this.#targets[target].drift.report();
+    return this.#targets[target].drift.report(this.#parts.clock.now());
+  }
+
+  /** The last predictions of a target and what came of them, oldest first. */
+  pairs(target: number): Pair[] {
+    return this.#targets[target].drift.pairs();
+  }
+
+  /** Labels of an endpoint so far, of both targets. */
+  labels(slot: number): number {
+    return this.#paceLabels[slot];
   }
 
   reservoir(target: number): Reservoir {

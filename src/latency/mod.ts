@@ -1,6 +1,7 @@
 /** What a request will take at each endpoint, learned while serving; forests in XGBoost's formats. */
 export * from "./corrections.ts";
 export * from "./drift.ts";
+export * from "./explain.ts";
 export * from "./features.ts";
 export * from "./forest_shop.ts";
 export * from "./governor.ts";

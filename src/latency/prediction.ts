@@ -20,7 +20,20 @@ export interface Told {
   /** Counts among the targets of those that run there. */
   readonly tpotSloMs?: number;
   readonly slo: Slo;
+  /** From the request's arrival to its decision: its TTFT target counts from there. */
+  readonly waitedMs: number;
   readonly model: string;
+  readonly requestedModel: string;
+}
+
+/** High predictions over the targets they are to meet; NaN where there is none. */
+export function overTargets(
+  { ttftMs = NaN }: Slo,
+  tpotSloMs = NaN,
+  waitedMs: number,
+  highMs: ByTarget<number>,
+): ByTarget<number> {
+  return [(waitedMs + highMs[0]) / ttftMs, highMs[1] / tpotSloMs];
 }
 
 /** Told of every label, as the client's edge sees it. */
@@ -53,10 +66,10 @@ export class Prediction {
 
   /** The request goes there: its target counts among those of others. */
   begin(): void {
-    const { slot, tpotSloMs, slo, highMs } = this.told;
+    const { slot, tpotSloMs, slo, waitedMs, highMs } = this.told;
     if (tpotSloMs !== undefined) this.#entry = this.#ledger.enter(slot, tpotSloMs);
-    if (slo.ttftMs === undefined && slo.tpotMs === undefined) return;
-    this.#tell(latencyRecords.slo, [highMs[0] / (slo.ttftMs ?? NaN), highMs[1] / (slo.tpotMs ?? NaN)]);
+    if (slo.ttftMs === undefined && tpotSloMs === undefined) return;
+    this.#tell(latencyRecords.slo, overTargets(slo, tpotSloMs, waitedMs, highMs));
   }
 
   get ttftMs(): number {

@@ -9,8 +9,9 @@ import {
 } from "../core/mod.ts";
 import { columns, type FeatureOptions, type LatencyFacts, writeRow } from "./features.ts";
 import { normalQuantile, normalShare } from "./normal.ts";
-import { Prediction, type PredictionObserver, type Told } from "./prediction.ts";
+import { overTargets, Prediction, type PredictionObserver, type Told } from "./prediction.ts";
 import { priorTpotMs, priorTtftMs, waitMs } from "./prior.ts";
+import { latencyRecords } from "./record.ts";
 import { ForestKind, High, type LatencyState, Median, Model, Prior } from "./state.ts";
 import { SloLedger } from "./slo_ledger.ts";
 
@@ -107,6 +108,7 @@ export class Predictor {
   #zOf: number;
   /** Whom the rows are of; undefined: of nobody any more. */
   #of: RequestView | undefined;
+  #waitedMs = 0;
   #taken: Prediction | undefined;
 
   constructor(
@@ -149,11 +151,12 @@ export class Predictor {
     const { view } = facts;
     const outputTokens = Math.min(view.maxOutputTokens ?? Infinity, this.#state.outputTokens);
     this.#of = view;
+    this.#waitedMs = facts.nowMs - view.receivedAtMs;
     this.#predictions++;
     for (let row = 0; row < n; row++) this.#fill(facts, slots[row], row, outputTokens);
     if (this.#forests.version(0) + this.#forests.version(1) > 0) this.#forests.score(n);
     if (this.#zOf !== this.options.quantile) this.#z = normalQuantile(this.#zOf = this.options.quantile);
-    const leftMs = (view.slo.ttftMs ?? Infinity) - (facts.nowMs - view.receivedAtMs);
+    const leftMs = (view.slo.ttftMs ?? Infinity) - this.#waitedMs;
     for (let row = 0; row < n; row++) this.#read(facts, slots[row], row, outputTokens, leftMs);
     return this.#view;
   }
@@ -180,6 +183,24 @@ export class Predictor {
       taken.begin();
     }
     return taken;
+  }
+
+  /**
+   * The request is refused as it is predicted to miss its targets: what it would have come to where it misses them least
+   * counts all the same, as the figure that asks for more endpoints would fall once requests are refused.
+   */
+  refused(view: RequestView): void {
+    if (this.#of !== view) return;
+    this.#of = undefined;
+    const { ttftHighMs, tpotHighMs } = this.#view;
+    let least = Infinity, told: readonly [number, number] | undefined;
+    for (let slot = 0; slot < this.#predicted.length; slot++) {
+      if (this.#predicted[slot] !== this.#predictions) continue;
+      const ratios = overTargets(view.slo, streamed(view), this.#waitedMs, [ttftHighMs[slot], tpotHighMs[slot]]);
+      const worst = Math.max(ratios[0] || 0, ratios[1] || 0);
+      if (worst < least) [least, told] = [worst, ratios];
+    }
+    if (told) this.#tell(latencyRecords.slo, told);
   }
 
   /** How long an idle endpoint takes to compute so many prompt tokens; undefined before any label has told. */
@@ -235,7 +256,7 @@ export class Predictor {
 
     const buffered = (ms: number) => ms * this.options.tpotBufferFactor;
     const strictest = state.strictestTpotMs(slot);
-    const tpotSlo = view.stream ? view.slo.tpotMs : undefined;
+    const tpotSlo = streamed(view);
     out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = wanted - tpotHigh;
@@ -317,9 +338,16 @@ export class Predictor {
       versions: [forests.version(0), forests.version(1)],
       sums: [sums(0), sums(1)],
       row: columns.map((_, c) => forests.columns[c][row]),
-      tpotSloMs: view.stream ? view.slo.tpotMs : undefined,
+      tpotSloMs: streamed(view),
       slo: view.slo,
+      waitedMs: this.#waitedMs,
       model: view.model,
+      requestedModel: view.requestedModel || view.model,
     };
   }
+}
+
+/** The TPOT target of a request whose client sees each token. */
+function streamed({ stream, slo }: RequestView): number | undefined {
+  return stream ? slo.tpotMs : undefined;
 }

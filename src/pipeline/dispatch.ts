@@ -287,6 +287,7 @@ export class DirectDispatch implements Dispatch {
       const decision = granted ? this.#without(granted, decide) : decide();
       if ("refused" in decision) {
         metrics.decision(clock.now() - startMs, view.model);
+        if (decision.refused === "slo-unmet") this.#parts.latency?.refused(view);
         if (granted) this.giveBack(granted);
         // Refused with a place in hand, it would be given one again at once, for ever.
         if (room && !granted && decision.refused === "filtered") return decision;

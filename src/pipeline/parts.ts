@@ -9,7 +9,7 @@ import type {
   Refusal,
   RequestView,
 } from "../core/mod.ts";
-import type { FlowConfig, ObjectiveConfig } from "../config/mod.ts";
+import type { FlowConfig, LatencyConfig, ObjectiveConfig } from "../config/mod.ts";
 import type { Ceilings, FlowAnswer, FlowAsk, LaneSlots } from "../flow/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { Predictor } from "../latency/mod.ts";
@@ -152,6 +152,8 @@ export interface PipelineOptions {
   readonly prefixEnabled: boolean;
   /** Absent: requests never wait, and endpoints are never full. */
   readonly flow?: FlowOptions;
+  /** When an answer tells what was predicted for it, and for which share of cases the high prediction is; absent: never. */
+  readonly predictions?: Pick<LatencyConfig, "echo" | "quantile">;
   /** By name. */
   readonly objectives: ReadonlyMap<string, Pick<ObjectiveConfig, "priority" | "slo">>;
   /** Output tokens reserved for a request that names no limit. */
@@ -174,7 +176,7 @@ export interface PipelineParts {
   /** Absent: as without `options.flow`. */
   readonly flow?: FlowQueue;
   /** Absent: nothing is predicted, and nothing learned. */
-  readonly latency?: Pick<Predictor, "take" | "prefillMs">;
+  readonly latency?: Pick<Predictor, "take" | "refused" | "prefillMs">;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
   tracing: Tracing;

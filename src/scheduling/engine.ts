@@ -121,7 +121,7 @@ export class Scheduler {
     return this.#decorators.length === 0 ? result : this.#decorate(result, candidates, count);
   }
 
-  /** What {@link decide} would answer now, with every verdict and score. Nothing is recorded. */
+  /** What {@link decide} would answer now, with every verdict, score and prediction. Nothing is recorded. */
   explain(
     view: RequestView,
     match: PrefixMatch,
@@ -133,6 +133,10 @@ export class Scheduler {
     this.#decision.begin(view, match, nowMs, peer);
     const trace = new Trace(this.#table, match, candidates, count);
     const result = this.#run(candidates, count, admitted, trace);
+    // Of all candidates, whatever the plan reads of them.
+    this.#decision.load.refresh(candidates, count, nowMs);
+    const latency = this.#latency?.predict(this.#decision, candidates, count);
+    if (latency) trace.predicted(latency, view);
     return { explanation: trace.finish(), result };
   }
 

@@ -15,7 +15,7 @@ import {
   type TestRequest,
   testView,
 } from "./testing.ts";
-import type { DecisionContext, SchedulingPlan } from "./types.ts";
+import type { DecisionContext, LatencySource, SchedulingPlan } from "./types.ts";
 
 function scheduler(plan: SchedulingPlan, pool: TestPool, seed = 1): Scheduler {
   const latency = { predict: ({ view }: DecisionContext) => testLatency(pool, view), chosen() {} };
@@ -50,6 +50,27 @@ Deno.test("explain() shows what each candidate holds by tier, when tiers are kno
   const blind = testPool([{ matched: 9 }]);
   const { explanation: unknown } = explain(scheduler(defaultPlan(), blind), blind, { totalBlocks: 10 });
   ok(!("held" in unknown.candidates[0]));
+});
+
+Deno.test("explain() shows what each candidate is predicted to take, whatever the plan reads of it", () => {
+  const pool = testPool([{ predicted: { ttftMs: 200, tpotMs: 10, meets: 0.75, e2eMs: 400, harmMs: 3 } }, {}]);
+  const latency: LatencySource = { predict: ({ view }) => testLatency(pool, view), chosen() {} };
+  const explained = (request: TestRequest, source?: LatencySource) => {
+    const engine = new Scheduler(llmdDefaultPlan(), { table: pool.table, seed: 1, latency: source });
+    return explain(engine, pool, request).explanation.candidates.map(({ prediction }) => prediction);
+  };
+  const ttft = { medianMs: 200, highMs: 200, priorMs: 200, residual: 0 };
+  const tpot = { medianMs: 10, highMs: 10, priorMs: 10, residual: 0 };
+  const rest = { meets: 0.75, e2eMs: 400, harmMs: 3, harmMisses: 0 };
+  deepStrictEqual(explained({}, latency), [{ ttft, tpot, ...rest }, null]);
+  const slo = { ttftMs: 150.5, tpotMs: 30 };
+  deepStrictEqual(explained({ slo, stream: true }, latency), [
+    { ttft: { ...ttft, headroomMs: -49.5 }, tpot: { ...tpot, headroomMs: 20 }, ...rest },
+    null,
+  ]);
+  // A plain answer shows no single token.
+  deepStrictEqual(explained({ slo }, latency)[0]?.tpot, tpot);
+  deepStrictEqual(explained({ slo }), [null, null]);
 });
 
 Deno.test("requestHeaders() gives what the plan's decorators add, for the chosen slot only", () => {
