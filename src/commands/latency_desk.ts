@@ -4,7 +4,6 @@ import type { Hotpath } from "../hotpath/mod.ts";
 import {
   explainLatency,
   type ForestShop,
-  type ForestTrainer,
   Governor,
   type GovernorObserver,
   type LatencyReport,
@@ -14,9 +13,11 @@ import {
   type PredictionObserver,
   Predictor,
   type RememberedEndpoints,
+  ServiceTrainer,
   WorkerShop,
 } from "../latency/mod.ts";
-import type { Logger } from "../telemetry/mod.ts";
+import type { Logger, Metrics } from "../telemetry/mod.ts";
+import { latencyObserver } from "./latency_observer.ts";
 import { LatencyFiles } from "./latency_files.ts";
 import type { LatencySource } from "../scheduling/mod.ts";
 import type { LatencySetup } from "./scheduling.ts";
@@ -103,13 +104,33 @@ export interface OpenLatency {
   readonly files: LatencyFiles;
 }
 
-/** Joins what learns. Nothing is trained or read before `files.begin()` and `desk.governor.start()`. */
+/** For one training by the service. */
+const serviceMsMax = 120_000;
+
+function serviceTrainer({ training: { serviceUrl, serviceToken } }: LatencySetup, clock: Clock) {
+  if (serviceUrl === undefined) return undefined;
+  return new ServiceTrainer({
+    url: serviceUrl,
+    fetcher: fetch,
+    clock,
+    timeoutMs: serviceMsMax,
+    source: crypto.randomUUID(),
+    token: () => serviceToken,
+  });
+}
+
+/**
+ * Joins what learns; undefined where nothing is to be. Nothing is trained or read before `files.begin()` and
+ * `desk.governor.start()`.
+ */
 export function openLatency(
-  parts: Omit<LatencyDeskParts, "shop"> & { readonly log: Logger; readonly trainer?: ForestTrainer },
-): OpenLatency {
-  const { clock, setup, table, state, log, trainer } = parts;
+  parts: Omit<LatencyDeskParts, "shop" | "observer"> & { readonly log: Logger; readonly metrics: Metrics },
+): OpenLatency | undefined {
+  const { clock, setup, table, state, log, metrics } = parts;
+  if (!setup.enabled) return undefined;
+  const trainer = serviceTrainer(setup, clock);
   const shop = new WorkerShop({ clock, quantile: () => setup.quantile, trainer });
-  const desk = new LatencyDesk({ ...parts, shop });
+  const desk = new LatencyDesk({ ...parts, shop, observer: latencyObserver({ log, metrics, table, clock }) });
   const { learner, governor } = desk;
   return { desk, files: new LatencyFiles(desk, { learner, governor, state, table, clock }, setup, log) };
 }

@@ -26,7 +26,6 @@ import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
 import { type OpenLatency, openLatency } from "./latency_desk.ts";
-import { latencyObserver } from "./latency_observer.ts";
 import { freePort, portableConfig } from "./worker_start.ts";
 import { WorkerEdge } from "./worker_edge.ts";
 
@@ -129,21 +128,10 @@ export class Router {
       feedOf: (meta) => feedOf(meta, this.#config, this.#setup.knowledge.feed),
       onLoad: (slot, sample) => this.pool.pushLoad(slot, sample),
     });
-    if (setup.latency.enabled) {
-      this.latency = openLatency({
-        clock,
-        table: this.table,
-        hotpath,
-        state: latencyState,
-        rng: new Prng(this.#seed),
-        setup: setup.latency,
-        log: this.log,
-        observer: latencyObserver({ log: this.log, metrics: this.metrics, table: this.table, clock }),
-      });
-    }
+    const rng = new Prng(this.#seed), { log, metrics, table } = this;
+    this.latency = openLatency({ clock, table, hotpath, state: latencyState, rng, setup: setup.latency, log, metrics });
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     this.pool = this.#buildPool(setup, caCerts);
-    const { table, metrics, log } = this;
     this.flow = new FlowDesk({
       clock,
       table,

@@ -25,6 +25,9 @@ export interface MadeForest {
 
 /** Where forests are made: elsewhere than where requests are decided. Rejects with `ForestError`. */
 export interface ForestShop {
+  /** Whether rows have to come in the order of time. @default {false} */
+  readonly ordered?: boolean;
+  /** The set's arrays are given away. */
   train(job: ForestJob, signal: AbortSignal): Promise<MadeForest>;
   /** Reads a model file and judges it by rows of every column. `residual`: whatever it says of itself, it was trained here. */
   load(target: Target, file: Uint8Array, heldBack: readonly Float32Array[], residual?: boolean): Promise<MadeForest>;

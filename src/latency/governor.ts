@@ -147,7 +147,8 @@ export class Governor {
     const { learner, shop, observer } = this.#parts;
     const { trees, depth, learningRate, quantile, seed } = this.options;
     const own = modelColumns[targets[target]];
-    const { columns: trained, labels, weights } = learner.rows(target);
+    const { columns: trained, labels, weights } = learner.rows(target, shop.ordered);
+    const rows = labels.length;
     const held = learner.heldBack(target).slice();
     this.#trainedAt[target] = learner.reservoir(target).added;
     try {
@@ -177,7 +178,7 @@ export class Governor {
         },
         heldBack,
       }, this.#stopping.signal);
-      if (!this.#stopping.signal.aborted) this.#judge(target, held, made, before, labels.length);
+      if (!this.#stopping.signal.aborted) this.#judge(target, held, made, before, rows);
     } catch (error) {
       if (!this.#stopping.signal.aborted) observer?.failed?.(targets[target], error);
     }

@@ -141,9 +141,9 @@ export class Learner {
   }
 
   /** Rows to train a target's model on. */
-  rows(target: number): Rows {
+  rows(target: number, ordered = false): Rows {
     const names = modelColumns[targets[target]].map(([name]) => name);
-    return this.#targets[target].reservoir.rows(names, this.#parts.clock.now());
+    return this.#targets[target].reservoir.rows(names, this.#parts.clock.now(), ordered);
   }
 
   /** How many times as long as at an average endpoint things take at `slot`; 1 where too little is known. */

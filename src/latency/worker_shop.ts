@@ -26,9 +26,15 @@ interface Task {
   readonly reject: (error: ForestError) => void;
 }
 
+/** What goes to the worker and is of no use here any more. */
+function buffersOf({ columns, labels, margins, weights }: ForestJob["set"]): Transferable[] {
+  return [...columns, labels, margins, weights].map(({ buffer }) => buffer as ArrayBuffer);
+}
+
 /** One task at a time; the worker is started when it is first needed, and anew after it died. */
 export class WorkerShop implements ForestShop {
   readonly #options: WorkerShopOptions;
+  readonly ordered: boolean;
   #worker: Worker | undefined;
   #task: Task | undefined;
   #watch: Timer | undefined;
@@ -38,6 +44,7 @@ export class WorkerShop implements ForestShop {
 
   constructor(options: WorkerShopOptions) {
     this.#options = options;
+    this.ordered = options.trainer !== undefined;
   }
 
   async train({ target, set, parameters, heldBack }: ForestJob, signal: AbortSignal): Promise<MadeForest> {
@@ -89,7 +96,7 @@ export class WorkerShop implements ForestShop {
         this.#task = { message, resolve, reject };
         this.#watch = this.#options.clock.after(silentMsMax, () => this.#fail("it hangs"), { background: true });
         this.#worker ??= this.#start();
-        this.#worker.postMessage(message);
+        this.#worker.postMessage(message, message.kind === "train" ? buffersOf(message.set) : []);
       })
     );
     this.#last = answer.catch(() => {});
