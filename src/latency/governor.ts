@@ -2,7 +2,7 @@
 import type { Clock, Timer } from "../core/mod.ts";
 import { pinballLoss } from "./corrections.ts";
 import { columns, modelColumns, type Target, targets } from "./features.ts";
-import type { ForestParameters, ForestShop, MadeForest } from "./forest_shop.ts";
+import { ForestError, type ForestParameters, type ForestShop, type MadeForest } from "./forest_shop.ts";
 import { type HeldBack, judgedLeast, type Learner } from "./learner.ts";
 import { ForestKind, type LatencyState, Median, Prior } from "./state.ts";
 
@@ -101,7 +101,9 @@ export class Governor {
 
   /** Trains and judges a model of each target for which enough is new. */
   async round(): Promise<void> {
-    for (const target of targets.keys()) if (this.#worthTraining(target)) await this.#train(target);
+    for (const target of targets.keys()) {
+      if (!this.#stopping.signal.aborted && this.#worthTraining(target)) await this.#train(target);
+    }
   }
 
   /** A model file that predicts from now on, until another one or the prior is better. Rejects with `ForestError`. */
@@ -141,6 +143,7 @@ export class Governor {
       const heldBack = columns.map((_, c) => Float32Array.from(held, ({ row }) => row[c]));
       const champion = this.#champions[target];
       const before = champion && await shop.load(targets[target], champion.file, heldBack);
+      if (this.#stopping.signal.aborted) return;
       const made = await shop.train({
         target: targets[target],
         rows: { names: own.map(([name]) => name), columns: trained, labels, weights },
@@ -194,11 +197,21 @@ export class Governor {
     offsets: readonly [number, number],
   ): void {
     const { forests, learner, state, clock } = this.#parts;
+    const source = state.source(target), before = [state.kind(target), state.baseMargin(target)] as const;
+    const begin = (kind: ForestKind, margin: number) => {
+      state.setKind(target, kind);
+      state.setBaseMargin(target, margin);
+    };
     // In between, the prior predicts.
     state.setSource(target, Prior);
-    state.setBaseMargin(target, baseMargin);
-    state.setKind(target, kind);
-    forests.publish(target, packed);
+    begin(kind, baseMargin);
+    try {
+      forests.publish(target, packed);
+    } catch (cause) {
+      begin(...before);
+      state.setSource(target, source);
+      throw new ForestError("Cannot use the forest: there is no room for it", { cause });
+    }
     learner.modelChanged(target, offsets);
     this.#champions[target] = { file, trees, sinceMs: clock.now() };
   }
