@@ -4,7 +4,7 @@ import { pinballLoss } from "./corrections.ts";
 import { columns, modelColumns, type Target, targets } from "./features.ts";
 import { ForestError, type ForestParameters, type ForestShop, type MadeForest } from "./forest_shop.ts";
 import { type HeldBack, judgedLeast, type Learner } from "./learner.ts";
-import { ForestKind, type LatencyState, Median, Prior } from "./state.ts";
+import { ForestKind, High, type LatencyState, Median, Prior } from "./state.ts";
 
 /** Training takes at most one part in so many of a core's time. */
 const restFactor = 19;
@@ -108,8 +108,21 @@ export class Governor {
 
   /** A model file that predicts from now on, until another one or the prior is better. Rejects with `ForestError`. */
   async adopt(target: number, file: Uint8Array): Promise<void> {
+    await this.#take(target, file, [0, this.#parts.state.offset(target, Prior, High)]);
+  }
+
+  /** As `adopt`, for a champion of an earlier life with its corrections. A file that cannot be used is told of and left. */
+  async goOn(target: number, file: Uint8Array, offsets: readonly [number, number]): Promise<void> {
+    try {
+      await this.#take(target, file, offsets);
+    } catch (error) {
+      this.#parts.observer?.failed?.(targets[target], error);
+    }
+  }
+
+  async #take(target: number, file: Uint8Array, offsets: readonly [number, number]): Promise<void> {
     const made = await this.#parts.shop.load(targets[target], file, columns.map(() => new Float32Array(0)));
-    this.#promote(target, made, [0, this.#parts.state.offset(target, Prior, 1)]);
+    this.#promote(target, made, offsets);
   }
 
   #later(ms: number): void {
