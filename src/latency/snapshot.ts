@@ -11,7 +11,7 @@ import { type Clock, concatBytes, type EndpointTable } from "../core/mod.ts";
 import { columns, targets, Tpot, Ttft } from "./features.ts";
 import type { Governor } from "./governor.ts";
 import type { Learner, SlotKnowledge } from "./learner.ts";
-import { High, type LatencyState, Median, Model, Prior, type Source } from "./state.ts";
+import { High, type LatencyState, Median, Model, Prior } from "./state.ts";
 
 const magic = "WPL1";
 const digestBytes = 32;
@@ -58,19 +58,16 @@ export function encodeSnapshot({ learner, governor, state, table, clock }: Snaps
   const nowMs = clock.now();
   const rows = targets.map((_, target) => rowsOf(learner, target, nowMs));
   const models = targets.map((_, target) => governor.champion(target)?.file ?? new Uint8Array());
-  const pair = (target: number, source: Source): [number, number] => [
-    state.offset(target, source, Median),
-    state.offset(target, source, High),
-  ];
-  const offsets = (target: number): [[number, number], [number, number]] => [pair(target, Prior), pair(target, Model)];
-  const head: Head = {
-    columns: [...columns],
+  const offsets = (target: number) =>
+    ([Prior, Model] as const).map((source) => [Median, High].map((quantile) => state.offset(target, source, quantile)));
+  const head = {
+    columns,
     outputTokens: state.outputTokens,
     pool: learner.fits.dumpPool(),
     endpoints: Object.fromEntries([...table.slots()].map((slot) => [table.meta(slot).id, learner.dumpSlot(slot)])),
     offsets: [offsets(Ttft), offsets(Tpot)],
-    rows: [rows[Ttft].length / rowNumbers, rows[Tpot].length / rowNumbers],
-    models: [models[Ttft].length, models[Tpot].length],
+    rows: rows.map(({ length }) => length / rowNumbers),
+    models: models.map(({ length }) => length),
   };
   const text = new TextEncoder().encode(JSON.stringify(head));
   const body = concatBytes([

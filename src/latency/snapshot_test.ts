@@ -50,7 +50,9 @@ class SnapshotWorld extends TestWorld {
       pool: learner.fits.dumpPool(),
       slots: [0, 1].map((slot) => learner.dumpSlot(slot)),
       offsets: [0, 1].flatMap((target) =>
-        [Prior, Model].flatMap((source) => [state.offset(target, source, 0), state.offset(target, source, 1)])
+        ([Prior, Model] as const).flatMap((
+          source,
+        ) => [state.offset(target, source, 0), state.offset(target, source, 1)])
       ),
       outputTokens: state.outputTokens,
       rows,
