@@ -268,7 +268,7 @@ export class Predictor {
 
     const buffered = (ms: number) => ms * this.options.tpotBufferFactor;
     const strictest = state.strictestTpotMs(slot);
-    const tpotSlo = view.stream ? view.slo.tpotMs : undefined;
+    const { tpotMs: tpotSlo } = view.slo;
     out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = wanted - tpotHigh;
@@ -332,7 +332,7 @@ export class Predictor {
       versions: [...this.#versions],
       sums: [sums(0), sums(1)],
       row: columns.map((_, c) => forests.columns[c][row]),
-      tpotSloMs: view.stream ? view.slo.tpotMs : undefined,
+      tpotSloMs: view.slo.tpotMs,
       slo: view.slo,
       model: view.model,
     };

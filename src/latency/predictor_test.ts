@@ -127,8 +127,8 @@ Deno.test("whatever a forest says, predictions are finite and positive, and high
 
 Deno.test("meets is the probability of both targets; a target that is not named constrains nothing", () => {
   const world = new TestWorld();
-  const meets = (slo: Slo, stream = true) => {
-    return world.predictor.predict(world.facts({ slo, stream }), all, 2).meets[0];
+  const meets = (slo: Slo) => {
+    return world.predictor.predict(world.facts({ slo }), all, 2).meets[0];
   };
   const z = (targetMs: number, medianMs: number) => Math.log(targetMs / medianMs) / (0.4 / 1.2815516);
   equal(meets({}), 1);
