@@ -31,6 +31,7 @@ export interface PromptBlocks {
 /** Latency targets of one request; absent means unconstrained. */
 export interface Slo {
   readonly ttftMs?: number;
+  /** Of streams alone: nobody sees the tokens of a plain answer come. */
   readonly tpotMs?: number;
 }
 

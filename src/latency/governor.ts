@@ -2,10 +2,10 @@
 import type { Clock, Timer } from "../core/mod.ts";
 import { pinballLoss } from "./corrections.ts";
 import { columns, modelColumns, type Target, targets } from "./features.ts";
-import type { ForestShop, MadeForest } from "./forest_shop.ts";
+import { ForestError, type ForestShop, type MadeForest } from "./forest_shop.ts";
 import type { TrainingParameters } from "./trainer.ts";
 import { type HeldBack, judgedLeast, type Learner } from "./learner.ts";
-import { ForestKind, type LatencyState, Median, Prior } from "./state.ts";
+import { ForestKind, High, type LatencyState, Median, Prior } from "./state.ts";
 
 /** Training takes at most one part in so many of a core's time. */
 const restFactor = 19;
@@ -113,14 +113,29 @@ export class Governor {
 
   /** Trains and judges a model of each target for which enough is new. */
   async round(): Promise<void> {
-    for (const target of targets.keys()) if (this.#worthTraining(target)) await this.#train(target);
+    for (const target of targets.keys()) {
+      if (!this.#stopping.signal.aborted && this.#worthTraining(target)) await this.#train(target);
+    }
   }
 
   /** A model file that predicts from now on, until another one or the prior is better. Rejects with `ForestError`. */
-  async adopt(target: number, file: Uint8Array, residual = false): Promise<void> {
+  async adopt(target: number, file: Uint8Array): Promise<void> {
+    await this.#take(target, file, [0, this.#parts.state.offset(target, Prior, High)], false);
+  }
+
+  /** As `adopt`, for a champion of an earlier life with its corrections. A file that cannot be used is told of and left. */
+  async goOn(target: number, file: Uint8Array, offsets: readonly [number, number], residual: boolean): Promise<void> {
+    try {
+      await this.#take(target, file, offsets, residual);
+    } catch (error) {
+      this.#parts.observer?.failed?.(targets[target], error);
+    }
+  }
+
+  async #take(target: number, file: Uint8Array, offsets: readonly [number, number], residual: boolean): Promise<void> {
     const none = columns.map(() => new Float32Array(0));
     const made = await this.#parts.shop.load(targets[target], file, none, residual);
-    this.#promote(target, made, [0, this.#parts.state.offset(target, Prior, 1)]);
+    this.#promote(target, made, offsets);
   }
 
   #later(ms: number): void {
@@ -156,6 +171,7 @@ export class Governor {
       const champion = this.#champions[target];
       const before = champion &&
         await shop.load(targets[target], champion.file, heldBack, champion.kind === ForestKind.Residual);
+      if (this.#stopping.signal.aborted) return;
       const made = await shop.train({
         target: targets[target],
         set: {
@@ -218,10 +234,17 @@ export class Governor {
     offsets: readonly [number, number],
   ): void {
     const { forests, learner, state, clock } = this.#parts;
+    const source = state.source(target), before = state.kind(target);
     // In between, the prior predicts.
     state.setSource(target, Prior);
     state.setKind(target, kind);
-    forests.publish(target, packed);
+    try {
+      forests.publish(target, packed);
+    } catch (cause) {
+      state.setKind(target, before);
+      state.setSource(target, source);
+      throw new ForestError("Cannot use the forest: there is no room for it", { cause });
+    }
     learner.modelChanged(target, offsets);
     this.#champions[target] = { kind, file, trees, sinceMs: clock.now() };
   }

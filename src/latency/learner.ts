@@ -66,6 +66,8 @@ class TargetLearner {
   readonly heldBack: HeldBack[] = [];
   readonly reservoir: Reservoir;
   readonly drift: Drift;
+  /** Which source predicts, as was told last. */
+  source: Source = Prior;
 
   constructor(readonly target: number, { state, rng, options: { quantile, rowsMax } }: LearnerParts) {
     this.corrections = [
@@ -143,7 +145,7 @@ export class Learner {
   /** Rows to train a target's model on. */
   rows(target: number, ordered = false): Rows {
     const names = modelColumns[targets[target]].map(([name]) => name);
-    return this.#targets[target].reservoir.rows(names, this.#parts.clock.now(), ordered);
+    return this.#targets[target].reservoir.rows(names, ordered);
   }
 
   /** How many times as long as at an average endpoint things take at `slot`; 1 where too little is known. */
@@ -235,8 +237,9 @@ export class Learner {
 
   #use(target: number, source: Source): void {
     const { state, observer } = this.#parts;
-    if (state.source(target) === source) return;
     state.setSource(target, source);
+    if (this.#targets[target].source === source) return;
+    this.#targets[target].source = source;
     observer?.sourceChanged?.(targets[target], source === Prior ? "prior" : "model", this.scores(target));
   }
 

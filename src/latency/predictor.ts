@@ -12,7 +12,7 @@ import { normalQuantile, normalShare } from "./normal.ts";
 import { overTargets, Prediction, type PredictionObserver, type Told } from "./prediction.ts";
 import { priorTpotMs, priorTtftMs, waitMs } from "./prior.ts";
 import { latencyRecords } from "./record.ts";
-import { ForestKind, High, type LatencyState, Median, Model, Prior } from "./state.ts";
+import { ForestKind, High, type LatencyState, Median, Prior, type Source } from "./state.ts";
 import { SloLedger } from "./slo_ledger.ts";
 
 /** Scores rows of columns; see `Forests` of the hot path. */
@@ -81,6 +81,12 @@ const columnNames = [
 const enoughLabels = 8;
 /** A prediction that is sure to the millisecond is not believed: at least this much of spread in log space. */
 const leastSpread = 0.02;
+/** Of a high quantile nearer to the median nothing is told of the spread. */
+const leastZ = 0.1;
+/** What a forest or a correction run wild says is bounded: 10 µs to 12 days, in ln(milliseconds). */
+const lnMin = Math.log(0.01), lnMax = Math.log(1e9);
+
+type ByTarget<T> = [ttft: T, tpot: T];
 
 export class Predictor {
   options: PredictorOptions;
@@ -103,6 +109,11 @@ export class Predictor {
   /** By slot: the number of the prediction that its row is of. */
   readonly #predicted: Float64Array;
   #predictions = 0;
+  /** Of the prediction under way, by target. A forest's version is 0 where there is none, or another one came meanwhile. */
+  readonly #versions: ByTarget<number> = [0, 0];
+  readonly #kinds: ByTarget<ForestKind> = [ForestKind.Residual, ForestKind.Residual];
+  readonly #sources: ByTarget<Source> = [Prior, Prior];
+  readonly #groups: ByTarget<number> = [0, 0];
   readonly #one: Uint16Array = new Uint16Array(1);
   #z: number;
   #zOf: number;
@@ -131,7 +142,7 @@ export class Predictor {
     this.#observer = observer;
     this.options = options;
     this.#zOf = options.quantile;
-    this.#z = normalQuantile(options.quantile);
+    this.#z = zOf(options.quantile);
     const { capacity } = table;
     const column = () => new Float64Array(capacity);
     const view = Object.fromEntries(columnNames.map((name) => [name, column()]));
@@ -153,9 +164,12 @@ export class Predictor {
     this.#of = view;
     this.#waitedMs = facts.nowMs - view.receivedAtMs;
     this.#predictions++;
+    this.#view.known.fill(0);
+    this.#begin();
     for (let row = 0; row < n; row++) this.#fill(facts, slots[row], row, outputTokens);
-    if (this.#forests.version(0) + this.#forests.version(1) > 0) this.#forests.score(n);
-    if (this.#zOf !== this.options.quantile) this.#z = normalQuantile(this.#zOf = this.options.quantile);
+    if (this.#versions[0] + this.#versions[1] > 0) this.#forests.score(n);
+    this.#settle();
+    if (this.#zOf !== this.options.quantile) this.#z = zOf(this.#zOf = this.options.quantile);
     const leftMs = (view.slo.ttftMs ?? Infinity) - this.#waitedMs;
     for (let row = 0; row < n; row++) this.#read(facts, slots[row], row, outputTokens, leftMs);
     return this.#view;
@@ -209,6 +223,23 @@ export class Predictor {
     return state.labels(0) < enoughLabels ? undefined : tokens * state.ttftTokenMs[slot] + state.ttftBaseMs[slot];
   }
 
+  // A forest is replaced by another isolate in this order: the prior predicts, kind and margin, the forest, its corrections,
+  // it predicts. Read the other way round, with its version before and after, what is used belongs together.
+  #begin(): void {
+    for (const target of [0, 1] as const) {
+      this.#versions[target] = this.#forests.version(target);
+      this.#kinds[target] = this.#state.kind(target);
+    }
+  }
+
+  #settle(): void {
+    for (const target of [0, 1] as const) {
+      this.#sources[target] = this.#state.source(target);
+      this.#groups[target] = this.#forests.groups(target);
+      if (this.#forests.version(target) !== this.#versions[target]) this.#versions[target] = 0;
+    }
+  }
+
   #fill(facts: LatencyFacts, slot: number, row: number, outputTokens: number): void {
     const { view, table, match, load, nowMs } = facts;
     const state = this.#state, forests = this.#forests;
@@ -225,7 +256,7 @@ export class Predictor {
     this.#priors[0][row] = priorTtftMs(state, slot, input);
     this.#priors[1][row] = priorTpotMs(state, slot, input);
     for (let target = 0; target < 2; target++) {
-      forests.margins(target)[row] = state.kind(target) === ForestKind.Residual
+      forests.margins(target)[row] = this.#kinds[target] === ForestKind.Residual
         ? Math.log(this.#priors[target][row]) + state.bias(target, Prior)[slot]
         : 0;
     }
@@ -297,19 +328,17 @@ export class Predictor {
   /** A quantile of a target in milliseconds. */
   #quantile(target: number, slot: number, row: number, quantile: number): number {
     const state = this.#state;
-    const source = state.source(target);
-    const offset = state.offset(target, source, quantile);
-    const ln = source === Prior || this.#forests.version(target) === 0
-      ? Math.log(this.#priors[target][row]) + state.bias(target, Prior)[slot]
-      : this.#modelLn(target, row, quantile) + state.bias(target, Model)[slot];
-    return Math.exp(ln + offset);
+    const source = this.#versions[target] === 0 ? Prior : this.#sources[target];
+    const ln = source === Prior ? Math.log(this.#priors[target][row]) : this.#modelLn(target, row, quantile);
+    const corrected = ln + state.bias(target, source)[slot] + state.offset(target, source, quantile);
+    return Math.exp(Math.max(lnMin, Math.min(lnMax, corrected)));
   }
 
   /** ln(milliseconds) as the forest says, the prior it begins at included. */
   #modelLn(target: number, row: number, quantile: number): number {
-    const group = quantile === High && this.#forests.groups(target) > 1 ? 1 : 0;
+    const group = quantile === High && this.#groups[target] > 1 ? 1 : 0;
     const sum = this.#forests.out(target, group)[row];
-    return this.#state.kind(target) === ForestKind.Milliseconds ? Math.log(Math.max(sum, 0.01)) : sum;
+    return this.#kinds[target] === ForestKind.Milliseconds ? Math.log(Math.max(sum, 0.01)) : sum;
   }
 
   /** Probability to be at most `targetMs`, of a log-normal time with this median and high quantile. */
@@ -324,8 +353,8 @@ export class Predictor {
     const { ttftMs, ttftHighMs, tpotMs, tpotHighMs } = this.#view;
     const forests = this.#forests;
     const sums = (target: number): readonly [number, number] => {
-      if (forests.version(target) === 0) return [0, 0];
-      const begin = this.#state.kind(target) === ForestKind.Residual ? forests.margins(target)[row] : 0;
+      if (this.#versions[target] === 0) return [0, 0];
+      const begin = this.#kinds[target] === ForestKind.Residual ? forests.margins(target)[row] : 0;
       return [this.#modelLn(target, row, Median) - begin, this.#modelLn(target, row, High) - begin];
     };
     return {
@@ -335,7 +364,7 @@ export class Predictor {
       input: this.#input(row),
       medianMs: [ttftMs[slot], tpotMs[slot]],
       highMs: [ttftHighMs[slot], tpotHighMs[slot]],
-      versions: [forests.version(0), forests.version(1)],
+      versions: [...this.#versions],
       sums: [sums(0), sums(1)],
       row: columns.map((_, c) => forests.columns[c][row]),
       tpotSloMs: streamed(view),
@@ -350,4 +379,8 @@ export class Predictor {
 /** The TPOT target of a request whose client sees each token. */
 function streamed({ stream, slo }: RequestView): number | undefined {
   return stream ? slo.tpotMs : undefined;
+}
+
+function zOf(quantile: number): number {
+  return Math.max(leastZ, normalQuantile(quantile));
 }

@@ -4,8 +4,8 @@ import { columnOf, columns } from "./features.ts";
 /** Strata: powers of four of the tokens to compute, steps of the load. */
 const tokenStrata = 6, loadStrata = 5;
 const strata = tokenStrata * loadStrata;
-/** After so long a row counts half as much. */
-const halfLifeMs = 15 * 60_000;
+/** Older than the newest by so much, a row counts half as much; but never for less than this share. */
+const halfLifeMs = 15 * 60_000, leastShare = 2 ** -10;
 /** How much a stratum's rows stand for more than themselves: 0 not at all, 1 in full. */
 const importance = 0.5;
 
@@ -70,17 +70,20 @@ export class Reservoir {
   }
 
   /** All rows of `names`, copied; `ordered` by time, oldest first. */
-  rows(names: readonly string[], nowMs: number, ordered = false): Rows {
+  rows(names: readonly string[], ordered = false): Rows {
     const n = this.#size;
     const copies = names.map((name) => this.#columns[columnOf.get(name)!].slice(0, n));
     const weights = new Float32Array(n);
-    let cameAll = 0;
+    let cameAll = 0, newestMs = -Infinity;
     for (const came of this.#came) cameAll += came;
+    for (let at = 0; at < n; at++) newestMs = Math.max(newestMs, this.#atMs[at]);
     for (const [stratum, members] of this.#members.entries()) {
       if (members.length === 0) continue;
       const stands = (this.#came[stratum] / Math.max(cameAll, 1e-9)) / (members.length / n);
       const weight = Math.min(8, Math.max(0.125, stands)) ** importance;
-      for (const at of members) weights[at] = weight * 2 ** (-(nowMs - this.#atMs[at]) / halfLifeMs);
+      for (const at of members) {
+        weights[at] = weight * Math.max(leastShare, 2 ** ((this.#atMs[at] - newestMs) / halfLifeMs));
+      }
     }
     const labels = this.#labels.slice(0, n);
     if (!ordered) return { rows: n, columns: copies, labels, weights };
@@ -120,9 +123,12 @@ export class Reservoir {
 }
 
 function stratumOf(row: ArrayLike<number>): number {
-  const tokens = Math.min(tokenStrata - 1, Math.floor(Math.log2(1 + row[effectiveTokens] / 64) / 2));
-  const load = row[waiting] > 0
-    ? loadStrata - 1
-    : Math.min(loadStrata - 2, Math.floor(Math.log2(1 + row[running]) / 2));
-  return Math.max(0, tokens) * loadStrata + Math.max(0, load);
+  const tokens = Math.min(tokenStrata - 1, step(row[effectiveTokens] / 64));
+  const load = row[waiting] > 0 ? loadStrata - 1 : Math.min(loadStrata - 2, step(row[running]));
+  return tokens * loadStrata + load;
+}
+
+/** Steps of a factor of four; 0 for what is no number. */
+function step(value: number): number {
+  return value > 0 ? Math.floor(Math.log2(1 + value) / 2) : 0;
 }

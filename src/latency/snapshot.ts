@@ -2,15 +2,19 @@
  * What was learned, as bytes: fits and corrections by endpoint, rows to train on, the models. The next life of the router
  * predicts by it from its first request.
  *
- *   "WPL1" · u32 length of the head, little endian · the head, JSON · float32 rows of each target · model file of each target
+ *   "WPL1" · SHA-256 of the rest · u32 length of the head, little endian · the head, JSON · float32 rows of each target ·
+ *   model file of each target
  */
-import type { Clock, EndpointTable } from "../core/mod.ts";
-import { columns, targets } from "./features.ts";
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { type Clock, concatBytes, type EndpointTable } from "../core/mod.ts";
+import { columns, targets, Tpot, Ttft } from "./features.ts";
 import type { Governor } from "./governor.ts";
 import type { Learner, SlotKnowledge } from "./learner.ts";
-import { ForestKind, type LatencyState, Prior } from "./state.ts";
+import { ForestKind, High, type LatencyState, Median, Model, Prior } from "./state.ts";
 
 const magic = "WPL1";
+const digestBytes = 32;
 /** Numbers of a row: its columns, label, age in milliseconds. */
 const rowNumbers = columns.length + 2;
 /** Of a file that is taken in. */
@@ -18,20 +22,26 @@ export const snapshotBytesMax = 256 << 20;
 /** Endpoints known that may not have come yet. */
 const unclaimedMax = 4096;
 
-interface Head {
-  readonly columns: readonly string[];
-  readonly outputTokens: number;
-  readonly pool: ReturnType<Learner["fits"]["dumpPool"]>;
+const numbers = z.array(z.number());
+const fits = z.object({ ttft: numbers, tpot: numbers });
+const quantilePair = z.tuple([z.number(), z.number()]);
+const count = z.int().min(0);
+
+const headSchema = z.object({
+  columns: z.array(z.string()),
+  outputTokens: z.number().positive(),
+  pool: fits,
   /** By endpoint id. */
-  readonly endpoints: Readonly<Record<string, SlotKnowledge>>;
-  /** Of the prior, by target and quantile. */
-  readonly offsets: readonly (readonly [number, number])[];
-  readonly rows: readonly number[];
+  endpoints: z.record(z.string(), z.object({ fits, biases: z.array(numbers) })),
+  /** By target, source and quantile. */
+  offsets: z.tuple([z.tuple([quantilePair, quantilePair]), z.tuple([quantilePair, quantilePair])]),
+  rows: z.tuple([count, count]),
   /** Bytes of the model files; 0: none. */
-  readonly models: readonly number[];
+  models: z.tuple([count, count]),
   /** Whether they are residuals. */
-  readonly residual: readonly boolean[];
-}
+  residual: z.tuple([z.boolean(), z.boolean()]),
+});
+type Head = z.infer<typeof headSchema>;
 
 /** A snapshot that cannot be used. */
 export class LatencySnapshotError extends Error {
@@ -50,31 +60,31 @@ export function encodeSnapshot({ learner, governor, state, table, clock }: Snaps
   const nowMs = clock.now();
   const rows = targets.map((_, target) => rowsOf(learner, target, nowMs));
   const models = targets.map((_, target) => governor.champion(target)?.file ?? new Uint8Array());
-  const head: Head = {
+  const offsets = (target: number) =>
+    ([Prior, Model] as const).map((source) => [Median, High].map((quantile) => state.offset(target, source, quantile)));
+  const residual = (target: number) => governor.champion(target)?.kind === ForestKind.Residual;
+  const head = {
     columns,
     outputTokens: state.outputTokens,
     pool: learner.fits.dumpPool(),
     endpoints: Object.fromEntries([...table.slots()].map((slot) => [table.meta(slot).id, learner.dumpSlot(slot)])),
-    offsets: targets.map((_, target) => [state.offset(target, Prior, 0), state.offset(target, Prior, 1)]),
+    offsets: [offsets(Ttft), offsets(Tpot)],
     rows: rows.map(({ length }) => length / rowNumbers),
     models: models.map(({ length }) => length),
-    residual: targets.map((_, target) => governor.champion(target)?.kind === ForestKind.Residual),
+    residual: [residual(Ttft), residual(Tpot)],
   };
   const text = new TextEncoder().encode(JSON.stringify(head));
-  const parts = [
-    new TextEncoder().encode(magic),
+  const body = concatBytes([
     new Uint8Array(Uint32Array.of(text.length).buffer),
     text,
     ...rows.map((row) => new Uint8Array(row.buffer)),
     ...models,
-  ];
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  ]);
+  return concatBytes([new TextEncoder().encode(magic), digest(body), body]);
+}
+
+function digest(bytes: Uint8Array): Uint8Array {
+  return createHash("sha256").update(bytes).digest();
 }
 
 function rowsOf(learner: Learner, target: number, nowMs: number): Float32Array {
@@ -108,8 +118,9 @@ export class RememberedEndpoints {
 }
 
 /**
- * Takes over a snapshot; models are adopted, endpoints remembered until they come. Rejects with `LatencySnapshotError`, having
- * taken over nothing, for bytes that are none or are of another router's columns.
+ * Takes over a snapshot; models predict at once, endpoints are remembered until they come. A model that cannot be read any more
+ * is told of by the governor and left. Rejects with `LatencySnapshotError`, having taken over nothing, for bytes that are none,
+ * are damaged, or are of another router's columns.
  */
 export async function decodeSnapshot(bytes: Uint8Array, parts: SnapshotParts): Promise<RememberedEndpoints> {
   const { learner, governor, state, clock } = parts;
@@ -124,41 +135,40 @@ export async function decodeSnapshot(bytes: Uint8Array, parts: SnapshotParts): P
     for (let i = 0; i < count; i++) {
       const row = rows.subarray(i * rowNumbers, i * rowNumbers + columns.length);
       const [label, ageMs] = rows.subarray(i * rowNumbers + columns.length, (i + 1) * rowNumbers);
-      if (Number.isFinite(label)) learner.reservoir(target).add(row, label, nowMs - ageMs);
+      learner.reservoir(target).add(row, label, nowMs - ageMs);
     }
-    const [median, high] = head.offsets[target];
-    state.setOffset(target, Prior, 0, median);
-    state.setOffset(target, Prior, 1, high);
+    for (const quantile of [Median, High]) {
+      state.setOffset(target, Prior, quantile, head.offsets[target][Prior][quantile]);
+    }
   }
   for (const [target, length] of head.models.entries()) {
     const file = bytes.slice(from, from += length);
-    if (length > 0) await governor.adopt(target, file, head.residual?.[target] === true);
+    if (length > 0) await governor.goOn(target, file, head.offsets[target][Model], head.residual[target]);
   }
   return new RememberedEndpoints(head.endpoints);
 }
 
 function readHead(bytes: Uint8Array): { readonly head: Head; readonly at: number } {
   const fail = (why: string) => new LatencySnapshotError(`Cannot use the snapshot of predicted latency: ${why}`);
-  if (bytes.length < 8 || new TextDecoder().decode(bytes.subarray(0, 4)) !== magic) throw fail("it is none");
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true);
-  if (length > bytes.length - 8) throw fail("it ends early");
-  let head: Head;
+  const begin = magic.length + digestBytes;
+  if (bytes.length < begin + 4 || new TextDecoder().decode(bytes.subarray(0, magic.length)) !== magic) {
+    throw fail("it is none");
+  }
+  const whole = digest(bytes.subarray(begin)).every((byte, i) => byte === bytes[magic.length + i]);
+  if (!whole) throw fail("it is damaged");
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(begin, true);
+  const at = begin + 4 + length;
+  if (at > bytes.length) throw fail("it ends early");
+  let text: unknown;
   try {
-    head = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+    text = JSON.parse(new TextDecoder().decode(bytes.subarray(begin + 4, at)));
   } catch {
     throw fail("its head is no JSON");
   }
+  const { data: head, error } = headSchema.safeParse(text);
+  if (!head) throw fail(`its head is not complete: ${error.issues[0].path.join(".")}`);
   if (JSON.stringify(head.columns) !== JSON.stringify(columns)) throw fail("its columns are not those of this router");
-  const counts = [head.rows, head.models];
-  const whole = counts.every((list) =>
-    Array.isArray(list) && list.length === targets.length &&
-    list.every((count) => Number.isSafeInteger(count) && count >= 0)
-  );
-  const finite = Array.isArray(head.offsets) && head.offsets.length === targets.length &&
-    head.offsets.flat().every(Number.isFinite) && head.outputTokens > 0 && typeof head.endpoints === "object" &&
-    head.pool;
-  if (!whole || !finite) throw fail("its head is not complete");
-  const [rows, models] = counts.map((list) => list.reduce((sum, count) => sum + count, 0));
-  if (8 + length + rows * rowNumbers * 4 + models !== bytes.length) throw fail("its length is not what its head says");
-  return { head, at: 8 + length };
+  const [rows, models] = [head.rows, head.models].map(([ttft, tpot]) => ttft + tpot);
+  if (at + rows * rowNumbers * 4 + models !== bytes.length) throw fail("its length is not what its head says");
+  return { head, at };
 }

@@ -89,7 +89,7 @@ function withPrompt(
     fairnessId: caller ? caller.fairnessId(named) : named ?? "default-flow",
     objective: objectiveOf(inbound.headers),
     priority: caller ? caller.priority(priority) : priority,
-    slo: readSlo(inbound.headers, options),
+    slo: readSlo(inbound.headers, scan?.stream ?? false, options),
     ttlMs: readTtl(inbound.headers),
     requeue: controlHeader(inbound.headers, controlHeaders.onEviction) === "requeue",
     mediaParts: scan?.mediaParts ?? 0,
@@ -140,11 +140,12 @@ function scanBody(
 const jsonType = /^application\/(?:[\w.-]+\+)?json\b/i;
 
 /** The latency targets that the headers name, else those of the request's objective, each for itself. */
-function readSlo(headers: HeaderFields, { objectives }: PipelineOptions): Slo {
+function readSlo(headers: HeaderFields, stream: boolean, { objectives }: PipelineOptions): Slo {
   const usual = objectives.get(objectiveOf(headers))?.slo;
+  const tpotMs = readTarget(headers, controlHeaders.sloTpotMs) ?? usual?.tpotMs;
   return {
     ttftMs: readTarget(headers, controlHeaders.sloTtftMs) ?? usual?.ttftMs,
-    tpotMs: readTarget(headers, controlHeaders.sloTpotMs) ?? usual?.tpotMs,
+    tpotMs: stream ? tpotMs : undefined,
   };
 }
 
