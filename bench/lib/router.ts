@@ -37,7 +37,13 @@ export interface BenchRouterOptions {
   readonly onPoke?: (slot: number) => void;
   /** Where an endpoint, by number, tells what it caches. */
   readonly source?: (endpoint: number) => FeedSource;
-  readonly latency?: (table: EndpointTable) => LatencySource;
+  readonly latency?: (hotpath: Hotpath) => BenchLatency;
+}
+
+/** What predicts: for the scheduler, and for the requests that are placed. */
+export interface BenchLatency {
+  readonly source: LatencySource;
+  readonly predictor?: PipelineParts["latency"];
 }
 
 /** Everything between a request's bytes and the place it gets. */
@@ -61,7 +67,7 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
   const { clock, endpoints, plan, seed } = options;
   const { blockTreeBytes, bodyBytesMax } = options;
   const hotpath = await Hotpath.load(
-    { endpoints, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
+    { endpoints, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax, forestBytes: 1 << 20 },
     seed,
   );
   const { table } = hotpath;
@@ -78,7 +84,7 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     caches.geometry(slot, options.cacheBlocks, options.cacheBlockTokens);
   }
   const claims = localClaims(caches, hotpath.blockTree, table, prefixDefaults.blockTokens);
-  const latency = options.latency?.(table);
+  const latency = options.latency?.(hotpath);
   const parts = benchParts({ clock, hotpath, index: claims, plan, seed, endpoints, onPoke: options.onPoke, latency });
   return { parts, table, hotpath, caches, claims, dispatch: new DirectDispatch(parts) };
 }
@@ -135,7 +141,7 @@ export interface BenchPartsOptions {
   /** Slots 0 to this are the candidates of every request. */
   readonly endpoints: number;
   readonly onPoke?: (slot: number) => void;
-  readonly latency?: LatencySource;
+  readonly latency?: BenchLatency;
 }
 
 export function benchParts(
@@ -155,11 +161,12 @@ export function benchParts(
       report: nothing,
       poke: onPoke ?? nothing,
     },
+    latency: latency?.predictor,
     upstream: new UpstreamClient({ clock }),
     metrics: new Metrics({ version: "bench" }),
     tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
     ended: nothing,
-    scheduler: new Scheduler(plan, { table: hotpath.table, seed, latency }),
+    scheduler: new Scheduler(plan, { table: hotpath.table, seed, latency: latency?.source }),
     models: { rewrite: (model) => ({ model }) },
     options: {
       attemptsMax: 1,

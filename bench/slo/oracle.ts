@@ -51,6 +51,8 @@ export class Oracle implements LatencySource {
       tpotMs: column(),
       ttftHighMs: column(),
       tpotHighMs: column(),
+      ttftPriorMs: column(),
+      tpotPriorMs: column(),
       ttftHeadroomMs: column(),
       tpotHeadroomMs: column(),
       meets: column(),
@@ -62,6 +64,8 @@ export class Oracle implements LatencySource {
       likelyMisses: column(),
     };
   }
+
+  chosen(): void {}
 
   predict({ view: { id, receivedAtMs }, nowMs }: DecisionContext, slots: Uint16Array, n: number): OracleView {
     const { fleet, ask, prompt } = this.#world;

@@ -49,7 +49,7 @@ export function oracle(name: string, rule: Rule, options: OracleOptions = {}, ad
     name,
     make(world) {
       const source = new Oracle(world, options);
-      return { plan: rulePlan(rule, admits), latency: () => source };
+      return { plan: rulePlan(rule, admits), latency: () => ({ source }) };
     },
   };
 }

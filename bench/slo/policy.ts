@@ -1,7 +1,9 @@
 /** What is compared: a way to decide, plugged into the router's own path, with ears for what came of the decisions. */
-import type { EndpointTable, RequestView, VirtualClock } from "../../src/core/mod.ts";
+import type { RequestView, VirtualClock } from "../../src/core/mod.ts";
 import type { FlowConfig } from "../../src/config/mod.ts";
-import type { LatencySource, SchedulingPlan } from "../../src/scheduling/mod.ts";
+import type { SchedulingPlan } from "../../src/scheduling/mod.ts";
+import type { Hotpath } from "../../src/hotpath/mod.ts";
+import type { BenchLatency } from "../lib/router.ts";
 import type { SimEndpoint } from "../../src/sim/sim_endpoint.ts";
 import type { Prompt } from "../../src/sim/prompt.ts";
 import type { Ask } from "./workload.ts";
@@ -29,23 +31,9 @@ export interface FleetView {
 export interface PolicyParts {
   readonly plan: SchedulingPlan;
   /** What its plugins that need latency read; what it predicts for the chosen slots is compared with what comes. */
-  readonly latency?: (table: EndpointTable) => LatencySource;
+  readonly latency?: (hotpath: Hotpath) => BenchLatency;
   /** Throws a `RouterError` for a request that is not to be placed. Asked before anything else. */
   readonly admit?: (view: RequestView) => void;
-  readonly labels?: Labels;
-}
-
-/** What a router learns of a request after it was sent, when it learns it. */
-export interface Labels {
-  /** Of a stream only; from being sent. */
-  firstToken?(view: RequestView, slot: number, ttftMs: number): void;
-  ended?(view: RequestView, slot: number, end: LabelledEnd): void;
-}
-
-export interface LabelledEnd {
-  /** NaN where the answer was no stream. */
-  readonly ttftMs: number;
-  /** From being sent to the last token. */
-  readonly e2eMs: number;
-  readonly outputTokens: number;
+  /** Awaited before each request: time for what runs beside the router. */
+  readonly turn?: () => Promise<void> | undefined;
 }

@@ -1,6 +1,7 @@
 /** A fleet of unequal engines, and the router's own decision over it, all on one virtual clock. */
 import { type RequestView, RouterError, VirtualClock } from "../../src/core/mod.ts";
 import { prefixDefaults } from "../../src/config/defaults.ts";
+import { flowDefaults } from "../../src/config/mod.ts";
 import type { Placed } from "../../src/pipeline/mod.ts";
 import type { LatencySource, LatencyView } from "../../src/scheduling/mod.ts";
 import { SimEndpoint } from "../../src/sim/sim_endpoint.ts";
@@ -133,16 +134,20 @@ class Run {
       cacheBlocks: options.engine.cacheBlocks,
       cacheBlockTokens: options.engine.blockSize,
       onPoke: (slot) => scraper.poke(slot),
-      latency: latency && ((table) => this.#remembering(latency(table))),
+      latency: latency && ((hotpath) => {
+        const { source, predictor } = latency(hotpath);
+        return { source: this.#remembering(source), predictor };
+      }),
     });
-    const queue = flow && benchFlow(router, flow);
+    // Learns what engines can run at once, as in every router, whether requests wait for it or not.
+    const queue = benchFlow(router, flow ?? flowDefaults);
     const scraper = new VirtualScraper(
       clock,
       this.#fleet,
       router.table,
-      queue && ((slot, before) => queue.desk.sampled(slot, before)),
+      (slot, before) => queue.desk.sampled(slot, before),
     );
-    const dispatch = queue?.dispatch ?? router.dispatch;
+    const dispatch = flow ? queue.dispatch : router.dispatch;
     this.#place = (view) => dispatch.place(view, []);
     for (const { atMs, slot, factor } of options.slowdowns ?? []) {
       clock.after(atMs, () => this.#fleet[slot].slowDown(factor));
@@ -154,6 +159,7 @@ class Run {
       }
       if (next === asks.length) throw new Error(`${asks.length - this.#outcomes.length} requests never end`);
       clock.advance(asks[next].atMs - clock.now());
+      await this.#parts.turn?.();
       const sent = this.#send(asks[next++]);
       if (flow) await turns(6);
       else await sent;
@@ -184,16 +190,13 @@ class Run {
       onFirstToken: (atMs) => {
         if (!ask.stream) return;
         placed.answered(atMs - sentMs, 200, true);
-        this.#parts.labels?.firstToken?.(view, slot, atMs - sentMs);
       },
       onFinish: (times) => {
         if (!ask.stream) placed.answered(times.finishedMs - sentMs, 200, false);
+        const { prediction } = placed;
+        if (ask.stream) prediction?.completed(times.finishedMs - times.firstTokenMs, ask.outputTokens);
+        else prediction?.completedWhole(times.finishedMs - sentMs, ask.outputTokens);
         placed.release();
-        this.#parts.labels?.ended?.(view, slot, {
-          ttftMs: ask.stream ? times.firstTokenMs - sentMs : NaN,
-          e2eMs: times.finishedMs - sentMs,
-          outputTokens: ask.outputTokens,
-        });
         this.#prompts.delete(ask);
         this.#asks.delete(prompt);
         this.#outcomes.push(outcomeOf(ask, slot, sentMs, times, forecast));

@@ -26,6 +26,8 @@ export const groupCountAt = 4;
 export const testCountAt = 8;
 /** First tree, from the start. */
 export const treesAt = 12;
+/** f32 an output, added to the margin of every row. */
+export const interceptsAt = 16;
 
 /** Feature column; `kind…`; where its set of category codes lies, from the start, and its 32-bit words. */
 export const testBytes = 16;

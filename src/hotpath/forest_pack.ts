@@ -34,11 +34,17 @@ const smallDepth = 8;
 
 /**
  * A forest in the form that the kernel reads (`forest_layout.ts`), the same at any address. `columnOf` gives the column of
- * `Forests.columns` by feature. A tree of depth d takes 12 × 2^d bytes; from depth 9 on 12 for each of its nodes, if that
- * is less. Throws RangeError for more than 4 outputs, 256 different tests (a feature, or a set of
- * categories, by where missing values go), 255 levels or 64 MiB, and for what is no tree.
+ * `Forests.columns` by feature; `intercepts` are added to the margin of every row, one for each output, 0 unless given.
+ *
+ * A tree of depth d takes 12 × 2^d bytes; from depth 9 on 12 for each of its nodes, if that is less. Throws RangeError for
+ * more than 4 outputs, 256 different tests (a feature, or a set of its categories, by where missing values go), 255 levels
+ * or 64 MiB, for a feature without a column, and for what is no tree.
  */
-export function packForest({ trees, groups }: ForestTrees, columnOf: readonly number[]): Uint8Array {
+export function packForest(
+  { trees, groups }: ForestTrees,
+  columnOf: readonly number[],
+  intercepts: ArrayLike<number> = [],
+): Uint8Array {
   atMost("outputs", groups, layout.groupsMax);
   const tests = new Tests(columnOf);
   const shapes = trees.map((tree) => shapeOf(tree, tests));
@@ -50,6 +56,7 @@ export function packForest({ trees, groups }: ForestTrees, columnOf: readonly nu
   words[layout.groupCountAt / 4] = groups;
   words[layout.testCountAt / 4] = tests.count;
   words[layout.treesAt / 4] = treesAt;
+  new Float32Array(words.buffer, layout.interceptsAt, groups).set(Array.from(intercepts).slice(0, groups));
   tests.write(words);
   let at = treesAt;
   for (const shape of shapes) {
@@ -82,8 +89,12 @@ function shapeOf(tree: ForestTree, tests: Tests): Shape {
   let depth = 0;
   for (let from = 0, end = 1; from < end; from = end, end = order.length, depth++) {
     for (let i = from; i < end; i++) {
-      const left = tree.left[order[i]];
-      if (left >= 0) order.push(left, tree.right[order[i]]);
+      const left = tree.left[order[i]], right = tree.right[order[i]];
+      if (left < 0) continue;
+      if (!(Math.max(left, right) < tree.left.length)) {
+        throw new RangeError("Cannot pack a forest as a child is missing");
+      }
+      order.push(left, right);
     }
     if (order.length > tree.left.length) throw new RangeError("Cannot pack a forest as a node is reached twice");
   }

@@ -24,8 +24,13 @@ export async function makeShared(sizes: MemorySizes, endpointTableBytes: number)
   return { memory, module: await compileKernels() };
 }
 
-async function compileKernels(): Promise<WebAssembly.Module> {
-  return await WebAssembly.compile(await Deno.readFile(new URL("./warmpath.wasm", import.meta.url)));
+let compiled: Promise<WebAssembly.Module> | undefined;
+
+/** Compiled once an isolate, so that what ran often stays optimised. */
+function compileKernels(): Promise<WebAssembly.Module> {
+  return compiled ??= Deno.readFile(new URL("./warmpath.wasm", import.meta.url)).then((bytes) =>
+    WebAssembly.compile(bytes)
+  );
 }
 
 /** The kernels over a memory that serves something else than routing. */

@@ -36,8 +36,8 @@ export function columnsByTree(columns: number, share: number): number {
 }
 
 /**
- * Places every array. A row takes 36 bytes and 16 for each 16 columns, 4 more for its weight and for each output beyond
- * the first; a level of the tree 4 KiB a column. Throws RangeError for more than 4 GiB.
+ * Places every array. A row takes 24 bytes and 16 for each 16 columns, 8 more with weights and 4 for each output beyond the
+ * first; a level of the tree 4 KiB a column. The most rows and columns there may be take 2.4 GB.
  */
 export function layoutTraining(data: TrainingData, options: TrainingOptions, outputs: number): TrainingMemory {
   const { rows, columns: { length: columns } } = data;
@@ -57,20 +57,14 @@ export function layoutTraining(data: TrainingData, options: TrainingOptions, out
     margins: take(rows * outputs * 4),
     pairs: take(rows * 8),
     order: take(rows * 4),
-    spare: take(rows * 8),
+    spare: take(rows * (data.weights ? 8 : 4)),
     slots: take(slotBytes * (options.depth + 1)),
     slotBytes,
     nodes: take(nodesMax(options.depth) * nodeBytes),
     stack: take((options.depth + 1) * 4),
     chosen: take(Math.max(columns * 4, sortBytes)),
   };
-  const pages = Math.ceil(at / pageBytes);
-  if (pages > 65_536) {
-    throw new RangeError(
-      `Cannot learn from ${rows} rows of ${columns} columns: they take ${at} bytes, the limit is 4 GiB`,
-    );
-  }
-  return { ...places, pages };
+  return { ...places, pages: Math.ceil(at / pageBytes) };
 }
 
 /** What the kernel's job says beside the places. */

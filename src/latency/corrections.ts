@@ -1,9 +1,9 @@
 import { High, type LatencyState, Median, type Source } from "./state.ts";
 
-/** Labels that an endpoint's bias is the mean of, and the few that show a sudden change. */
+/** Labels that an endpoint's bias is the mean of, and the last few whose middle shows a sudden change. */
 const slowLabels = 24, fastLabels = 6;
-/** The few are believed when they differ by so many mean deviations: by chance that is one label in thousands. */
-const suddenDeviations = 2.5;
+/** The few are believed when their middle is so many mean deviations off: by chance that is one label in thousands. */
+const suddenDeviations = 2;
 /** Labels that a bias of 0 counts as: few labels move it little. */
 const shrinkage = 3;
 /** A single label counts for no more than a factor of e: a request that was stuck tells of itself. */
@@ -35,7 +35,11 @@ export class Corrections {
   readonly #target: number;
   readonly #source: Source;
   readonly #slow: Float64Array;
-  readonly #fast: Float64Array;
+  /** The last few errors of each endpoint, in no order. */
+  readonly #last: Float64Array;
+  readonly #few = new Float64Array(fastLabels);
+  /** Labels of each endpoint, and those that its mean is of. */
+  readonly #seen: Float64Array;
   readonly #counts: Int32Array;
   #deviation = 0.3;
   #score: Score = { labels: 0, pinball: 0, coverage: 0, mape: 0 };
@@ -45,7 +49,8 @@ export class Corrections {
     this.#target = target;
     this.#source = source;
     this.#slow = new Float64Array(state.slots);
-    this.#fast = new Float64Array(state.slots);
+    this.#last = new Float64Array(state.slots * fastLabels);
+    this.#seen = new Float64Array(state.slots);
     this.#counts = new Int32Array(state.slots);
   }
 
@@ -55,13 +60,13 @@ export class Corrections {
 
   /** Labels of an endpoint so far. */
   count(slot: number): number {
-    return this.#counts[slot];
+    return this.#seen[slot];
   }
 
   /** Another endpoint has the slot. */
   reset(slot: number): void {
-    this.#slow[slot] = this.#fast[slot] = this.#counts[slot] = 0;
-    this.#state.bias(this.#target, this.#source)[slot] = 0;
+    this.#slow[slot] = this.#seen[slot] = this.#counts[slot] = 0;
+    this.#writeBias(slot);
   }
 
   /** Another model predicts: nothing is known of it but these offsets. */
@@ -73,19 +78,25 @@ export class Corrections {
   }
 
   /**
-   * A label, and what was predicted without corrections; all in log space. Returns the bias that was added before. A
-   * `censored` label is a lower bound: it tells something only where more was not predicted anyway.
+   * A label, and what was predicted without corrections; all in log space. A `censored` label is a lower bound: it tells
+   * something only where more was not predicted anyway. Of one that `waited` most of its time for a place nothing is learned of
+   * the endpoint's pace: who ends when is chance.
    */
-  observe(slot: number, predicted: readonly [median: number, high: number], label: number, censored = false): void {
+  observe(
+    slot: number,
+    predicted: readonly [median: number, high: number],
+    label: number,
+    { censored = false, waited = false } = {},
+  ): void {
     const state = this.#state, target = this.#target, source = this.#source;
     const bias = state.bias(target, source)[slot];
     const median = predicted[0] + bias + state.offset(target, source, Median);
     const high = Math.max(median, predicted[1] + bias + state.offset(target, source, High));
     if (censored && label <= high) return;
     this.#rate(median, high, label);
-    this.#learnBias(slot, label - predicted[0]);
-    this.#learnOffset(Median, 0.5, label - predicted[0] - bias);
-    this.#learnOffset(High, this.quantile, label - predicted[1] - bias);
+    if (!waited) this.#learnBias(slot, label - predicted[0]);
+    this.#learnOffset(Median, 0.5, label > median);
+    this.#learnOffset(High, this.quantile, label > high);
   }
 
   /** Mean of ln(actual ÷ predicted) at `slot`, without shrinking. */
@@ -96,9 +107,10 @@ export class Corrections {
   /** Takes over what the mean was some time ago: it counts as a few labels. */
   restore(slot: number, mean: number): void {
     if (!Number.isFinite(mean) || mean === 0) return;
-    this.#slow[slot] = this.#fast[slot] = mean;
-    this.#counts[slot] = fastLabels;
-    this.#state.bias(this.#target, this.#source)[slot] = mean * fastLabels / (fastLabels + shrinkage);
+    this.#begin(slot, mean);
+    this.#seen[slot] = fastLabels;
+    this.#last.fill(mean, slot * fastLabels, (slot + 1) * fastLabels);
+    this.#writeBias(slot);
   }
 
   #rate(median: number, high: number, label: number): void {
@@ -114,27 +126,45 @@ export class Corrections {
   }
 
   #learnBias(slot: number, error: number): void {
-    const known = this.#counts[slot];
-    const near = known === 0 ? error : clamp(error, this.#slow[slot] - outlier, this.#slow[slot] + outlier);
-    this.#slow[slot] += (near - this.#slow[slot]) / Math.min(slowLabels, known + 1);
-    this.#fast[slot] += (error - this.#fast[slot]) / Math.min(fastLabels, known + 1);
-    this.#counts[slot] = Math.min(slowLabels, known + 1);
+    const seen = this.#seen[slot]++;
+    const near = seen === 0 ? error : clamp(error, this.#slow[slot] - outlier, this.#slow[slot] + outlier);
+    this.#counts[slot] = Math.min(slowLabels, this.#counts[slot] + 1);
+    this.#slow[slot] += (near - this.#slow[slot]) / this.#counts[slot];
+    this.#last[slot * fastLabels + seen % fastLabels] = error;
     this.#deviation += (Math.min(outlier, Math.abs(error - this.#slow[slot])) - this.#deviation) / scoreLabels;
-    const change = Math.abs(this.#fast[slot] - this.#slow[slot]);
-    if (known >= fastLabels && change > suddenDeviations * Math.max(this.#deviation, 0.05)) {
+    if (seen >= fastLabels) {
+      const middle = this.#middle(slot);
+      const change = Math.abs(middle - this.#slow[slot]);
       // Something happened there: what was before says nothing of now.
-      this.#slow[slot] = this.#fast[slot];
-      this.#counts[slot] = fastLabels;
+      if (change > suddenDeviations * Math.max(this.#deviation, 0.05)) this.#begin(slot, middle);
     }
-    const count = this.#counts[slot];
-    this.#state.bias(this.#target, this.#source)[slot] = this.#slow[slot] * count / (count + shrinkage);
+    this.#writeBias(slot);
   }
 
-  #learnOffset(quantile: number, share: number, error: number): void {
+  /** The mean is as the last few labels say. */
+  #begin(slot: number, mean: number): void {
+    this.#slow[slot] = mean;
+    this.#counts[slot] = fastLabels;
+  }
+
+  /** Median of the last few errors: that of a few requests that were stuck among them does not count. */
+  #middle(slot: number): number {
+    const few = this.#few;
+    few.set(this.#last.subarray(slot * fastLabels, (slot + 1) * fastLabels));
+    few.sort();
+    return (few[fastLabels / 2 - 1] + few[fastLabels / 2]) / 2;
+  }
+
+  #writeBias(slot: number): void {
+    const seen = this.#seen[slot];
+    this.#state.bias(this.#target, this.#source)[slot] = this.#slow[slot] * seen / (seen + shrinkage);
+  }
+
+  #learnOffset(quantile: number, share: number, above: boolean): void {
     const state = this.#state;
     const offset = state.offset(this.#target, this.#source, quantile);
     const step = offsetStep * Math.max(this.#deviation, 0.01);
-    state.setOffset(this.#target, this.#source, quantile, offset + step * (error > offset ? share : share - 1));
+    state.setOffset(this.#target, this.#source, quantile, offset + step * (above ? share : share - 1));
   }
 }
 

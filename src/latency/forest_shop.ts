@@ -17,8 +17,6 @@ export interface MadeForest {
   readonly file: Uint8Array;
   /** As the kernel reads it. */
   readonly packed: Uint8Array;
-  /** Where its sums begin, for kinds other than residual. */
-  readonly baseMargin: number;
   /** Median and high quantile of each held-back row, as `Label.sums`. */
   readonly sums: readonly [median: Float32Array, high: Float32Array];
   readonly trees: number;

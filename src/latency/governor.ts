@@ -213,13 +213,12 @@ export class Governor {
 
   #promote(
     target: number,
-    { kind, packed, baseMargin, file, trees }: MadeForest,
+    { kind, packed, file, trees }: MadeForest,
     offsets: readonly [number, number],
   ): void {
     const { forests, learner, state, clock } = this.#parts;
     // In between, the prior predicts.
     state.setSource(target, Prior);
-    state.setBaseMargin(target, baseMargin);
     state.setKind(target, kind);
     forests.publish(target, packed);
     learner.modelChanged(target, offsets);

@@ -206,16 +206,18 @@ export class Learner {
     // By what is known of the endpoint now: it may have been much less when the request was sent.
     const priorLn = Math.log(target === 0 ? priorTtftMs(state, slot, label) : priorTpotMs(state, slot, label));
     const base = priorLn + state.bias(target, Prior)[slot];
-    prior.observe(slot, [priorLn, priorLn], actual, censored);
+    const waited = target === 0 && label.waitMs > Math.exp(priorLn) / 2;
+    prior.observe(slot, [priorLn, priorLn], actual, { censored, waited });
     if (label.version > 0 && label.version === version(target)) {
       const begin = state.kind(target) === ForestKind.Residual ? base : 0;
-      model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, censored);
+      model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, { censored, waited });
       this.#compare(target);
     }
     state.labelled(target);
     if (target === 0 && !censored) state.prefilled(slot, label.row[effectiveTokens], nowMs);
     if (censored && ms <= label.highMs) return;
     this.#keep(learner, { row: Float64Array.from(label.row), base, label: actual, atMs: nowMs });
+    if (waited) return;
     this.#paced(slot, actual - Math.log(this.fits.pool(target, label)));
     if (target === 0) this.fits.ttft(slot, label, ms);
     else this.fits.tpot(slot, label, ms);

@@ -63,23 +63,23 @@ export function openModel(
 ): Omit<MadeForest, "tookMs"> {
   const read = readModel(file);
   const kind = residual ? ForestKind.Residual : kindOf(read);
-  const { ensemble, baseMargin } = twoOutputs(read, quantile);
+  const ensemble = twoOutputs(read, quantile);
   const columns = columnsOf(ensemble, target);
-  const packed = packForest(ensemble, columns);
-  const begin = kind === ForestKind.Residual ? 0 : baseMargin;
+  // A residual begins at the prior, whatever the file says of a base.
+  const bases = kind === ForestKind.Residual ? new Float32Array(ensemble.groups) : ensemble.baseMargin;
+  const packed = packForest(ensemble, columns, bases);
   const rows = heldBack[0]?.length ?? 0;
   const sums = [new Float32Array(rows), new Float32Array(rows)] as const;
   const row = new Float32Array(ensemble.features);
-  const margins = new Float32Array(ensemble.groups).fill(begin);
   for (let i = 0; i < rows; i++) {
     for (let feature = 0; feature < ensemble.features; feature++) row[feature] = heldBack[columns[feature]][i];
-    const out = predictMargins(ensemble, row, margins);
+    const out = predictMargins(ensemble, row, bases);
     for (let q = 0; q < 2; q++) {
       const sum = out[Math.min(q, ensemble.groups - 1)];
       sums[q][i] = kind === ForestKind.Milliseconds ? Math.log(Math.max(sum, 0.01)) : sum;
     }
   }
-  return { kind, file, packed, baseMargin, sums, trees: ensemble.trees.length };
+  return { kind, file, packed, sums, trees: ensemble.trees.length };
 }
 
 function kindOf({ objective, attributes }: Ensemble): ForestKind {
@@ -90,39 +90,22 @@ function kindOf({ objective, attributes }: Ensemble): ForestKind {
 }
 
 /** The outputs nearest to the median and to the high quantile, in this order; one of one. */
-function twoOutputs(read: Ensemble, quantile: number): { readonly ensemble: Ensemble; readonly baseMargin: number } {
-  if (read.groups === 1) return { ensemble: read, baseMargin: read.baseMargin[0] };
+function twoOutputs(read: Ensemble, quantile: number): Ensemble {
+  if (read.groups === 1) return read;
   const { quantiles } = read;
   if (!quantiles) {
     throw new ForestError(`Cannot predict latency by a model of ${read.groups} outputs that are no quantiles`);
   }
   const nearest = (share: number) =>
     quantiles.reduce((best, q, i) => Math.abs(q - share) < Math.abs(quantiles[best] - share) ? i : best, 0);
-  const median = nearest(0.5), high = nearest(quantile);
-  const bases = [read.baseMargin[median], read.baseMargin[high]];
-  const groups = median === high ? [median] : [median, high];
-  // Both begin where the median does: what the other begins higher by is one more leaf of its first tree.
-  const trees = groups.flatMap((from, group) => {
-    const own = read.trees.filter((tree) => tree.group === from).map((tree) => ({ ...tree, group }));
-    const shift = Math.fround(bases[group] - bases[0]);
-    return shift === 0 ? own : [constantTree(shift, group), ...own];
-  });
-  return { ensemble: { ...read, trees, groups: groups.length }, baseMargin: bases[0] };
-}
-
-function constantTree(value: number, group: number): Ensemble["trees"][number] {
-  const none = Int32Array.of(-1), zero = Float32Array.of(0);
+  const groups = [...new Set([nearest(0.5), nearest(quantile)])];
   return {
-    left: none,
-    right: none,
-    feature: Int32Array.of(0),
-    threshold: Float32Array.of(value),
-    defaultLeft: Uint8Array.of(0),
-    group,
-    weight: 1,
-    gain: zero,
-    cover: zero,
-    baseWeight: zero,
+    ...read,
+    groups: groups.length,
+    baseMargin: Float32Array.from(groups, (group) => read.baseMargin[group]),
+    trees: groups.flatMap((from, group) =>
+      read.trees.filter((tree) => tree.group === from).map((tree) => ({ ...tree, group }))
+    ),
   };
 }
 

@@ -1,13 +1,15 @@
 import type { Slo } from "../core/mod.ts";
 import type { PriorInput } from "./prior.ts";
 import { labelNumbers, latencyRecords, writeLabel } from "./record.ts";
-import type { SloLedger } from "./slo_ledger.ts";
+import type { SloEntry, SloLedger } from "./slo_ledger.ts";
 
 type ByTarget<T> = readonly [ttft: T, tpot: T];
 
 /** What was predicted for a request at the endpoint it went to, and from what. Times are milliseconds. */
 export interface Told {
   readonly slot: number;
+  /** Clock milliseconds of the decision. */
+  readonly atMs: number;
   readonly generation: number;
   readonly input: PriorInput;
   readonly medianMs: ByTarget<number>;
@@ -46,7 +48,7 @@ export class Prediction {
   readonly #tell: (kind: number, numbers: readonly number[]) => void;
   readonly #ledger: SloLedger;
   readonly #observer: PredictionObserver | undefined;
-  #counted = false;
+  #entry: SloEntry | undefined;
   #first = false;
   #ended = false;
 
@@ -65,8 +67,7 @@ export class Prediction {
   /** The request goes there: its target counts among those of others. */
   begin(): void {
     const { slot, tpotSloMs, slo, waitedMs, highMs } = this.told;
-    this.#counted = tpotSloMs !== undefined;
-    if (this.#counted) this.#ledger.enter(slot, tpotSloMs!);
+    if (tpotSloMs !== undefined) this.#entry = this.#ledger.enter(slot, tpotSloMs);
     if (slo.ttftMs === undefined && tpotSloMs === undefined) return;
     this.#tell(latencyRecords.slo, overTargets(slo, tpotSloMs, waitedMs, highMs));
   }
@@ -83,6 +84,7 @@ export class Prediction {
   firstToken(ms: number): void {
     if (this.#first) return;
     this.#first = true;
+    if (this.#entry) this.#entry.firstAtMs = this.told.atMs + ms;
     this.#label(0, ms, false);
   }
 
@@ -108,9 +110,9 @@ export class Prediction {
 
   /** The request is gone from its endpoint. */
   release(): void {
-    if (!this.#counted) return;
-    this.#counted = false;
-    this.#ledger.leave(this.told.slot, this.told.tpotSloMs!);
+    if (!this.#entry) return;
+    this.#ledger.leave(this.told.slot, this.#entry);
+    this.#entry = undefined;
   }
 
   #label(target: 0 | 1, ms: number, censored: boolean): void {

@@ -8,7 +8,7 @@
  * The coefficients are fitted for each endpoint from what it did, as far as that is known, else from what all did.
  */
 import type { EndpointTable } from "../core/mod.ts";
-import { NonNegativeFit } from "./fit.ts";
+import { type Beside, NonNegativeFit } from "./fit.ts";
 import type { LatencyState } from "./state.ts";
 
 /** What both formulas take in; a label is explained by the same numbers later. */
@@ -25,13 +25,17 @@ export interface PriorInput {
 
 /**
  * Until a place at `slot` is free: its requests beyond what it runs, over the rate at which it ends them. 0 while it has room,
- * or nothing is known of its capacity.
+ * or its capacity was not learned: a request in an engine's queue may just have come between two steps.
  */
-export function waitMs(table: EndpointTable, slot: number): number {
-  const excess = table.requests[slot] + table.foreign[slot] + 1 - table.requestCapacity[slot];
+export function waitMs(table: EndpointTable, state: LatencyState, slot: number): number {
+  const capacity = table.requestCapacity[slot];
+  const requests = Math.max(table.requests[slot] + table.foreign[slot], table.waiting[slot] + table.running[slot]);
+  const excess = requests + 1 - capacity;
   if (!(excess > 0)) return 0;
-  const stayMs = table.serviceMs[slot];
-  return stayMs > 0 ? excess * stayMs / Math.max(1, table.requestCapacity[slot]) : 0;
+  const known = table.serviceMs[slot];
+  const paceMs = state.tpotBaseMs[slot] + state.tpotRequestMs[slot] * capacity;
+  const stayMs = known > 0 ? known : state.outputTokens * paceMs;
+  return excess * stayMs / Math.max(1, capacity);
 }
 
 export function priorTtftMs(state: LatencyState, slot: number, { workTokens, waitMs }: PriorInput): number {
@@ -50,103 +54,139 @@ const minMs = 0.01;
 // and 0.35 more for each request.
 const guessTtft: readonly (readonly [readonly number[], number])[] = [[[1, 0], 20], [[1, 4000], 520]];
 const guessTpot: readonly (readonly [readonly number[], number])[] = [[[1, 1, 0], 6.35], [[1, 64, 0], 28.4]];
-const guessWeight = 0.25;
+/** Labels that the guess counts as: it is left with what labels do not tell. */
+const guessLabels = 0.5;
 /** Labels of the pool that stand in for an endpoint's own. */
-const poolWeight = 8;
-/** Of a label that was mostly waiting, little is told of the rest. */
+const poolLabels = 8;
+/**
+ * Of a label that was mostly waiting, little is told of the rest: it is taken to be so much at least, and counts by the square
+ * of its share, as an error of the whole is so much larger an error of the part.
+ */
 const leastShare = 0.2;
+
+/** One target's formula without its wait: a fit for each endpoint, one for all, and the coefficients as all isolates read them. */
+class TargetFits {
+  /** By coefficient and slot. */
+  readonly #columns: readonly Float64Array[];
+  readonly #slots: NonNegativeFit[];
+  readonly #pool: NonNegativeFit;
+  readonly #guess: Beside;
+  /** What the pool does. */
+  readonly #average: Float64Array;
+  readonly #solved: Float64Array;
+
+  constructor(columns: readonly Float64Array[], guess: readonly (readonly [readonly number[], number])[]) {
+    const width = columns.length;
+    this.#columns = columns;
+    this.#slots = Array.from(columns[0], () => new NonNegativeFit(width));
+    this.#pool = new NonNegativeFit(width);
+    const fit = new NonNegativeFit(width), coefficients = new Float64Array(width);
+    for (const [x, ms] of guess) fit.add(x, ms);
+    fit.solve(coefficients);
+    this.#guess = { fit, labels: guessLabels, coefficients };
+    this.#average = new Float64Array(width);
+    this.#solved = new Float64Array(width);
+    this.#poolChanged();
+  }
+
+  reset(slot: number): void {
+    this.#slots[slot] = new NonNegativeFit(this.#columns.length);
+    this.#write(slot);
+  }
+
+  add(slot: number, x: readonly number[], ms: number, weight = 1): void {
+    const expected = x.reduce((sum, value, i) => sum + value * this.#columns[i][slot], 0);
+    this.#slots[slot].add(x, ms, { weight, expected });
+    this.#pool.add(x, ms, { weight, expected: this.average(x) });
+    this.#write(slot);
+    this.#poolChanged();
+  }
+
+  /** What an average endpoint would take. */
+  average(x: readonly number[]): number {
+    return x.reduce((sum, value, i) => sum + value * this.#average[i], 0);
+  }
+
+  dump(slot: number): number[] {
+    return this.#slots[slot].dump();
+  }
+
+  restore(slot: number, state: readonly number[]): void {
+    if (this.#slots[slot].restore(state)) this.#write(slot);
+  }
+
+  dumpPool(): number[] {
+    return this.#pool.dump();
+  }
+
+  restorePool(state: readonly number[]): void {
+    if (this.#pool.restore(state)) this.#poolChanged();
+  }
+
+  /** Endpoints without labels of their own are taken to be as all are: one that is never tried would stay a guess. */
+  #poolChanged(): void {
+    this.#pool.solve(this.#average, this.#guess);
+    for (const [slot, { weight }] of this.#slots.entries()) if (weight === 0) this.#write(slot);
+  }
+
+  #write(slot: number): void {
+    const fit = this.#slots[slot], average = this.#average, solved = this.#solved;
+    const pool = { fit: this.#pool, labels: poolLabels, coefficients: average };
+    if (fit.weight === 0) solved.set(average);
+    else fit.solve(solved, pool, this.#guess);
+    for (const [i, column] of this.#columns.entries()) column[slot] = solved[i];
+  }
+}
 
 /** Fits the coefficients; one isolate does it, all read what it writes. */
 export class PriorFits {
-  readonly #state: LatencyState;
-  readonly #ttft: NonNegativeFit[];
-  readonly #tpot: NonNegativeFit[];
-  readonly #poolTtft = new NonNegativeFit(2);
-  readonly #poolTpot = new NonNegativeFit(3);
-  readonly #two = new Float64Array(2);
-  readonly #three = new Float64Array(3);
+  readonly #ttft: TargetFits;
+  readonly #tpot: TargetFits;
 
-  constructor(state: LatencyState) {
-    this.#state = state;
-    this.#ttft = Array.from({ length: state.slots }, () => new NonNegativeFit(2));
-    this.#tpot = Array.from({ length: state.slots }, () => new NonNegativeFit(3));
-    for (const [x, y] of guessTtft) this.#poolTtft.add(x, y, guessWeight);
-    for (const [x, y] of guessTpot) this.#poolTpot.add(x, y, guessWeight);
-    for (let slot = 0; slot < state.slots; slot++) this.reset(slot);
+  constructor({ ttftBaseMs, ttftTokenMs, tpotBaseMs, tpotRequestMs, tpotTokenMs }: LatencyState) {
+    this.#ttft = new TargetFits([ttftBaseMs, ttftTokenMs], guessTtft);
+    this.#tpot = new TargetFits([tpotBaseMs, tpotRequestMs, tpotTokenMs], guessTpot);
   }
 
   /** Another endpoint has the slot: what the pool does is all that is known. */
   reset(slot: number): void {
-    this.#ttft[slot] = new NonNegativeFit(2);
-    this.#tpot[slot] = new NonNegativeFit(3);
-    this.#writeTtft(slot);
-    this.#writeTpot(slot);
+    this.#ttft.reset(slot);
+    this.#tpot.reset(slot);
   }
 
   ttft(slot: number, { workTokens, waitMs }: PriorInput, ms: number): void {
-    const two = this.#two;
-    two[0] = 1;
-    two[1] = workTokens;
     const computingMs = Math.max(ms - waitMs, leastShare * ms);
-    this.#ttft[slot].add(two, computingMs);
-    this.#poolTtft.add(two, computingMs);
-    this.#writeTtft(slot);
+    this.#ttft.add(slot, [1, workTokens], computingMs, (computingMs / ms) ** 2);
   }
 
   tpot(slot: number, { requests, contextTokens }: PriorInput, ms: number): void {
-    const three = this.#three;
-    three[0] = 1;
-    three[1] = requests;
-    three[2] = contextTokens;
-    this.#tpot[slot].add(three, ms);
-    this.#poolTpot.add(three, ms);
-    this.#writeTpot(slot);
+    this.#tpot.add(slot, [1, requests, contextTokens], ms);
   }
 
   /** What an average endpoint would take, by target. */
   pool(target: number, { workTokens, waitMs, requests, contextTokens }: PriorInput): number {
-    if (target === 0) {
-      this.#poolTtft.solve(this.#two);
-      return Math.max(minMs, waitMs + this.#two[0] + this.#two[1] * workTokens);
-    }
-    this.#poolTpot.solve(this.#three);
-    return Math.max(minMs, this.#three[0] + this.#three[1] * requests + this.#three[2] * contextTokens);
+    const ms = target === 0
+      ? waitMs + this.#ttft.average([1, workTokens])
+      : this.#tpot.average([1, requests, contextTokens]);
+    return Math.max(minMs, ms);
   }
 
   dump(slot: number): { readonly ttft: number[]; readonly tpot: number[] } {
-    return { ttft: this.#ttft[slot].dump(), tpot: this.#tpot[slot].dump() };
+    return { ttft: this.#ttft.dump(slot), tpot: this.#tpot.dump(slot) };
   }
 
+  /** Goes on from a dump; what is none is left. */
   restore(slot: number, { ttft, tpot }: { readonly ttft: readonly number[]; readonly tpot: readonly number[] }): void {
-    this.#ttft[slot].restore(ttft);
-    this.#tpot[slot].restore(tpot);
-    this.#writeTtft(slot);
-    this.#writeTpot(slot);
+    this.#ttft.restore(slot, ttft);
+    this.#tpot.restore(slot, tpot);
   }
 
   dumpPool(): { readonly ttft: number[]; readonly tpot: number[] } {
-    return { ttft: this.#poolTtft.dump(), tpot: this.#poolTpot.dump() };
+    return { ttft: this.#ttft.dumpPool(), tpot: this.#tpot.dumpPool() };
   }
 
   restorePool({ ttft, tpot }: { readonly ttft: readonly number[]; readonly tpot: readonly number[] }): void {
-    this.#poolTtft.restore(ttft);
-    this.#poolTpot.restore(tpot);
-    for (let slot = 0; slot < this.#state.slots; slot++) {
-      this.#writeTtft(slot);
-      this.#writeTpot(slot);
-    }
-  }
-
-  #writeTtft(slot: number): void {
-    this.#ttft[slot].solve(this.#two, this.#poolTtft, poolWeight);
-    this.#state.ttftBaseMs[slot] = this.#two[0];
-    this.#state.ttftTokenMs[slot] = this.#two[1];
-  }
-
-  #writeTpot(slot: number): void {
-    this.#tpot[slot].solve(this.#three, this.#poolTpot, poolWeight);
-    this.#state.tpotBaseMs[slot] = this.#three[0];
-    this.#state.tpotRequestMs[slot] = this.#three[1];
-    this.#state.tpotTokenMs[slot] = this.#three[2];
+    this.#ttft.restorePool(ttft);
+    this.#tpot.restorePool(tpot);
   }
 }

@@ -64,7 +64,7 @@ function predictedPlan({ admission, admitProbability }: SloConfig): SchedulingPl
     admitters: admission === "off"
       ? []
       : [{ type: "slo-probability-admitter", parameters: { mode: admission, admitProbability } }],
-    scorers: [{ type: "least-latency-scorer" }],
+    scorers: [{ type: "least-latency-scorer", parameters: { meetsProbability: admitProbability } }],
     picker: { type: "max-score-picker" },
   });
 }

@@ -53,7 +53,7 @@ export class Job {
   marginsAt: u32;
   pairsAt: u32;
   orderAt: u32;
-  /** A word a row, twice: scratch. */
+  /** A word a row, with weights two: scratch. */
   spareAt: u32;
   slotsAt: u32;
   slotBytes: u32;

@@ -217,6 +217,7 @@ Deno.test("readModel() keeps to its limits before it takes memory for what a fil
     nodes: 5,
   });
   refuses({}, "limit", /features must be at most 1/, { features: 1 });
+  refuses({ param: { num_class: "65" } }, "limit", /classes must be at most 64/, { groups: undefined });
   refuses({ param: { num_class: "1000000000" } }, "limit", /classes must be at most 64/);
   refuses({ model: { gbtree_model_param: { num_trees: "1000000000" } } }, "limit", /trees must be at most 4096/);
   refusesTree({ tree_param: { num_nodes: "1000000000" } }, "limit", /at most 1048573/);

@@ -132,14 +132,22 @@ function orderOf({ left, right }: Tree): number[] {
   return order;
 }
 
+function floatsOf(values: Float32Array, order: readonly number[]): Float32Array {
+  const floats = new Float32Array(order.length);
+  for (let i = 0; i < order.length; i++) floats[i] = values[order[i]];
+  return floats;
+}
+
 function treeOf(tree: Tree, id: number, features: number): FileValue {
   const order = orderOf(tree), n = order.length;
   const left = new Int32Array(n).fill(-1), right = new Int32Array(n).fill(-1), parents = new Int32Array(n);
-  parents[0] = noParent;
-  const conditions = Float32Array.from(order, (node) => tree.threshold[node]);
+  const indices = new Int32Array(n), defaults = new Uint8Array(n), types = new Uint8Array(n);
+  const conditions = floatsOf(tree.threshold, order);
   const categories: number[] = [], categoryNodes: number[] = [], segments: bigint[] = [], sizes: bigint[] = [];
+  parents[0] = noParent;
   for (let i = 0, next = 1; i < n; i++) {
-    if (tree.left[order[i]] < 0) {
+    const node = order[i];
+    if (tree.left[node] < 0) {
       conditions[i] *= tree.weight;
       continue;
     }
@@ -147,30 +155,32 @@ function treeOf(tree: Tree, id: number, features: number): FileValue {
     right[i] = next + 1;
     parents[next] = parents[next + 1] = i;
     next += 2;
-    const codes = tree.categories?.get(order[i]);
+    indices[i] = tree.feature[node];
+    defaults[i] = tree.defaultLeft[node];
+    const codes = tree.categories?.get(node);
     if (codes === undefined) continue;
+    types[i] = 1;
     categoryNodes.push(i);
     segments.push(BigInt(categories.length));
     sizes.push(BigInt(codes.length));
     categories.push(...codes);
   }
-  const isInner = (node: number) => tree.left[node] >= 0;
   return {
-    base_weights: Float32Array.from(order, (node) => tree.baseWeight[node]),
+    base_weights: floatsOf(tree.baseWeight, order),
     categories: Int32Array.from(categories),
     categories_nodes: Int32Array.from(categoryNodes),
     categories_segments: BigInt64Array.from(segments),
     categories_sizes: BigInt64Array.from(sizes),
-    default_left: Uint8Array.from(order, (node) => isInner(node) ? tree.defaultLeft[node] : 0),
+    default_left: defaults,
     id,
     left_children: left,
-    loss_changes: Float32Array.from(order, (node) => tree.gain[node]),
+    loss_changes: floatsOf(tree.gain, order),
     parents,
     right_children: right,
     split_conditions: conditions,
-    split_indices: Int32Array.from(order, (node) => isInner(node) ? tree.feature[node] : 0),
-    split_type: Uint8Array.from(order, (node) => tree.categories?.has(node) ? 1 : 0),
-    sum_hessian: Float32Array.from(order, (node) => tree.cover[node]),
+    split_indices: indices,
+    split_type: types,
+    sum_hessian: floatsOf(tree.cover, order),
     tree_param: {
       num_deleted: "0",
       num_feature: String(features),

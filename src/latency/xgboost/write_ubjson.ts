@@ -45,11 +45,10 @@ class Bytes {
   }
 
   numbers(values: Float32Array | Int32Array | Uint8Array | BigInt64Array): void {
-    const at = this.#grow(values.byteLength), view = this.#view;
-    if (values instanceof Float32Array) values.forEach((value, i) => view.setFloat32(at + 4 * i, value));
-    else if (values instanceof Int32Array) values.forEach((value, i) => view.setInt32(at + 4 * i, value));
-    else if (values instanceof BigInt64Array) values.forEach((value, i) => view.setBigInt64(at + 8 * i, value));
-    else this.#bytes.set(values, at);
+    const size = values.BYTES_PER_ELEMENT, at = this.#grow(values.byteLength);
+    const from = new Uint8Array(values.buffer, values.byteOffset, values.byteLength), into = this.#bytes;
+    // The last byte of a number first.
+    for (let i = 0; i < from.length; i++) into[at + i] = from[i - (i % size) + size - 1 - (i % size)];
   }
 
   take(): Uint8Array<ArrayBuffer> {
