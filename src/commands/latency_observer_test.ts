@@ -103,6 +103,7 @@ Deno.test("predictionObserver() names the endpoint, unless another one has its s
   const { metrics, table } = observed();
   const told = {
     slot: 0,
+    atMs: 0,
     generation: table.generation[0],
     input: { workTokens: 1, waitMs: 0, requests: 1, contextTokens: 1 },
     medianMs: [100, 10],

@@ -49,7 +49,6 @@ class World {
           kind: ForestKind.Residual,
           file: new Uint8Array(2048),
           packed: new Uint8Array(1),
-          baseMargin: 0,
           sums: [new Float32Array(0), new Float32Array(0)],
           trees: 7,
           tookMs: 1,
