@@ -1,8 +1,7 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
-import { endpointMeta, EndpointState, EndpointTable, systemClock, VirtualClock } from "../core/mod.ts";
+import { endpointMeta, EndpointState, EndpointTable, VirtualClock } from "../core/mod.ts";
 import type { Score, Verdict } from "../latency/mod.ts";
 import { Logger, type LogLevel, Metrics } from "../telemetry/mod.ts";
-import { parsePrometheus } from "../telemetry/testing.ts";
 import { latencyObserver, predictionObserver } from "./latency_observer.ts";
 
 /** An observer over the endpoint h:1 in slot 0, and what it wrote. */
@@ -48,7 +47,7 @@ Deno.test("a source that changes is told with both losses, and a model that foll
   ]);
 });
 
-Deno.test("trainings are counted, promotions and failures are told, and what is not used for those who look closely", async () => {
+Deno.test("trainings are counted, promotions and failures are told, and what is not used for those who look closely", () => {
   const { observer, lines, metrics } = observed("debug");
   observer.judged!(verdict());
   observer.judged!(verdict({ promoted: false, champion: 0.06 }));
@@ -59,10 +58,11 @@ Deno.test("trainings are counted, promotions and failures are told, and what is 
     { level: "debug", message: "A new model of latency is not used", ...losses, beforeLoss: 0.06 },
     { level: "warn", message: "Cannot train a model of latency", target: "tpot", cause: "no memory" },
   ]);
-  const { samples } = parsePrometheus(await metrics.render(systemClock));
   deepStrictEqual(
-    samples.filter(({ name }) => name === "warmpath_prediction_trainings_total")
-      .map(({ labels, value }) => [labels.type, labels.result, value]),
+    metrics.dump().filter(({ name }) => name === "prediction_trainings_total").map(({ values, value }) => [
+      ...values,
+      value,
+    ]),
     [["ttft", "promoted", 1], ["ttft", "kept", 1], ["tpot", "failed", 1]],
   );
 });
@@ -99,7 +99,7 @@ Deno.test("what goes back and forth fills no log: ten lines, then one in half a 
   equal("unlogged" in lines[11], false);
 });
 
-Deno.test("predictionObserver() names the endpoint, unless another one has its slot", async () => {
+Deno.test("predictionObserver() names the endpoint, unless another one has its slot", () => {
   const { metrics, table } = observed();
   const told = {
     slot: 0,
@@ -120,12 +120,11 @@ Deno.test("predictionObserver() names the endpoint, unless another one has its s
   observe(0, told, 120, false);
   observe(1, told, 20, false);
   observe(0, { ...told, generation: told.generation + 1 }, 120, false);
-  const { samples } = parsePrometheus(await metrics.render(systemClock));
-  const of = (name: string) => samples.filter((sample) => sample.name === `warmpath_${name}`);
+  const of = (name: string) => metrics.dump().filter((series) => series.name === name);
   deepStrictEqual(
-    of("prediction_labels_total").map(({ labels, value }) => [labels.endpoint_name, labels.type, value]),
-    [["h:1", "ttft", 1], ["h:1", "tpot", 1]],
+    of("prediction_labels_total").map(({ values, value }) => [...values, value]),
+    [["m", "h:1", "default", "ttft", 1], ["m", "h:1", "default", "tpot", 1]],
   );
   deepStrictEqual(of("prediction_within_high_total").map(({ value }) => value), [1, 0]);
-  equal(of("prediction_actual_ttft_seconds_count")[0].value, 2);
+  equal(of("prediction_actual_ttft_seconds")[0].sum, 0.24);
 });
