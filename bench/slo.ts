@@ -22,7 +22,8 @@
  * seed. `oracle…`: knows each engine's state and cost and the lengths of answers under way (250 tokens of the one to be
  * placed), and takes the least TTFT (`oracle-ttft`), the least E2E (`oracle-e2e`), or the least E2E and what others lose by
  * it (`oracle`, see `harmRule`; `oracle-exact` sums the others' delays). `oracle-slo` refuses a request that would miss its
- * targets everywhere, or make others miss theirs. Those named `noisy` are wrong by 20 % each time they look, and judge what
+ * targets everywhere, or make others miss theirs. `prior` and `predicted`: the plan of the name, without and with forests, which
+ * are trained every 10 s while the run goes on; begun with nothing learned. Those named `noisy` are wrong by 20 % each time they look, and judge what
  * others would miss by what a router can know.
  *
  * Capacity (`capacity_rps`): steady requests a second at which `oracle` meets both targets of nine in ten. Targets: TTFT 1 s
@@ -49,12 +50,13 @@ import {
 import type { Row } from "./slo/figures.ts";
 import type { FleetPolicy } from "./slo/policy.ts";
 import { harmRule, named, oracle, oracles, queued, sloOracles, weighted, type Weights } from "./slo/policies.ts";
+import { predicted } from "./slo/predicted.ts";
 import { beyondRun, ladderAsks, ladderRun, type Scale, sloAsks, sloRun, slowdownRun } from "./slo/scenarios.ts";
 import { capacity, threeScorers, tunedQueue, tunedWeights, withActive } from "./slo/tune.ts";
 import { fleetEngine, type FleetOptions, fleets } from "./slo/world.ts";
 
-const heuristics = ["least-request", "llm-d", "default", "tuned", "tuned-active"] as const;
-const policyNames: readonly string[] = [...heuristics, ...oracles.map(({ name }) => name)];
+const own = ["least-request", "llm-d", "default", "tuned", "tuned-active", "prior", "predicted"] as const;
+const policyNames: readonly string[] = [...own, ...oracles.map(({ name }) => name)];
 
 export const slo: Bench = {
   name: "slo",
@@ -73,7 +75,7 @@ export const slo: Bench = {
     const onRun = () => progress.update("tuning", runs++, 100);
     const tuned = await tunedWeights(streams, threeScorers(smoke), scale.fleet, onRun);
     const active = await tunedWeights(streams, withActive(tuned, smoke), scale.fleet, onRun);
-    const policies = chosen(flags, tuned, active);
+    const policies = chosen(flags, tuned, active, scale.seed);
     const tables = tablesOf();
     for (const [i, policy] of policies.entries()) {
       progress.update(policy.name, i, policies.length);
@@ -87,7 +89,8 @@ export const slo: Bench = {
     }
     const queueAsks = sloAsks(tuneScale, tuneSeed);
     const told = { ...scale.fleet, tellSlo: true };
-    for (const policy of policies.filter(({ name }) => !name.startsWith("oracle"))) {
+    const predictors = [predictedSlo("prior", scale.seed, false), predictedSlo("predicted", scale.seed)];
+    for (const policy of policies.filter(({ name }) => !/^(oracle|prior|predicted)/.test(name))) {
       tables.add("slo", policy, await sloRun(policy, scale));
       const behind = queued(policy, flowDefaults, `${policy.name}, queue`);
       tables.add("slo", behind, await sloRun(behind, scale));
@@ -95,7 +98,7 @@ export const slo: Bench = {
       const best = await tunedQueue(policy, queueAsks, told, smoke, onRun);
       tables.add("slo", best, await sloRun(best, scale));
     }
-    for (const policy of sloOracles) tables.add("slo", policy, await sloRun(policy, scale));
+    for (const policy of [...predictors, ...sloOracles]) tables.add("slo", policy, await sloRun(policy, scale));
     return {
       ...tables.filled(),
       weights: { tuned, "tuned-active": active },
@@ -120,13 +123,20 @@ async function scaleOf(flags: Flags, smoke: boolean): Promise<Scale> {
   return { fleet, capacityRps, seed, length: smoke ? 0.05 : 1 };
 }
 
-function chosen(flags: Flags, tuned: Weights, active: Weights): FleetPolicy[] {
+/** Refuses what is not predicted to meet its targets. */
+function predictedSlo(name: string, seed: number, training = true): FleetPolicy {
+  return predicted(`${name}, admission`, { seed, training, slo: { admission: "all" } });
+}
+
+function chosen(flags: Flags, tuned: Weights, active: Weights, seed: number): FleetPolicy[] {
   const all: readonly FleetPolicy[] = [
     named("least-request"),
     named("llm-d"),
     named("default"),
     weighted(tuned, "tuned"),
     weighted(active, "tuned-active"),
+    predicted("prior", { seed, training: false }),
+    predicted("predicted", { seed }),
     ...oracles,
   ];
   return list(flags, "policies").map((name) => {
