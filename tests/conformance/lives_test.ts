@@ -253,7 +253,7 @@ for (const flow of [undefined, busy]) {
       }
       for (const target of [0, 1]) {
         const { labels } = learner.drift(target);
-        ok(labels > lives / 50 && labels < lives, `${labels} labels`);
+        ok(labels > outcomes.get("completed")! / 50 && labels < lives, `${labels} labels`);
         ok(learner.heldBack(target).length > 0);
       }
       await nothingLeft(world, lives);
