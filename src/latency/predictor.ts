@@ -285,8 +285,9 @@ export class Predictor {
     if (strictest > 0) {
       const target = buffered(strictest);
       const after = stepMs + ownMs / Math.max(1, state.outputTokens);
-      const lost = this.#below(target, Math.max(tpot - after, 0.01), Math.max(tpotHigh - after, 0.01)) -
-        this.#below(target, tpot, tpotHigh);
+      // Without it every quantile is less by the same factor: the spread stays.
+      const without = Math.max(tpot - after, 0.01) / tpot;
+      const lost = this.#below(target, tpot * without, tpotHigh * without) - this.#below(target, tpot, tpotHigh);
       out.harmMisses[slot] = Math.max(0, lost) * state.tpotSlos(slot);
     }
   }
