@@ -4,6 +4,7 @@
 export const embeddedFiles: readonly string[] = [
   "src/commands/edge_worker.ts",
   "src/hotpath/warmpath.wasm",
+  "src/latency/shop_worker.ts",
   "src/sim/worker.ts",
   "src/tokens/worker.ts",
 ];

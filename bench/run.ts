@@ -17,12 +17,14 @@ import { commit, machine } from "./lib/machine.ts";
 import { longprompt } from "./longprompt.ts";
 import { overload } from "./overload.ts";
 import { peers } from "./peers.ts";
+import { predict } from "./predict.ts";
 import { Progress } from "./lib/progress.ts";
 import { record, type Result } from "./lib/results.ts";
 import { replay } from "./replay.ts";
 import { requests } from "./requests.ts";
 import { restart } from "./restart.ts";
 import { scale } from "./scale.ts";
+import { slo } from "./slo.ts";
 import { soak } from "./soak.ts";
 import { stream } from "./stream.ts";
 import { tokens } from "./tokens.ts";
@@ -37,10 +39,12 @@ const benches: readonly Bench[] = [
   longprompt,
   overload,
   peers,
+  predict,
   replay,
   requests,
   restart,
   scale,
+  slo,
   soak,
   stream,
   tokens,

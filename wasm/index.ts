@@ -3,3 +3,4 @@ export * from "./scan/index";
 export * from "./hash/index";
 export * from "./blocks/index";
 export * from "./forest/index";
+export * from "./train/index";

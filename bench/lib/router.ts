@@ -18,7 +18,7 @@ import { FlowDispatch } from "../../src/pipeline/flow_dispatch.ts";
 import { flowOptions, type Inbound } from "../../src/pipeline/mod.ts";
 import type { PipelineParts } from "../../src/pipeline/parts.ts";
 import { prepare, type Prepared } from "../../src/pipeline/view.ts";
-import { Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
+import { type LatencySource, Scheduler, type SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { Metrics, Tracing } from "../../src/telemetry/mod.ts";
 import { UpstreamClient } from "../../src/upstream/mod.ts";
 
@@ -37,6 +37,13 @@ export interface BenchRouterOptions {
   readonly onPoke?: (slot: number) => void;
   /** Where an endpoint, by number, tells what it caches. */
   readonly source?: (endpoint: number) => FeedSource;
+  readonly latency?: (hotpath: Hotpath) => BenchLatency;
+}
+
+/** What predicts: for the scheduler, and for the requests that are placed. */
+export interface BenchLatency {
+  readonly source: LatencySource;
+  readonly predictor?: PipelineParts["latency"];
 }
 
 /** Everything between a request's bytes and the place it gets. */
@@ -60,7 +67,7 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
   const { clock, endpoints, plan, seed } = options;
   const { blockTreeBytes, bodyBytesMax } = options;
   const hotpath = await Hotpath.load(
-    { endpoints, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax },
+    { endpoints, blockTreeBytes, bodyBytesMax, prefixTokensMax: prefixDefaults.tokensMax, forestBytes: 1 << 20 },
     seed,
   );
   const { table } = hotpath;
@@ -77,7 +84,8 @@ export async function benchRouter(options: BenchRouterOptions): Promise<BenchRou
     caches.geometry(slot, options.cacheBlocks, options.cacheBlockTokens);
   }
   const claims = localClaims(caches, hotpath.blockTree, table, prefixDefaults.blockTokens);
-  const parts = benchParts({ clock, hotpath, index: claims, plan, seed, endpoints, onPoke: options.onPoke });
+  const latency = options.latency?.(hotpath);
+  const parts = benchParts({ clock, hotpath, index: claims, plan, seed, endpoints, onPoke: options.onPoke, latency });
   return { parts, table, hotpath, caches, claims, dispatch: new DirectDispatch(parts) };
 }
 
@@ -133,9 +141,12 @@ export interface BenchPartsOptions {
   /** Slots 0 to this are the candidates of every request. */
   readonly endpoints: number;
   readonly onPoke?: (slot: number) => void;
+  readonly latency?: BenchLatency;
 }
 
-export function benchParts({ clock, hotpath, index, plan, seed, endpoints, onPoke }: BenchPartsOptions): PipelineParts {
+export function benchParts(
+  { clock, hotpath, index, plan, seed, endpoints, onPoke, latency }: BenchPartsOptions,
+): PipelineParts {
   const candidates = { slots: Uint16Array.from({ length: endpoints }, (_, slot) => slot), count: endpoints };
   return {
     clock,
@@ -150,11 +161,12 @@ export function benchParts({ clock, hotpath, index, plan, seed, endpoints, onPok
       report: nothing,
       poke: onPoke ?? nothing,
     },
+    latency: latency?.predictor,
     upstream: new UpstreamClient({ clock }),
     metrics: new Metrics({ version: "bench" }),
     tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
     ended: nothing,
-    scheduler: new Scheduler(plan, { table: hotpath.table, seed }),
+    scheduler: new Scheduler(plan, { table: hotpath.table, seed, latency: latency?.source }),
     models: { rewrite: (model) => ({ model }) },
     options: {
       attemptsMax: 1,

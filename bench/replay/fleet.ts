@@ -5,6 +5,7 @@ import type { SchedulingPlan } from "../../src/scheduling/mod.ts";
 import { createFleet, type SimEndpoint } from "../../src/sim/sim_endpoint.ts";
 import type { EngineOptions } from "../../src/sim/engine_types.ts";
 import { promptFromTrace, tokensFromTrace } from "../../src/sim/prompt.ts";
+import { BenchLearning } from "../lib/latency.ts";
 import { type BenchRouter, benchRouter, benchView, turns } from "../lib/router.ts";
 import { mean, quantile, round } from "../lib/stats.ts";
 import { VirtualScraper } from "../lib/scraper.ts";
@@ -91,6 +92,7 @@ export async function replayPlan(
     options.engine,
     links && ((i) => ({ seed: options.seed, onBatch: (batch) => links[i].tell(batch) })),
   );
+  const learning = new BenchLearning(clock, { seed: options.seed });
   const router = await benchRouter({
     clock,
     endpoints: options.endpoints,
@@ -101,6 +103,7 @@ export async function replayPlan(
     cacheBlocks: options.engine.cacheBlocks,
     cacheBlockTokens: options.engine.blockSize,
     onPoke: (slot) => scraper.poke(slot),
+    latency: (hotpath) => learning.over(hotpath),
     source: links && ((endpoint) => links[endpoint]),
   });
   const scraper = new VirtualScraper(clock, fleet, router.table);
@@ -112,6 +115,7 @@ export async function replayPlan(
     const atMs = trace[i].atMs / options.speed;
     while (clock.step(atMs)) if (behind()) await turns(100);
     clock.advance(atMs - clock.now());
+    await learning.turn();
     const blocks = links ? tokenBlocks(trace[i], router) : textBlocks(trace[i]);
     send(trace[i], viewOf(trace[i], i, clock.now(), blocks), router, fleet, tally);
     if (i % 100 === 99) options.onProgress(i + 1, trace.length);
@@ -150,7 +154,9 @@ function send(
         placed.answered(atMs - nowMs, 200, true);
         tally.firstToken(atMs - nowMs);
       },
-      onFinish({ finishedMs, cachedTokens }) {
+      onFinish({ firstTokenMs, finishedMs, cachedTokens }) {
+        placed.prediction?.completed(finishedMs - firstTokenMs, request.outputTokens);
+        placed.prediction?.release();
         placed.reservation.release();
         tally.finish(slot, finishedMs - nowMs, request.inputTokens, cachedTokens, placed.cachedTokens);
       },

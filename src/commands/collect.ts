@@ -3,11 +3,15 @@ import { breakerStateNames, type Clock, endpointStateNames, type EndpointTable }
 import type { Caches } from "../kv/mod.ts";
 import type { CacheSample, CollectedSample } from "../telemetry/mod.ts";
 import type { FlowDesk } from "./flow_desk.ts";
+import type { LatencyDesk } from "./latency_desk.ts";
+import { latencySample } from "./latency_observer.ts";
 
 export interface Collected {
   readonly table: EndpointTable;
   readonly caches: Caches;
   readonly flow: Pick<FlowDesk, "sample">;
+  /** Absent: nothing is predicted. */
+  readonly latency?: LatencyDesk;
   readonly clock: Clock;
   readonly staleAfterMs: number;
   /** Times slower than the other endpoints; NaN while too little is known. */
@@ -17,7 +21,7 @@ export interface Collected {
 }
 
 export function collect(
-  { table, caches, flow, clock, staleAfterMs, slowness, overloaded, recordsDropped }: Collected,
+  { table, caches, flow, latency, clock, staleAfterMs, slowness, overloaded, recordsDropped }: Collected,
 ): CollectedSample {
   const now = clock.now();
   const endpoints = Array.from(table.slots(), (slot) => {
@@ -46,6 +50,7 @@ export function collect(
   return {
     pool: { name: "default", endpoints },
     flow: flow.sample(staleAfterMs),
+    latency: latency && latencySample(latency, table, clock),
     prefix: { blocks: pairs, evicted },
     overloaded,
     recordsDropped,

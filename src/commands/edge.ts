@@ -23,6 +23,7 @@ import {
 import type { SharedCells } from "./edge_shared.ts";
 import { feedOf, openTokens } from "./knowledge.ts";
 import { type EdgeLatency, edgeLatency } from "./latency_desk.ts";
+import { predictionObserver } from "./latency_observer.ts";
 import { pipelineOptions, readCa, upstreamOptions } from "./options.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 
@@ -130,7 +131,19 @@ export class Edge implements EdgeDoor {
     const { table } = hotpath;
     this.#table = table;
     if (setup.latency.enabled) {
-      this.#latency = edgeLatency({ hotpath, state, ring, rung, isolate, setup: setup.latency });
+      const { latency } = parts.metrics;
+      this.#latency = edgeLatency({
+        hotpath,
+        state,
+        ring,
+        rung,
+        isolate,
+        setup: setup.latency,
+        clock,
+        observer: predictionObserver(parts.metrics, table, setup.latency.quantile),
+        predicted: ({ model, requestedModel }, tookMs) =>
+          latency.predicted({ model, requestedModel: requestedModel || model }, tookMs),
+      });
     }
     this.#pool = new EdgePool({ table, ring, rung, refreshModels });
     this.#keys = new KeyGuard({ table: quotas, isolate, clock, metrics: parts.metrics });

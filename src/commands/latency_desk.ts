@@ -1,17 +1,24 @@
 /** Predicted latency joined: the learner and its models in the control isolate, a predictor in each edge. */
-import type { Clock, EndpointTable, Prng, RecordRing } from "../core/mod.ts";
+import type { Clock, EndpointTable, Prng, RecordRing, RequestView } from "../core/mod.ts";
 import type { Hotpath } from "../hotpath/mod.ts";
 import {
+  explainLatency,
   type ForestShop,
   Governor,
   type GovernorObserver,
+  type LatencyReport,
   type LatencyState,
   Learner,
   type LearnerObserver,
   type PredictionObserver,
   Predictor,
   type RememberedEndpoints,
+  ServiceTrainer,
+  WorkerShop,
 } from "../latency/mod.ts";
+import type { Logger, Metrics } from "../telemetry/mod.ts";
+import { latencyObserver } from "./latency_observer.ts";
+import { LatencyFiles } from "./latency_files.ts";
 import type { LatencySource } from "../scheduling/mod.ts";
 import type { LatencySetup } from "./scheduling.ts";
 
@@ -30,10 +37,14 @@ export interface EdgeLatencyParts {
   readonly isolate: number;
   readonly setup: LatencySetup;
   readonly observer?: PredictionObserver;
+  readonly clock: Clock;
+  /** A request was placed; predicting all its candidates took so long. */
+  readonly predicted: (view: RequestView, tookMs: number) => void;
 }
 
 /** One edge's predictor; what it is told of answers goes through the ring. */
-export function edgeLatency({ hotpath, state, ring, rung, isolate, setup, observer }: EdgeLatencyParts): EdgeLatency {
+export function edgeLatency(parts: EdgeLatencyParts): EdgeLatency {
+  const { hotpath, state, ring, rung, isolate, setup, observer, clock, predicted } = parts;
   const predictor = new Predictor(state, {
     table: hotpath.table,
     forests: hotpath.forests,
@@ -46,11 +57,24 @@ export function edgeLatency({ hotpath, state, ring, rung, isolate, setup, observ
     options: predictorOptions(setup),
   });
   let { predicts } = setup;
+  let asked: RequestView | undefined, tookMs = 0;
   return {
     predictor,
     source: {
-      predict: (ctx, slots, n) => predicts ? predictor.predict(ctx, slots, n) : undefined,
-      chosen: (ctx, slot) => predictor.chosen(ctx, slot),
+      predict(ctx, slots, n) {
+        const startMs = clock.now();
+        const view = predicts ? predictor.predict(ctx, slots, n) : undefined;
+        asked = ctx.view;
+        tookMs = clock.now() - startMs;
+        return view;
+      },
+      chosen(ctx, slot) {
+        const startMs = clock.now();
+        predictor.chosen(ctx, slot);
+        // Explanations ask for predictions as well, of other requests.
+        predicted(ctx.view, (asked === ctx.view ? tookMs : 0) + clock.now() - startMs);
+        asked = undefined;
+      },
     },
     use(setup) {
       predicts = setup.predicts;
@@ -74,12 +98,51 @@ export interface LatencyDeskParts {
   readonly observer: LearnerObserver & GovernorObserver;
 }
 
+/** The control isolate's half, begun: models of the last life predict, and further ones are trained now and then. */
+export interface OpenLatency {
+  readonly desk: LatencyDesk;
+  readonly files: LatencyFiles;
+}
+
+/** For one training by the service. */
+const serviceMsMax = 120_000;
+
+function serviceTrainer({ training: { serviceUrl, serviceToken } }: LatencySetup, clock: Clock) {
+  if (serviceUrl === undefined) return undefined;
+  return new ServiceTrainer({
+    url: serviceUrl,
+    fetcher: fetch,
+    clock,
+    timeoutMs: serviceMsMax,
+    source: crypto.randomUUID(),
+    token: () => serviceToken,
+  });
+}
+
+/**
+ * Joins what learns; undefined where nothing is to be. Nothing is trained or read before `files.begin()` and
+ * `desk.governor.start()`.
+ */
+export function openLatency(
+  parts: Omit<LatencyDeskParts, "shop" | "observer"> & { readonly log: Logger; readonly metrics: Metrics },
+): OpenLatency | undefined {
+  const { clock, setup, table, state, log, metrics } = parts;
+  if (!setup.enabled) return undefined;
+  const trainer = serviceTrainer(setup, clock);
+  const shop = new WorkerShop({ clock, quantile: () => setup.quantile, trainer });
+  const desk = new LatencyDesk({ ...parts, shop, observer: latencyObserver({ log, metrics, table, clock }) });
+  const { learner, governor } = desk;
+  return { desk, files: new LatencyFiles(desk, { learner, governor, state, table, clock }, setup, log) };
+}
+
 /** What is learned, in the control isolate. */
 export class LatencyDesk {
   readonly learner: Learner;
   readonly governor: Governor;
   readonly state: LatencyState;
   readonly #table: EndpointTable;
+  readonly #clock: Clock;
+  readonly #quantile: number;
   #remembered: RememberedEndpoints | undefined;
 
   constructor({ clock, table, hotpath, state, rng, setup, shop, observer }: LatencyDeskParts) {
@@ -87,6 +150,8 @@ export class LatencyDesk {
     const { forests } = hotpath;
     this.state = state;
     this.#table = table;
+    this.#clock = clock;
+    this.#quantile = quantile;
     this.learner = new Learner({
       state,
       table,
@@ -114,6 +179,13 @@ export class LatencyDesk {
       },
       observer,
     });
+  }
+
+  /** What is known, by what it is predicted and how good that is; of each target the last `pairsMax` predictions. */
+  explain(pairsMax: number): LatencyReport {
+    const { learner, governor, state } = this;
+    const clock = this.#clock, quantile = this.#quantile;
+    return explainLatency({ learner, governor, state, table: this.#table, clock, quantile, pairsMax });
   }
 
   /** A record of an edge; false when it is somebody else's. */

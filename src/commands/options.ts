@@ -42,7 +42,7 @@ export function breakerOptions({ pool: { ejection } }: Config): Partial<BreakerO
   return { ...same, baseMs: timeMs, maxMs: timeMaxMs };
 }
 
-export function pipelineOptions(config: Config, { prefix, flow }: SchedulingSetup): PipelineOptions {
+export function pipelineOptions(config: Config, { prefix, flow, latency }: SchedulingSetup): PipelineOptions {
   const { priorities } = flowSetup(config, { flow });
   return {
     flow: flowOptions(flow, priorities),
@@ -54,6 +54,7 @@ export function pipelineOptions(config: Config, { prefix, flow }: SchedulingSetu
     usage: config.observe.usage,
     blockTokens: prefix.blockTokens,
     prefixEnabled: prefix.enabled,
+    predictions: latency,
     objectives: new Map(config.objectives.map((objective) => [objective.name, objective])),
     outputTokensAssumed,
     forwardAuthorization: config.upstream.forwardAuthorization,

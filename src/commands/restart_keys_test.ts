@@ -21,6 +21,12 @@ Deno.test("restartKeys() names what a running router cannot change", () => {
   );
 });
 
+Deno.test("restartKeys() names what predictions are learned by, and not how targets are judged", () => {
+  const before = config("latency: {snapshot: {file: a}}");
+  const after = config("latency: {training: {trees: 50}, seedModel: {ttft: x}, slo: {admission: all}, echo: never}");
+  deepStrictEqual(restartKeys(before, after), ["latency.training", "latency.seedModel", "latency.snapshot"]);
+});
+
 Deno.test("restartKeys() names feeds that changed at endpoints that stay", () => {
   const before = config("endpoints: [http://a:1, {url: http://b:1, feed: {kind: zmq}}]");
   const keys = (text: string) => restartKeys(before, config(text));

@@ -25,6 +25,7 @@ import { FlowDesk } from "./flow_desk.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
+import { type OpenLatency, openLatency } from "./latency_desk.ts";
 import { freePort, portableConfig } from "./worker_start.ts";
 import { WorkerEdge } from "./worker_edge.ts";
 
@@ -38,6 +39,8 @@ export class Router {
   readonly caches: Caches;
   readonly edges: Edges;
   readonly flow: FlowDesk;
+  /** Absent: nothing is predicted. */
+  readonly latency: OpenLatency | undefined;
   readonly #host: Host;
   readonly #hotpath: Hotpath;
   readonly #sizes: MemorySizes;
@@ -74,8 +77,10 @@ export class Router {
       await router.#openEdges();
       await router.#openAdmin();
       await router.#snapshots.recall();
+      await router.latency?.files.begin();
       await router.pool.start();
       await router.#news.tell();
+      router.latency?.desk.governor.start();
     } catch (error) {
       await router.stop(0);
       throw error;
@@ -123,9 +128,10 @@ export class Router {
       feedOf: (meta) => feedOf(meta, this.#config, this.#setup.knowledge.feed),
       onLoad: (slot, sample) => this.pool.pushLoad(slot, sample),
     });
+    const rng = new Prng(this.#seed), { log, metrics, table } = this;
+    this.latency = openLatency({ clock, table, hotpath, state: latencyState, rng, setup: setup.latency, log, metrics });
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     this.pool = this.#buildPool(setup, caCerts);
-    const { table, metrics, log } = this;
     this.flow = new FlowDesk({
       clock,
       table,
@@ -141,6 +147,7 @@ export class Router {
       clock,
       table,
       flow: this.flow,
+      latency: this.latency?.desk,
       buffers: this.#buffers,
       claims: this.caches,
       pool: this.pool,
@@ -154,6 +161,7 @@ export class Router {
         table,
         caches: this.caches,
         flow: this.flow,
+        latency: this.latency?.desk,
         clock,
         staleAfterMs: this.#config.pool.load.staleAfterMs,
         slowness: this.pool.slownesses(),
@@ -209,10 +217,12 @@ export class Router {
     this.#stopping = true;
     for (const pair of Object.values(this.#certificates)) pair.stop();
     if (drainTimeoutMs > 0) await this.#drain(drainTimeoutMs);
-    if (drainTimeoutMs > 0) await this.#snapshots.keep();
+    if (drainTimeoutMs > 0) await Promise.all([this.#snapshots.keep(), this.latency?.files.keep()]);
     this.flow.controller.stop();
     await Promise.all([this.edges.close(), this.#admin?.close()]);
     this.#news.stop();
+    this.latency?.files.stop();
+    await this.latency?.desk.governor.stop();
     this.pool.stop();
     await this.caches.stop();
   }
@@ -295,6 +305,7 @@ export class Router {
           flow: this.flow.place(row.slot),
         })),
       flow: () => this.flow.explain(),
+      latency: (pairsMax) => this.latency?.desk.explain(pairsMax),
       drain: (id, drained) => drained ? this.pool.drain(id) : this.pool.undrain(id),
       tokens: async () => (await this.edges.any().status()).tokens,
       config: () => publicConfig(this.#config),
@@ -370,6 +381,7 @@ export class Router {
         onSlotAdded: (slot) => {
           this.caches.slotAdded(slot);
           this.flow.slotAdded(slot);
+          this.latency?.desk.slotAdded(slot);
         },
         onSample: (slot, requestsBefore) => this.flow.sampled(slot, requestsBefore),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),

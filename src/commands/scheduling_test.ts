@@ -60,3 +60,36 @@ Deno.test("schedulingSetup() has an EndpointPickerConfig's flow control where it
   const off = picker("flowControl: {saturationDetector: {pluginRef: utilization-detector}}\n", "flow: {ttl: 5s}");
   deepStrictEqual([off.flow.ttlMs, off.flow.saturation.detector], [5000, "utilization"]);
 });
+
+Deno.test("schedulingSetup() predicts as the file says, and as a producer of predictions says where one is listed", () => {
+  const plain = setup("latency: {slo: {tpotBufferFactor: 1.5}, quantile: 0.95}").latency;
+  deepStrictEqual([plain.slo.tpotBufferFactor, plain.quantile, plain.predicts, plain.roleLabel], [
+    1.5,
+    0.95,
+    true,
+    undefined,
+  ]);
+  const listed = (parameters: string) =>
+    setup(`
+latency: {slo: {tpotBufferFactor: 1.5}}
+scheduling:
+  plugins:
+  - type: latency-scorer
+  - {type: predicted-latency-producer, parameters: ${parameters}}
+`).latency;
+  const { slo, predicts, roleLabel } = listed("{sloBufferFactor: 0.8, predictInProduce: false, endpointRoleLabel: r}");
+  deepStrictEqual([slo.tpotBufferFactor, predicts, roleLabel], [0.8, false, "r"]);
+  equal(listed("{}").slo.tpotBufferFactor, 1.5);
+});
+
+Deno.test("schedulingSetup() has the policy predicted refuse as the file says", () => {
+  const admitter = (text: string) =>
+    setup(`scheduling: {policy: predicted}\n${text}`).plan.plugins.find(({ kinds }) => kinds.includes("admitter"))
+      ?.params;
+  deepStrictEqual(admitter(""), { mode: "sheddable", admitProbability: 0.5 });
+  deepStrictEqual(admitter("latency: {slo: {admission: all, admitProbability: 0.8}}"), {
+    mode: "all",
+    admitProbability: 0.8,
+  });
+  deepStrictEqual(admitter("latency: {slo: {admission: off}}"), undefined);
+});

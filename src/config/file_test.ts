@@ -65,6 +65,17 @@ Deno.test("readConfigFile() finds other files relative to the file that names th
   });
 });
 
+Deno.test("readConfigFile() places what predictions begin with and are kept in beside the file, there or not", async () => {
+  const latency = "latency: {seedModel: {ttft: seed/ttft.ubj, tpot: /models/tpot.json}, snapshot: {file: learned}}\n";
+  await withFolder({ "w.yaml": latency, "none.yaml": "latency: {seedModel: {}}\n" }, async (folder) => {
+    const config = resolveConfig(await readConfigFile(join(folder, "w.yaml")));
+    deepStrictEqual(config.latency.seedModel, { ttft: join(folder, "seed/ttft.ubj"), tpot: "/models/tpot.json" });
+    deepStrictEqual(config.latency.snapshot, { file: join(folder, "learned"), intervalMs: 60_000 });
+    const none = resolveConfig(await readConfigFile(join(folder, "none.yaml"))).latency;
+    deepStrictEqual([none.seedModel, none.snapshot], [{}, { intervalMs: 60_000 }]);
+  });
+});
+
 Deno.test("readConfigFile() reads keys and secrets from the files named, and says where one is wrong", async () => {
   const hash = `sha256:${"0".repeat(64)}`;
   const files = {

@@ -26,8 +26,10 @@ export interface LatencyTrainingConfig {
   readonly trees: number;
   readonly depth: number;
   readonly learningRate: number;
-  /** A training service in llm-d's protocol; absent: the router trains by itself. */
+  /** The trainer service (`deploy/trainer`); absent: the router trains by itself. */
   readonly serviceUrl?: string;
+  /** What the service is shown as `Authorization: Bearer`. */
+  readonly serviceToken?: string;
 }
 
 export interface LatencyConfig {

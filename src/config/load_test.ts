@@ -65,7 +65,7 @@ const mistakes: readonly { name: string; text: string; messages: readonly string
     name: "a choice that is none",
     text: "scheduling:\n  policy: fastest\n",
     messages: [
-      "w.yaml:2: scheduling.policy: must be one of default, llm-d, random, round-robin, least-request: " +
+      "w.yaml:2: scheduling.policy: must be one of default, predicted, llm-d, random, round-robin, least-request: " +
       'current value is "fastest"',
     ],
   },

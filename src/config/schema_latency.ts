@@ -21,10 +21,11 @@ const learning = section("How predictions are learned from the requests that wer
     default: training.learningRate,
   }),
   serviceUrl: text({
-    about: "Training server in llm-d's protocol; the router trains by itself when absent.",
-    form: 'an http(s) URL such as "http://trainer:8000"',
+    about: "Trainer service (deploy/trainer); the router trains by itself when absent.",
+    form: 'an http(s) URL such as "http://trainer:8100"',
     pattern: /^https?:\/\/\S+$/,
   }),
+  serviceToken: text({ about: "Token that the trainer service asks for." }),
 });
 
 const model = (what: string) =>

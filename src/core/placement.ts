@@ -38,11 +38,40 @@ export interface HeldBlocksTrace {
   readonly routed: number;
 }
 
+/** What one target is predicted to come to at an endpoint, in milliseconds. */
+export interface TargetTrace {
+  readonly medianMs: number;
+  /** In the configured share of cases it takes at most so long. */
+  readonly highMs: number;
+  /** What the endpoint's formula says by itself. */
+  readonly priorMs: number;
+  /** ln(median ÷ prior): what trees and corrections make of it. */
+  readonly residual: number;
+  /** Target − high; below 0 it is likely missed. Absent where the request has no such target. */
+  readonly headroomMs?: number;
+}
+
+/** What a request is predicted to take at an endpoint, and what it would cost others there. */
+export interface PredictionTrace {
+  readonly ttft: TargetTrace;
+  readonly tpot: TargetTrace;
+  /** Probability to meet the targets it has; 1 without one. */
+  readonly meets: number;
+  /** Until the last token. */
+  readonly e2eMs: number;
+  /** Time lost by those that run there or come after it, summed. */
+  readonly harmMs: number;
+  /** Requests there that would miss their own target for it. */
+  readonly harmMisses: number;
+}
+
 /** One endpoint's way through a profile. */
 export interface CandidateTrace {
   readonly endpoint: string;
   /** Absent when nothing is known of tiers. */
   readonly held?: HeldBlocksTrace;
+  /** Null: nothing is predicted for it. */
+  readonly prediction: PredictionTrace | null;
   /** Filter that dropped it, when one did. */
   readonly droppedBy?: string;
   readonly scores: readonly ScoreTrace[];

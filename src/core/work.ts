@@ -14,7 +14,7 @@ export const tierLoadSharesDefault: TierLoadShares = { cpu: 0.05, disk: 0.25, sh
 
 /** Prompt tokens of our requests at `slot` that are not computed yet, as far as is known. */
 export function promptTokensAhead(table: EndpointTable, { pendingTokens }: PrefixMatch, slot: number): number {
-  const unanswered = table.prefillTokens[slot];
+  const unanswered = Math.max(0, table.toCompute(slot));
   const pending = pendingTokens?.[slot] ?? -1;
   return pending < 0 ? unanswered : Math.min(unanswered, pending);
 }

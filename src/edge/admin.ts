@@ -2,11 +2,13 @@ import { type Context, Hono } from "hono";
 import { RouterError } from "../core/mod.ts";
 import { errorAnswer, errorResponse } from "../protocol/mod.ts";
 import { answerOf } from "../pipeline/mod.ts";
+import type { LatencyReport } from "../latency/mod.ts";
 import { type AdminAccess, checkAccess } from "./admin_access.ts";
 import { readBody } from "./body.ts";
 import type { BodyBudget } from "./body_budget.ts";
 import type { Explained, ExplainRequest } from "./explain.ts";
 import { type ClientBody, type Handler, platformRequest } from "./http/request.ts";
+import { latencyPage } from "./latency_page.ts";
 
 /** What pages are told of a request beside the `Request`: its body, which has no stream. */
 type Env = { Bindings: { readonly body: ClientBody; readonly peer: string } };
@@ -28,6 +30,8 @@ export interface AdminParts {
   readonly config: () => unknown;
   /** What waits, and why. */
   readonly flow: () => unknown;
+  /** What is known of latencies, with so many of the last predictions of each target; undefined where nothing is predicted. */
+  readonly latency: (pairsMax: number) => LatencyReport | undefined;
   /** Keys and what they have left. */
   readonly keys: () => unknown;
   readonly access: () => AdminAccess;
@@ -81,6 +85,8 @@ function adminApp(parts: AdminParts): Hono<Env> {
   app.get("/debug/tokens", async (c) => c.json(await parts.tokens() as object));
   app.get("/debug/keys", (c) => c.json(parts.keys() as object));
   app.get("/debug/flow", (c) => c.json(parts.flow() as object));
+  app.get("/debug/latency", (c) => c.json(parts.latency(pairsOf(c.req.query("pairs"))) ?? { enabled: false }));
+  app.get("/debug/latency.html", () => latencyPage(parts.latency(pairsMax)));
   app.get("/debug/config", (c) => c.json(parts.config() as object));
   app.post("/debug/decide", (c) => decide(c, parts));
   app.post("/debug/snapshot", async (c) => {
@@ -109,6 +115,17 @@ async function decide({ req: { raw: request }, env }: Context<Env>, parts: Admin
   } finally {
     read.release();
   }
+}
+
+/** Predictions of a target that are kept. */
+const pairsMax = 500, pairsShown = 100;
+
+function pairsOf(text: string | undefined): number {
+  if (text === undefined) return pairsShown;
+  if (/^\d{1,9}$/.test(text)) return Math.min(pairsMax, Number(text));
+  throw new RouterError("bad-request", "Cannot use parameter pairs: it must be a number of predictions", {
+    param: "pairs",
+  });
 }
 
 /** What a procedure is asked with is a few bytes. */

@@ -26,6 +26,8 @@ export const groupCountAt = 4;
 export const testCountAt = 8;
 /** First tree, from the start. */
 export const treesAt = 12;
+/** f32 an output, added to the margin of every row. */
+export const interceptsAt = 16;
 
 /** Feature column; `kind…`; where its set of category codes lies, from the start, and its 32-bit words. */
 export const testBytes = 16;
@@ -56,8 +58,8 @@ export const nodeBytes = 8;
 export const chainedNodeBytes = 12;
 /** The kernel takes the first levels of a perfect tree at once. */
 export const perfectDepthMin = 3;
-/** Deeper trees are chained: a perfect one doubles with each level. */
-export const perfectDepthMax = 8;
+/** Deeper trees are chained. */
+export const perfectDepthMax = 16;
 /** Levels walked at most. */
 export const depthMax = 255;
 

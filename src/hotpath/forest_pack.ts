@@ -29,14 +29,22 @@ export interface ForestTrees {
 export const packedBytesMax = 1 << 26;
 
 const lineBytes = 8;
+/** Up to this depth, 3 KiB, every tree is perfect. */
+const smallDepth = 8;
 
 /**
  * A forest in the form that the kernel reads (`forest_layout.ts`), the same at any address. `columnOf` gives the column of
- * `Forests.columns` by feature. Takes 12 bytes for each place of a tree filled up to its depth d, 2^d of them; from depth
- * 9 on 12 bytes a node. Throws RangeError for more than 4 outputs, 256 different tests (a feature, or a set of
- * categories, by where missing values go), 255 levels or 64 MiB, and for what is no tree.
+ * `Forests.columns` by feature; `intercepts` are added to the margin of every row, one for each output, 0 unless given.
+ *
+ * A tree of depth d takes 12 × 2^d bytes; from depth 9 on 12 for each of its nodes, if that is less. Throws RangeError for
+ * more than 4 outputs, 256 different tests (a feature, or a set of its categories, by where missing values go), 255 levels
+ * or 64 MiB, for a feature without a column, and for what is no tree.
  */
-export function packForest({ trees, groups }: ForestTrees, columnOf: readonly number[]): Uint8Array {
+export function packForest(
+  { trees, groups }: ForestTrees,
+  columnOf: readonly number[],
+  intercepts: ArrayLike<number> = [],
+): Uint8Array {
   atMost("outputs", groups, layout.groupsMax);
   const tests = new Tests(columnOf);
   const shapes = trees.map((tree) => shapeOf(tree, tests));
@@ -48,6 +56,7 @@ export function packForest({ trees, groups }: ForestTrees, columnOf: readonly nu
   words[layout.groupCountAt / 4] = groups;
   words[layout.testCountAt / 4] = tests.count;
   words[layout.treesAt / 4] = treesAt;
+  new Float32Array(words.buffer, layout.interceptsAt, groups).set(Array.from(intercepts).slice(0, groups));
   tests.write(words);
   let at = treesAt;
   for (const shape of shapes) {
@@ -80,8 +89,12 @@ function shapeOf(tree: ForestTree, tests: Tests): Shape {
   let depth = 0;
   for (let from = 0, end = 1; from < end; from = end, end = order.length, depth++) {
     for (let i = from; i < end; i++) {
-      const left = tree.left[order[i]];
-      if (left >= 0) order.push(left, tree.right[order[i]]);
+      const left = tree.left[order[i]], right = tree.right[order[i]];
+      if (left < 0) continue;
+      if (!(Math.max(left, right) < tree.left.length)) {
+        throw new RangeError("Cannot pack a forest as a child is missing");
+      }
+      order.push(left, right);
     }
     if (order.length > tree.left.length) throw new RangeError("Cannot pack a forest as a node is reached twice");
   }
@@ -92,8 +105,10 @@ function shapeOf(tree: ForestTree, tests: Tests): Shape {
   return { tree, order, testOf, depth };
 }
 
-function isPerfect({ depth }: Shape): boolean {
-  return depth <= layout.perfectDepthMax;
+/** A perfect tree is walked several times as fast, and doubles with each level whether they are taken or not. */
+function isPerfect(shape: Shape): boolean {
+  if (shape.depth <= smallDepth) return true;
+  return shape.depth <= layout.perfectDepthMax && perfectBytes(shape) <= chainedBytes(shape);
 }
 
 /** Levels of a perfect tree. */
@@ -101,9 +116,16 @@ function levelsOf({ depth }: Shape): number {
   return Math.max(layout.perfectDepthMin, depth);
 }
 
+function perfectBytes(shape: Shape): number {
+  return (layout.nodeBytes + 4) << levelsOf(shape);
+}
+
+function chainedBytes({ order }: Shape): number {
+  return alignLine(layout.treeHeaderBytes + order.length * layout.chainedNodeBytes);
+}
+
 function bytesOf(shape: Shape): number {
-  if (isPerfect(shape)) return (layout.nodeBytes + 4) << levelsOf(shape);
-  return alignLine(layout.treeHeaderBytes + shape.order.length * layout.chainedNodeBytes);
+  return isPerfect(shape) ? perfectBytes(shape) : chainedBytes(shape);
 }
 
 function writeTree(shape: Shape, words: Int32Array, at: number): void {

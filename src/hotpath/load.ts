@@ -21,8 +21,22 @@ export interface SharedHotpath {
 export async function makeShared(sizes: MemorySizes, endpointTableBytes: number): Promise<SharedHotpath> {
   const { pages } = layoutMemory(sizes, endpointTableBytes);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: 65_536, shared: true });
-  const bytes = await Deno.readFile(new URL("./warmpath.wasm", import.meta.url));
-  return { memory, module: await WebAssembly.compile(bytes) };
+  return { memory, module: await compileKernels() };
+}
+
+let compiled: Promise<WebAssembly.Module> | undefined;
+
+/** Compiled once an isolate, so that what ran often stays optimised. */
+function compileKernels(): Promise<WebAssembly.Module> {
+  return compiled ??= Deno.readFile(new URL("./warmpath.wasm", import.meta.url)).then((bytes) =>
+    WebAssembly.compile(bytes)
+  );
+}
+
+/** The kernels over a memory that serves something else than routing. */
+export async function loadKernels(memory: WebAssembly.Memory): Promise<KernelExports> {
+  const instance = await WebAssembly.instantiate(await compileKernels(), { env: { memory } });
+  return instance.exports as unknown as KernelExports;
 }
 
 /** The kernels over a memory, with the scratch of one isolate. */

@@ -12,3 +12,5 @@ export * from "./layout.ts";
 export * from "./load.ts";
 export * from "./scan.ts";
 export * from "./scan_result.ts";
+export * from "./train.ts";
+export type * from "./train_types.ts";

@@ -78,17 +78,23 @@ export class Corrections {
   }
 
   /**
-   * A label, and what was predicted without corrections; all in log space. Returns the bias that was added before. A
-   * `censored` label is a lower bound: it tells something only where more was not predicted anyway.
+   * A label, and what was predicted without corrections; all in log space. A `censored` label is a lower bound: it tells
+   * something only where more was not predicted anyway. Of one that `waited` most of its time for a place nothing is learned of
+   * the endpoint's pace: who ends when is chance.
    */
-  observe(slot: number, predicted: readonly [median: number, high: number], label: number, censored = false): void {
+  observe(
+    slot: number,
+    predicted: readonly [median: number, high: number],
+    label: number,
+    { censored = false, waited = false } = {},
+  ): void {
     const state = this.#state, target = this.#target, source = this.#source;
     const bias = state.bias(target, source)[slot];
     const median = predicted[0] + bias + state.offset(target, source, Median);
     const high = Math.max(median, predicted[1] + bias + state.offset(target, source, High));
     if (censored && label <= high) return;
     this.#rate(median, high, label);
-    this.#learnBias(slot, label - predicted[0]);
+    if (!waited) this.#learnBias(slot, label - predicted[0]);
     this.#learnOffset(Median, 0.5, label > median);
     this.#learnOffset(High, this.quantile, label > high);
   }

@@ -127,10 +127,10 @@ Deno.test("a lower bound tells nothing where more was predicted, and counts as a
   ];
   const before = known();
   const [, high] = told(state, 0, [5, 5.2]);
-  corrections.observe(0, [5, 5.2], high, true);
-  corrections.observe(0, [5, 5.2], 1, true);
+  corrections.observe(0, [5, 5.2], high, { censored: true });
+  corrections.observe(0, [5, 5.2], 1, { censored: true });
   deepStrictEqual(known(), before);
-  corrections.observe(0, [5, 5.2], high + 0.5, true);
+  corrections.observe(0, [5, 5.2], high + 0.5, { censored: true });
   const { coverage } = corrections.score;
   ok(coverage < (before[0] as typeof corrections.score).coverage, "it was not covered");
   ok(state.offset(0, Prior, High) > (before[3] as number), "the next are told more");
@@ -198,7 +198,7 @@ Deno.test("whatever labels come, biases and offsets stay finite, and the high pr
   fc.assert(fc.property(fc.array(label, { maxLength: 200 }), (labels) => {
     const { state, corrections } = bed();
     for (const { slot, median, above, label, censored } of labels) {
-      corrections.observe(slot, [median, median + above], label, censored);
+      corrections.observe(slot, [median, median + above], label, { censored });
       const [low, high] = told(state, slot, [median, median + above]);
       ok(Number.isFinite(low) && Number.isFinite(high) && high >= low);
     }

@@ -12,6 +12,8 @@ const wantedMaxMs = 120_000;
 /** One prediction and what came of it. */
 export interface Pair {
   readonly slot: number;
+  /** Of the slot: whether it is that endpoint still. */
+  readonly generation: number;
   readonly atMs: number;
   readonly medianMs: number;
   readonly highMs: number;
@@ -31,6 +33,8 @@ export interface DriftReport {
   readonly coverage: number;
   /** p90 of the high prediction over the target it was to meet, of requests that have one; NaN: there was none lately. */
   readonly predictedOverSlo: number;
+  /** Requests that had a target, ever. */
+  readonly wanted: number;
 }
 
 /** Keeps the score of what clients were told, corrections included. */
@@ -43,36 +47,40 @@ export class Drift {
   readonly #ratios = new Quantile(0.9, 256);
   #ratioAtMs = -Infinity;
   #count = 0;
+  #wanted = 0;
   #nowMs = 0;
 
   constructor(quantile: number) {
     this.#quantile = quantile;
   }
 
-  add({ slot, medianMs, highMs, ms, censored }: Label, nowMs: number): void {
+  add({ slot, generation, medianMs, highMs, ms, censored }: Label, nowMs: number): void {
     const at = this.#count++ % window;
     this.#nowMs = nowMs;
     this.#errors[at] = Math.abs(ms - medianMs) / ms;
     this.#losses[at] = pinballLoss(ms - highMs, this.#quantile);
     this.#covered[at] = ms <= highMs ? 1 : 0;
-    this.#pairs[(this.#count - 1) % pairsMax] = { slot, atMs: nowMs, medianMs, highMs, actualMs: ms, censored };
+    const pair = { slot, generation, atMs: nowMs, medianMs, highMs, actualMs: ms, censored };
+    this.#pairs[(this.#count - 1) % pairsMax] = pair;
   }
 
   wanted(ratio: number, atMs: number): void {
     this.#ratioAtMs = this.#nowMs = atMs;
     this.#ratios.add(ratio);
+    this.#wanted++;
   }
 
-  report(): DriftReport {
+  report(nowMs: number = this.#nowMs): DriftReport {
     const n = Math.min(window, this.#count);
     const mean = (values: Float64Array) => values.subarray(0, n).reduce((sum, value) => sum + value, 0) / n;
-    const recent = this.#nowMs - this.#ratioAtMs <= wantedMaxMs;
+    const recent = nowMs - this.#ratioAtMs <= wantedMaxMs;
     return {
       labels: this.#count,
       mape: mean(this.#errors),
       pinballMs: mean(this.#losses),
       coverage: mean(this.#covered),
       predictedOverSlo: recent ? this.#ratios.value() : NaN,
+      wanted: this.#wanted,
     };
   }
 

@@ -7,7 +7,6 @@ import {
   type EndpointTable,
   loadTokens,
   type PrefixMatch,
-  promptTokensAhead,
   type RequestView,
   type TierLoadShares,
   tierLoadSharesDefault,
@@ -44,7 +43,7 @@ export const columns = [
   "pod_type_cat",
   "encoder_matched_size",
   "encoder_input_size",
-  // Of the prompt tokens in flight, those its feed does not tell to be computed.
+  // Of the prompt tokens in flight, those left to compute, by what its feed tells and by its pace.
   "prefill_tokens_ahead",
   // Uncached prompt tokens it was sent lately, a second.
   "prefill_tokens_per_s",
@@ -77,6 +76,7 @@ export const modelColumns: Readonly<Record<Target, readonly (readonly [Column, 0
     ["decode_tokens_in_flight", 1],
     ["prefix_cache_score", 0],
     ["effective_input_tokens", 1],
+    ["prefill_tokens_in_flight", 1],
     ["prefill_tokens_ahead", 1],
     ["prefill_tokens_per_s", 1],
     ["load_tokens", 1],
@@ -128,7 +128,11 @@ export function writeRow(
   row: number,
   { view, table, match, load, nowMs }: LatencyFacts,
   slot: number,
-  { prefillPerS, outputTokens }: { readonly prefillPerS: number; readonly outputTokens: number },
+  { aheadTokens, prefillPerS, outputTokens }: {
+    readonly aheadTokens: number;
+    readonly prefillPerS: number;
+    readonly outputTokens: number;
+  },
   { tierLoadShares = tierLoadSharesDefault, roleLabel = "" }: FeatureOptions = {},
 ): void {
   const cached = cachedTokens(view, match, slot);
@@ -147,7 +151,7 @@ export function writeRow(
   out[11][row] = podType(table, slot, roleLabel);
   out[12][row] = 0;
   out[13][row] = 0;
-  out[14][row] = promptTokensAhead(table, match, slot);
+  out[14][row] = aheadTokens;
   out[15][row] = prefillPerS;
   out[16][row] = loadTokens(match, slot, tierLoadShares);
   out[17][row] = adapterResident(view, table, slot);

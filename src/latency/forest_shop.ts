@@ -1,31 +1,12 @@
 import type { Target } from "./features.ts";
 import type { ForestKind } from "./state.ts";
-
-/** Columns of numbers by name, and the labels of their rows. */
-export interface ForestRows {
-  readonly names: readonly string[];
-  /** `columns[c][row]`; NaN: missing. */
-  readonly columns: readonly Float32Array[];
-  readonly labels: Float32Array;
-  readonly weights: Float32Array;
-}
-
-/** Shape and pace of boosting; see `TrainingOptions` of the kernel. */
-export interface ForestParameters {
-  readonly quantiles: readonly number[];
-  readonly trees: number;
-  readonly depth: number;
-  readonly learningRate: number;
-  /** By column: 1 where the prediction must not fall as it grows. */
-  readonly monotone: readonly number[];
-  readonly seed: number;
-}
+import type { TrainingParameters, TrainingSet } from "./trainer.ts";
 
 /** A forest to be trained, and the rows it is judged by: every column of `columns`, `heldBack[c][row]`. */
 export interface ForestJob {
   readonly target: Target;
-  readonly rows: ForestRows;
-  readonly parameters: ForestParameters;
+  readonly set: TrainingSet;
+  readonly parameters: TrainingParameters;
   readonly heldBack: readonly Float32Array[];
 }
 
@@ -36,8 +17,6 @@ export interface MadeForest {
   readonly file: Uint8Array;
   /** As the kernel reads it. */
   readonly packed: Uint8Array;
-  /** Where its sums begin, for kinds other than residual. */
-  readonly baseMargin: number;
   /** Median and high quantile of each held-back row, as `Label.sums`. */
   readonly sums: readonly [median: Float32Array, high: Float32Array];
   readonly trees: number;
@@ -46,9 +25,12 @@ export interface MadeForest {
 
 /** Where forests are made: elsewhere than where requests are decided. Rejects with `ForestError`. */
 export interface ForestShop {
+  /** Whether rows have to come in the order of time. @default {false} */
+  readonly ordered?: boolean;
+  /** The set's arrays are given away. */
   train(job: ForestJob, signal: AbortSignal): Promise<MadeForest>;
-  /** Reads a model file, for rows of every column. */
-  load(target: Target, file: Uint8Array, heldBack: readonly Float32Array[]): Promise<MadeForest>;
+  /** Reads a model file and judges it by rows of every column. `residual`: whatever it says of itself, it was trained here. */
+  load(target: Target, file: Uint8Array, heldBack: readonly Float32Array[], residual?: boolean): Promise<MadeForest>;
   stop(): Promise<void>;
 }
 

@@ -2,7 +2,8 @@
 import type { Clock, Timer } from "../core/mod.ts";
 import { pinballLoss } from "./corrections.ts";
 import { columns, modelColumns, type Target, targets } from "./features.ts";
-import { ForestError, type ForestParameters, type ForestShop, type MadeForest } from "./forest_shop.ts";
+import { ForestError, type ForestShop, type MadeForest } from "./forest_shop.ts";
+import type { TrainingParameters } from "./trainer.ts";
 import { type HeldBack, judgedLeast, type Learner } from "./learner.ts";
 import { ForestKind, High, type LatencyState, Median, Prior } from "./state.ts";
 
@@ -13,14 +14,24 @@ const newLeast = 50, newShare = 0.05;
 /** A challenger whose coverage is off by more is not believed, however small its loss. */
 const coverageOff = 0.1;
 
-export interface GovernorOptions extends Pick<ForestParameters, "trees" | "depth" | "learningRate"> {
+/** llm-d's, but that a leaf stands for 20 rows: what is left of the prior is mostly chance. */
+const boosting = {
+  rowSample: 0.8,
+  columnSample: 0.8,
+  minChildWeight: 20,
+  gamma: 0.2,
+  l1: 0.01,
+  l2: 0.1,
+  bins: 256,
+};
+
+export interface GovernorOptions extends Pick<TrainingParameters, "trees" | "depth" | "learningRate" | "seed"> {
   readonly quantile: number;
   /** False: models are loaded and judged, none is trained. */
   readonly training: boolean;
   readonly intervalMs: number;
   /** Labels of a target before its first model. */
   readonly labelsMin: number;
-  readonly seed: number;
 }
 
 /** How a model came to predict, or not. */
@@ -60,6 +71,7 @@ export interface GovernorParts {
 
 /** A champion's file. */
 export interface Champion {
+  readonly kind: ForestKind;
   readonly file: Uint8Array;
   readonly trees: number;
   /** Clock milliseconds. */
@@ -108,20 +120,21 @@ export class Governor {
 
   /** A model file that predicts from now on, until another one or the prior is better. Rejects with `ForestError`. */
   async adopt(target: number, file: Uint8Array): Promise<void> {
-    await this.#take(target, file, [0, this.#parts.state.offset(target, Prior, High)]);
+    await this.#take(target, file, [0, this.#parts.state.offset(target, Prior, High)], false);
   }
 
   /** As `adopt`, for a champion of an earlier life with its corrections. A file that cannot be used is told of and left. */
-  async goOn(target: number, file: Uint8Array, offsets: readonly [number, number]): Promise<void> {
+  async goOn(target: number, file: Uint8Array, offsets: readonly [number, number], residual: boolean): Promise<void> {
     try {
-      await this.#take(target, file, offsets);
+      await this.#take(target, file, offsets, residual);
     } catch (error) {
       this.#parts.observer?.failed?.(targets[target], error);
     }
   }
 
-  async #take(target: number, file: Uint8Array, offsets: readonly [number, number]): Promise<void> {
-    const made = await this.#parts.shop.load(targets[target], file, columns.map(() => new Float32Array(0)));
+  async #take(target: number, file: Uint8Array, offsets: readonly [number, number], residual: boolean): Promise<void> {
+    const none = columns.map(() => new Float32Array(0));
+    const made = await this.#parts.shop.load(targets[target], file, none, residual);
     this.#promote(target, made, offsets);
   }
 
@@ -149,18 +162,29 @@ export class Governor {
     const { learner, shop, observer } = this.#parts;
     const { trees, depth, learningRate, quantile, seed } = this.options;
     const own = modelColumns[targets[target]];
-    const { columns: trained, labels, weights } = learner.rows(target);
+    const { columns: trained, labels, weights } = learner.rows(target, shop.ordered);
+    const rows = labels.length;
     const held = learner.heldBack(target).slice();
     this.#trainedAt[target] = learner.reservoir(target).added;
     try {
       const heldBack = columns.map((_, c) => Float32Array.from(held, ({ row }) => row[c]));
       const champion = this.#champions[target];
-      const before = champion && await shop.load(targets[target], champion.file, heldBack);
+      const before = champion &&
+        await shop.load(targets[target], champion.file, heldBack, champion.kind === ForestKind.Residual);
       if (this.#stopping.signal.aborted) return;
       const made = await shop.train({
         target: targets[target],
-        rows: { names: own.map(([name]) => name), columns: trained, labels, weights },
+        set: {
+          featureNames: own.map(([name]) => name),
+          featureTypes: own.map(() => "float" as const),
+          rows: labels.length,
+          columns: trained,
+          labels,
+          margins: new Float32Array(labels.length),
+          weights,
+        },
         parameters: {
+          ...boosting,
           quantiles: [0.5, quantile],
           trees,
           depth,
@@ -170,7 +194,7 @@ export class Governor {
         },
         heldBack,
       }, this.#stopping.signal);
-      if (!this.#stopping.signal.aborted) this.#judge(target, held, made, before, labels.length);
+      if (!this.#stopping.signal.aborted) this.#judge(target, held, made, before, rows);
     } catch (error) {
       if (!this.#stopping.signal.aborted) observer?.failed?.(targets[target], error);
     }
@@ -206,27 +230,23 @@ export class Governor {
 
   #promote(
     target: number,
-    { kind, packed, baseMargin, file, trees }: MadeForest,
+    { kind, packed, file, trees }: MadeForest,
     offsets: readonly [number, number],
   ): void {
     const { forests, learner, state, clock } = this.#parts;
-    const source = state.source(target), before = [state.kind(target), state.baseMargin(target)] as const;
-    const begin = (kind: ForestKind, margin: number) => {
-      state.setKind(target, kind);
-      state.setBaseMargin(target, margin);
-    };
+    const source = state.source(target), before = state.kind(target);
     // In between, the prior predicts.
     state.setSource(target, Prior);
-    begin(kind, baseMargin);
+    state.setKind(target, kind);
     try {
       forests.publish(target, packed);
     } catch (cause) {
-      begin(...before);
+      state.setKind(target, before);
       state.setSource(target, source);
       throw new ForestError("Cannot use the forest: there is no room for it", { cause });
     }
     learner.modelChanged(target, offsets);
-    this.#champions[target] = { file, trees, sinceMs: clock.now() };
+    this.#champions[target] = { kind, file, trees, sinceMs: clock.now() };
   }
 }
 

@@ -68,7 +68,6 @@ function bed(options: Partial<GovernorOptions> = {}, labels = 400) {
     world.forests.version(0),
     world.state.source(0),
     world.state.kind(0),
-    world.state.baseMargin(0),
     world.state.offset(0, Model, Median),
     world.state.offset(0, Model, High),
     governor.champion(0)?.file,
@@ -90,10 +89,12 @@ async function settle(): Promise<void> {
 Deno.test("a job asks for the target's columns, quantiles and signs, and for a verdict on what was held back", async () => {
   const { shop, round, learner } = bed();
   await round("perfect");
-  const [{ target, rows, parameters, heldBack }] = shop.jobs;
+  const [{ target, set, parameters, heldBack }] = shop.jobs;
   equal(target, "ttft");
-  deepStrictEqual(rows.names, modelColumns.ttft.map(([name]) => name));
-  equal(rows.columns.length, rows.names.length);
+  deepStrictEqual(set.featureNames, modelColumns.ttft.map(([name]) => name));
+  deepStrictEqual([set.columns.length, set.featureTypes.length], [set.featureNames.length, set.featureNames.length]);
+  deepStrictEqual([set.labels.length, set.margins.length, set.weights.length], [set.rows, set.rows, set.rows]);
+  equal(Math.max(...set.margins.map(Math.abs)), 0, "what is learned begins at the prior");
   deepStrictEqual(parameters, {
     quantiles: [0.5, 0.9],
     trees: 20,
@@ -101,10 +102,17 @@ Deno.test("a job asks for the target's columns, quantiles and signs, and for a v
     learningRate: 0.2,
     monotone: modelColumns.ttft.map(([, sign]) => sign),
     seed: 7,
+    rowSample: 0.8,
+    columnSample: 0.8,
+    minChildWeight: 20,
+    gamma: 0.2,
+    l1: 0.01,
+    l2: 0.1,
+    bins: 256,
   });
   equal(heldBack.length, columns.length);
   equal(heldBack[0].length, learner.heldBack(0).length);
-  equal(heldBack[0].length + rows.labels.length, 400);
+  equal(heldBack[0].length + set.rows, 400);
   equal(shop.jobs.length, 1, "of the other target nothing is known");
 });
 
@@ -184,11 +192,11 @@ Deno.test("a challenger of less loss whose coverage is off is not believed", asy
   equal(promoted, false);
 });
 
-Deno.test("a forest of logarithms of milliseconds is promoted with its margin", async () => {
+Deno.test("a forest of logarithms of milliseconds is promoted as one", async () => {
   const { round, verdicts, state } = bed();
   await round("milliseconds");
   equal(verdicts[0].promoted, true);
-  deepStrictEqual([state.kind(0), state.baseMargin(0)], [ForestKind.LogMilliseconds, Math.log(100)]);
+  equal(state.kind(0), ForestKind.LogMilliseconds);
 });
 
 Deno.test("a shop that fails is told of, and nothing changes; so is a forest that finds no room", async () => {

@@ -127,7 +127,8 @@ export class TestForests implements ForestScorer, ForestPublisher {
       const forest = this.#current[target];
       for (let row = 0; row < rows; row++) {
         const sums = forest?.sums(this.columns.map((column) => column[row])) ?? [0];
-        for (const [group, sum] of sums.entries()) this.#out[target][group][row] = this.#margins[target][row] + sum;
+        const begin = this.#margins[target][row] + (forest?.baseMargin ?? 0);
+        for (const [group, sum] of sums.entries()) this.#out[target][group][row] = begin + sum;
       }
     }
     this.onScore?.();
@@ -174,7 +175,7 @@ export class TestShop implements ForestShop {
       }
     }
     const bytes = encoder.encode(name);
-    return { kind, file: bytes, packed: bytes, baseMargin, sums, trees: 1, tookMs: this.tookMs };
+    return { kind, file: bytes, packed: bytes, sums, trees: 1, tookMs: this.tookMs };
   }
 }
 

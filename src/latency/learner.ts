@@ -1,7 +1,7 @@
 /** What labels teach, in the isolate that learns: priors, corrections, rows to train on, which source predicts. */
 import type { Clock, EndpointTable, Prng } from "../core/mod.ts";
 import { Corrections, type Score } from "./corrections.ts";
-import { Drift, type DriftReport } from "./drift.ts";
+import { Drift, type DriftReport, type Pair } from "./drift.ts";
 import { columnOf, columns, modelColumns, targets } from "./features.ts";
 import { PriorFits, priorTpotMs, priorTtftMs } from "./prior.ts";
 import { type Label, latencyRecords, readLabel } from "./record.ts";
@@ -121,7 +121,17 @@ export class Learner {
   }
 
   drift(target: number): DriftReport {
-    return this.#targets[target].drift.report();
+    return this.#targets[target].drift.report(this.#parts.clock.now());
+  }
+
+  /** The last predictions of a target and what came of them, oldest first. */
+  pairs(target: number): Pair[] {
+    return this.#targets[target].drift.pairs();
+  }
+
+  /** Labels of an endpoint so far, of both targets. */
+  labels(slot: number): number {
+    return this.#paceLabels[slot];
   }
 
   reservoir(target: number): Reservoir {
@@ -133,9 +143,9 @@ export class Learner {
   }
 
   /** Rows to train a target's model on. */
-  rows(target: number): Rows {
+  rows(target: number, ordered = false): Rows {
     const names = modelColumns[targets[target]].map(([name]) => name);
-    return this.#targets[target].reservoir.rows(names);
+    return this.#targets[target].reservoir.rows(names, ordered);
   }
 
   /** How many times as long as at an average endpoint things take at `slot`; 1 where too little is known. */
@@ -190,16 +200,18 @@ export class Learner {
     // By what is known of the endpoint now: it may have been much less when the request was sent.
     const priorLn = Math.log(target === 0 ? priorTtftMs(state, slot, label) : priorTpotMs(state, slot, label));
     const base = priorLn + state.bias(target, Prior)[slot];
-    prior.observe(slot, [priorLn, priorLn], actual, censored);
+    const waited = target === 0 && label.waitMs > Math.exp(priorLn) / 2;
+    prior.observe(slot, [priorLn, priorLn], actual, { censored, waited });
     if (label.version > 0 && label.version === version(target)) {
       const begin = state.kind(target) === ForestKind.Residual ? base : 0;
-      model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, censored);
+      model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, { censored, waited });
       this.#compare(target);
     }
     state.labelled(target);
     if (target === 0 && !censored) state.prefilled(slot, label.row[effectiveTokens], nowMs);
     if (censored && ms <= label.highMs) return;
     this.#keep(learner, { row: Float64Array.from(label.row), base, label: actual, atMs: nowMs });
+    if (waited) return;
     this.#paced(slot, actual - Math.log(this.fits.pool(target, label)));
     if (target === 0) this.fits.ttft(slot, label, ms);
     else this.fits.tpot(slot, label, ms);

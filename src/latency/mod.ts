@@ -1,14 +1,23 @@
-/** What a request will take at each endpoint, learned while serving. */
+/** What a request will take at each endpoint, learned while serving; forests in XGBoost's formats. */
 export * from "./corrections.ts";
 export * from "./drift.ts";
+export * from "./explain.ts";
 export * from "./features.ts";
+export * from "./forest_shop.ts";
+export * from "./governor.ts";
+export * from "./grow.ts";
 export * from "./learner.ts";
+export * from "./open_model.ts";
 export * from "./prediction.ts";
 export * from "./predictor.ts";
 export * from "./prior.ts";
 export * from "./record.ts";
 export * from "./reservoir.ts";
-export * from "./state.ts";
-export * from "./forest_shop.ts";
-export * from "./governor.ts";
+export * from "./service_trainer.ts";
 export * from "./snapshot.ts";
+export * from "./state.ts";
+export * from "./trainer.ts";
+export * from "./training.ts";
+export * from "./worker_shop.ts";
+export type * from "./xgboost/ensemble.ts";
+export { writeModelJson, writeModelUbjson } from "./xgboost/write.ts";

@@ -1,13 +1,15 @@
 import type { Slo } from "../core/mod.ts";
 import type { PriorInput } from "./prior.ts";
 import { labelNumbers, latencyRecords, writeLabel } from "./record.ts";
-import type { SloLedger } from "./slo_ledger.ts";
+import type { SloEntry, SloLedger } from "./slo_ledger.ts";
 
 type ByTarget<T> = readonly [ttft: T, tpot: T];
 
 /** What was predicted for a request at the endpoint it went to, and from what. Times are milliseconds. */
 export interface Told {
   readonly slot: number;
+  /** Clock milliseconds of the decision. */
+  readonly atMs: number;
   readonly generation: number;
   readonly input: PriorInput;
   readonly medianMs: ByTarget<number>;
@@ -18,7 +20,20 @@ export interface Told {
   /** Counts among the targets of those that run there. */
   readonly tpotSloMs?: number;
   readonly slo: Slo;
+  /** From the request's arrival to its decision: its TTFT target counts from there. */
+  readonly waitedMs: number;
   readonly model: string;
+  readonly requestedModel: string;
+}
+
+/** High predictions over the targets they are to meet; NaN where there is none. */
+export function overTargets(
+  { ttftMs = NaN }: Slo,
+  tpotSloMs = NaN,
+  waitedMs: number,
+  highMs: ByTarget<number>,
+): ByTarget<number> {
+  return [(waitedMs + highMs[0]) / ttftMs, highMs[1] / tpotSloMs];
 }
 
 /** Told of every label, as the client's edge sees it. */
@@ -33,7 +48,7 @@ export class Prediction {
   readonly #tell: (kind: number, numbers: readonly number[]) => void;
   readonly #ledger: SloLedger;
   readonly #observer: PredictionObserver | undefined;
-  #counted = false;
+  #entry: SloEntry | undefined;
   #first = false;
   #ended = false;
 
@@ -51,11 +66,10 @@ export class Prediction {
 
   /** The request goes there: its target counts among those of others. */
   begin(): void {
-    const { slot, tpotSloMs, slo, highMs } = this.told;
-    this.#counted = tpotSloMs !== undefined;
-    if (this.#counted) this.#ledger.enter(slot, tpotSloMs!);
-    if (slo.ttftMs === undefined && slo.tpotMs === undefined) return;
-    this.#tell(latencyRecords.slo, [highMs[0] / (slo.ttftMs ?? NaN), highMs[1] / (slo.tpotMs ?? NaN)]);
+    const { slot, tpotSloMs, slo, waitedMs, highMs } = this.told;
+    if (tpotSloMs !== undefined) this.#entry = this.#ledger.enter(slot, tpotSloMs);
+    if (slo.ttftMs === undefined && tpotSloMs === undefined) return;
+    this.#tell(latencyRecords.slo, overTargets(slo, tpotSloMs, waitedMs, highMs));
   }
 
   get ttftMs(): number {
@@ -70,6 +84,7 @@ export class Prediction {
   firstToken(ms: number): void {
     if (this.#first) return;
     this.#first = true;
+    if (this.#entry) this.#entry.firstAtMs = this.told.atMs + ms;
     this.#label(0, ms, false);
   }
 
@@ -95,9 +110,9 @@ export class Prediction {
 
   /** The request is gone from its endpoint. */
   release(): void {
-    if (!this.#counted) return;
-    this.#counted = false;
-    this.#ledger.leave(this.told.slot, this.told.tpotSloMs!);
+    if (!this.#entry) return;
+    this.#ledger.leave(this.told.slot, this.#entry);
+    this.#entry = undefined;
   }
 
   #label(target: 0 | 1, ms: number, censored: boolean): void {

@@ -9,8 +9,9 @@ import {
 } from "../core/mod.ts";
 import { columns, type FeatureOptions, type LatencyFacts, writeRow } from "./features.ts";
 import { normalQuantile, normalShare } from "./normal.ts";
-import { Prediction, type PredictionObserver, type Told } from "./prediction.ts";
+import { overTargets, Prediction, type PredictionObserver, type Told } from "./prediction.ts";
 import { priorTpotMs, priorTtftMs, waitMs } from "./prior.ts";
+import { latencyRecords } from "./record.ts";
 import { ForestKind, High, type LatencyState, Median, Prior, type Source } from "./state.ts";
 import { SloLedger } from "./slo_ledger.ts";
 
@@ -35,21 +36,12 @@ export interface PredictorOptions extends FeatureOptions {
   readonly quantile: number;
   /** The strictest share of a TPOT target that is planned with; 1: all of it. */
   readonly tpotBufferFactor: number;
-  /** @default {harmDefault} */
-  readonly harm?: HarmWeights;
 }
 
-/**
- * What computing a prompt costs others, in multiples of the time it takes: `compute`, as it stalls what decodes there and
- * displaces what is cached; and one for each `arrivalMs` of the time to first token, as so many requests come meanwhile and
- * wait longer by it.
- */
-export interface HarmWeights {
-  readonly compute: number;
-  readonly arrivalMs: number;
-}
-
-const harmDefault: HarmWeights = { compute: 12, arrivalMs: 1250 };
+/** Requests that come while a prompt is computed, and wait for it as those that are there do. */
+const requestsToCome = 2;
+/** A request that was given as many tokens as expected goes on for so many. */
+const tokensLeftLeast = 60;
 
 /** Columns by slot that plugins read; see `LatencyView` of the scheduler. */
 export interface LatencyColumns {
@@ -66,6 +58,7 @@ export interface LatencyColumns {
   readonly e2eMs: Float64Array;
   readonly harmMs: Float64Array;
   readonly harmMisses: Float64Array;
+  readonly likelyMisses: Float64Array;
 }
 
 const columnNames = [
@@ -81,6 +74,7 @@ const columnNames = [
   "e2eMs",
   "harmMs",
   "harmMisses",
+  "likelyMisses",
 ] as const;
 
 /** Before so many labels the prior is a guess, which nobody is refused for. */
@@ -125,6 +119,7 @@ export class Predictor {
   #zOf: number;
   /** Whom the rows are of; undefined: of nobody any more. */
   #of: RequestView | undefined;
+  #waitedMs = 0;
   #taken: Prediction | undefined;
 
   constructor(
@@ -167,6 +162,7 @@ export class Predictor {
     const { view } = facts;
     const outputTokens = Math.min(view.maxOutputTokens ?? Infinity, this.#state.outputTokens);
     this.#of = view;
+    this.#waitedMs = facts.nowMs - view.receivedAtMs;
     this.#predictions++;
     this.#view.known.fill(0);
     this.#begin();
@@ -174,7 +170,7 @@ export class Predictor {
     if (this.#versions[0] + this.#versions[1] > 0) this.#forests.score(n);
     this.#settle();
     if (this.#zOf !== this.options.quantile) this.#z = zOf(this.#zOf = this.options.quantile);
-    const leftMs = (view.slo.ttftMs ?? Infinity) - (facts.nowMs - view.receivedAtMs);
+    const leftMs = (view.slo.ttftMs ?? Infinity) - this.#waitedMs;
     for (let row = 0; row < n; row++) this.#read(facts, slots[row], row, outputTokens, leftMs);
     return this.#view;
   }
@@ -188,15 +184,37 @@ export class Predictor {
     }
     const row = this.#rowOf[slot];
     this.#of = undefined;
-    this.#taken = new Prediction(this.#told(slot, row, view), this.#tell, this.#ledger, this.#observer);
+    this.#taken = new Prediction(this.#told(slot, row, facts), this.#tell, this.#ledger, this.#observer);
   }
 
   /** What the endpoint that was chosen last is predicted to take; given once. */
   take(): Prediction | undefined {
     const taken = this.#taken;
     this.#taken = undefined;
-    taken?.begin();
+    if (taken) {
+      const { slot, atMs } = taken.told;
+      this.#state.sent(slot, this.#own[this.#rowOf[slot]], atMs);
+      taken.begin();
+    }
     return taken;
+  }
+
+  /**
+   * The request is refused as it is predicted to miss its targets: what it would have come to where it misses them least
+   * counts all the same, as the figure that asks for more endpoints would fall once requests are refused.
+   */
+  refused(view: RequestView): void {
+    if (this.#of !== view) return;
+    this.#of = undefined;
+    const { ttftHighMs, tpotHighMs } = this.#view;
+    let least = Infinity, told: readonly [number, number] | undefined;
+    for (let slot = 0; slot < this.#predicted.length; slot++) {
+      if (this.#predicted[slot] !== this.#predictions) continue;
+      const ratios = overTargets(view.slo, streamed(view), this.#waitedMs, [ttftHighMs[slot], tpotHighMs[slot]]);
+      const worst = Math.max(ratios[0] || 0, ratios[1] || 0);
+      if (worst < least) [least, told] = [worst, ratios];
+    }
+    if (told) this.#tell(latencyRecords.slo, told);
   }
 
   /** How long an idle endpoint takes to compute so many prompt tokens; undefined before any label has told. */
@@ -229,8 +247,9 @@ export class Predictor {
     this.#rowOf[slot] = row;
     this.#predicted[slot] = this.#predictions;
     this.#own[row] = uncachedTokens(view, match, slot) + loads;
-    this.#work[row] = promptTokensAhead(table, match, slot) + this.#own[row];
-    this.#wait[row] = waitMs(table, slot);
+    const ahead = Math.min(promptTokensAhead(table, match, slot), state.leftTokens(slot, nowMs));
+    this.#work[row] = ahead + this.#own[row];
+    this.#wait[row] = waitMs(table, state, slot);
     this.#requests[row] = load.running[slot] + load.waiting[slot] + 1;
     this.#context[row] = table.decodeTokens[slot] + view.promptTokens + outputTokens / 2;
     const input = this.#input(row);
@@ -239,9 +258,9 @@ export class Predictor {
     for (let target = 0; target < 2; target++) {
       forests.margins(target)[row] = this.#kinds[target] === ForestKind.Residual
         ? Math.log(this.#priors[target][row]) + state.bias(target, Prior)[slot]
-        : state.baseMargin(target);
+        : 0;
     }
-    const more = { prefillPerS: state.prefillPerS(slot, nowMs), outputTokens };
+    const more = { aheadTokens: ahead, prefillPerS: state.prefillPerS(slot, nowMs), outputTokens };
     writeRow(forests.columns, row, facts, slot, more, this.options);
   }
 
@@ -254,7 +273,7 @@ export class Predictor {
     };
   }
 
-  #read({ view }: LatencyFacts, slot: number, row: number, outputTokens: number, leftMs: number): void {
+  #read({ view, nowMs }: LatencyFacts, slot: number, row: number, outputTokens: number, leftMs: number): void {
     const state = this.#state, out = this.#view;
     out.known[slot] = 1;
     out.ttftPriorMs[slot] = this.#priors[0][row];
@@ -268,28 +287,42 @@ export class Predictor {
 
     const buffered = (ms: number) => ms * this.options.tpotBufferFactor;
     const strictest = state.strictestTpotMs(slot);
-    const { tpotMs: tpotSlo } = view.slo;
+    const tpotSlo = streamed(view);
     out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = wanted - tpotHigh;
     out.meets[slot] = this.#below(leftMs, ttft, ttftHigh) *
       this.#below(tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
 
-    // Its prompt holds up everything there; as one more in the batch it makes each step of the others longer.
-    const { harm = harmDefault } = this.options;
+    // While its prompt is computed, everyone there stands still.
     const ownMs = state.ttftTokenMs[slot] * this.#own[row];
-    const others = this.#requests[row] - 1;
-    const stepMs = state.tpotRequestMs[slot] + state.tpotTokenMs[slot] * view.promptTokens;
-    out.harmMs[slot] = ownMs * (harm.compute + ttft / harm.arrivalMs) + stepMs * others * outputTokens;
-    out.harmMisses[slot] = 0;
-    if (strictest > 0) {
-      const target = buffered(strictest);
-      const after = stepMs + ownMs / Math.max(1, state.outputTokens);
-      // Without it every quantile is less by the same factor: the spread stays.
-      const without = Math.max(tpot - after, 0.01) / tpot;
-      const lost = this.#below(target, tpot * without, tpotHigh * without) - this.#below(target, tpot, tpotHigh);
-      out.harmMisses[slot] = Math.max(0, lost) * state.tpotSlos(slot);
-    }
+    out.harmMs[slot] = ownMs * (this.#requests[row] - 1 + requestsToCome);
+    out.harmMisses[slot] = out.likelyMisses[slot] = 0;
+    if (strictest > 0) this.#judgeOthers(slot, ownMs, row, strictest, nowMs);
+  }
+
+  /**
+   * How many of the requests there are likely to miss their TPOT target once this one has come, and how many for it: each has
+   * had tokens at the predicted pace so far, stands still for `ownMs`, and gets the rest at the pace predicted now.
+   */
+  #judgeOthers(slot: number, ownMs: number, row: number, strictestMs: number, nowMs: number): void {
+    const state = this.#state, out = this.#view, factor = this.options.tpotBufferFactor;
+    const stepMs = state.tpotRequestMs[slot] + state.tpotTokenMs[slot] * this.#context[row] / this.#requests[row];
+    const afterMs = out.tpotMs[slot], beforeMs = Math.max(0.01, afterMs - stepMs);
+    const spread = out.tpotHighMs[slot] / afterMs;
+    const judge = (targetMs: number, elapsedMs: number, count: number) => {
+      const produced = elapsedMs / beforeMs;
+      const left = Math.max(tokensLeftLeast, state.outputTokens - produced);
+      const meets = (ms: number) => this.#below(targetMs * factor, ms, ms * spread);
+      const met = meets((elapsedMs + ownMs + afterMs * left) / (produced + left));
+      out.likelyMisses[slot] += count * (1 - met);
+      out.harmMisses[slot] += count * Math.max(0, meets((elapsedMs + beforeMs * left) / (produced + left)) - met);
+    };
+    const own = this.#ledger.at(slot);
+    for (const { tpotMs, firstAtMs } of own) judge(tpotMs, firstAtMs <= nowMs ? nowMs - firstAtMs : 0, 1);
+    // Of other isolates' no more is known than how many and the strictest.
+    const others = state.tpotSlos(slot) - own.length;
+    if (others > 0) judge(strictestMs, 0, others);
   }
 
   /** A quantile of a target in milliseconds. */
@@ -316,7 +349,7 @@ export class Predictor {
     return normalShare(Math.log(targetMs / medianMs) / spread);
   }
 
-  #told(slot: number, row: number, view: RequestView): Told {
+  #told(slot: number, row: number, { view, nowMs }: LatencyFacts): Told {
     const { ttftMs, ttftHighMs, tpotMs, tpotHighMs } = this.#view;
     const forests = this.#forests;
     const sums = (target: number): readonly [number, number] => {
@@ -326,6 +359,7 @@ export class Predictor {
     };
     return {
       slot,
+      atMs: nowMs,
       generation: this.#table.generation[slot],
       input: this.#input(row),
       medianMs: [ttftMs[slot], tpotMs[slot]],
@@ -333,11 +367,18 @@ export class Predictor {
       versions: [...this.#versions],
       sums: [sums(0), sums(1)],
       row: columns.map((_, c) => forests.columns[c][row]),
-      tpotSloMs: view.slo.tpotMs,
+      tpotSloMs: streamed(view),
       slo: view.slo,
+      waitedMs: this.#waitedMs,
       model: view.model,
+      requestedModel: view.requestedModel || view.model,
     };
   }
+}
+
+/** The TPOT target of a request whose client sees each token. */
+function streamed({ stream, slo }: RequestView): number | undefined {
+  return stream ? slo.tpotMs : undefined;
 }
 
 function zOf(quantile: number): number {

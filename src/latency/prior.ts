@@ -25,13 +25,17 @@ export interface PriorInput {
 
 /**
  * Until a place at `slot` is free: its requests beyond what it runs, over the rate at which it ends them. 0 while it has room,
- * or nothing is known of its capacity.
+ * or its capacity was not learned: a request in an engine's queue may just have come between two steps.
  */
-export function waitMs(table: EndpointTable, slot: number): number {
-  const excess = table.requests[slot] + table.foreign[slot] + 1 - table.requestCapacity[slot];
+export function waitMs(table: EndpointTable, state: LatencyState, slot: number): number {
+  const capacity = table.requestCapacity[slot];
+  const requests = Math.max(table.requests[slot] + table.foreign[slot], table.waiting[slot] + table.running[slot]);
+  const excess = requests + 1 - capacity;
   if (!(excess > 0)) return 0;
-  const stayMs = table.serviceMs[slot];
-  return stayMs > 0 ? excess * stayMs / Math.max(1, table.requestCapacity[slot]) : 0;
+  const known = table.serviceMs[slot];
+  const paceMs = state.tpotBaseMs[slot] + state.tpotRequestMs[slot] * capacity;
+  const stayMs = known > 0 ? known : state.outputTokens * paceMs;
+  return excess * stayMs / Math.max(1, capacity);
 }
 
 export function priorTtftMs(state: LatencyState, slot: number, { workTokens, waitMs }: PriorInput): number {

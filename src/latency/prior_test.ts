@@ -105,18 +105,20 @@ Deno.test("one label of next to no time does not sweep away what is known", () =
 });
 
 Deno.test("waitMs() is 0 while there is room or nothing is known, then grows with each request beyond it", () => {
-  const table = testTable(1);
+  const table = testTable(1), state = new LatencyState(1, 1);
+  new PriorFits(state);
+  state.outputTokens = 100;
   const at = (requests: number, foreign = 0) => {
     table.requests[0] = requests;
     table.foreign[0] = foreign;
-    return waitMs(table, 0);
+    return waitMs(table, state, 0);
   };
   table.serviceMs[0] = 8000;
   equal(at(1000), 0, "no capacity is known");
   table.requestCapacity[0] = 16;
   deepStrictEqual([at(0), at(15), at(16), at(18), at(10, 7)], [0, 0, 500, 1500, 1000]);
   table.serviceMs[0] = NaN;
-  equal(at(100), 0, "nothing ended yet");
+  near(at(16), 100 * (6 + 0.35 * 16) / 16, 1e-6);
   table.serviceMs[0] = 8000;
   table.requestCapacity[0] = 0;
   deepStrictEqual([at(0), at(2)], [8000, 24_000], "an endpoint that takes nobody ends one at a time");

@@ -69,8 +69,8 @@ export class Reservoir {
     this.#atMs[at] = nowMs;
   }
 
-  /** All rows of `names`, copied. */
-  rows(names: readonly string[]): Rows {
+  /** All rows of `names`, copied; `ordered` by time, oldest first. */
+  rows(names: readonly string[], ordered = false): Rows {
     const n = this.#size;
     const copies = names.map((name) => this.#columns[columnOf.get(name)!].slice(0, n));
     const weights = new Float32Array(n);
@@ -85,13 +85,20 @@ export class Reservoir {
         weights[at] = weight * Math.max(leastShare, 2 ** ((this.#atMs[at] - newestMs) / halfLifeMs));
       }
     }
-    return { rows: n, columns: copies, labels: this.#labels.slice(0, n), weights };
+    const labels = this.#labels.slice(0, n);
+    if (!ordered) return { rows: n, columns: copies, labels, weights };
+    const order = this.#order();
+    const sorted = (values: Float32Array) => Float32Array.from(order, (at) => values[at]);
+    return { rows: n, columns: copies.map(sorted), labels: sorted(labels), weights: sorted(weights) };
   }
 
   /** Calls `take` with every row, oldest first. */
   each(take: (row: number[], label: number, atMs: number) => void): void {
-    const order = Array.from({ length: this.#size }, (_, at) => at).sort((a, b) => this.#atMs[a] - this.#atMs[b]);
-    for (const at of order) take(this.#columns.map((column) => column[at]), this.#labels[at], this.#atMs[at]);
+    for (const at of this.#order()) take(this.#columns.map((column) => column[at]), this.#labels[at], this.#atMs[at]);
+  }
+
+  #order(): Uint32Array {
+    return Uint32Array.from({ length: this.#size }, (_, at) => at).sort((a, b) => this.#atMs[a] - this.#atMs[b]);
   }
 
   /** Frees a row of the largest stratum; returns where it was. */

@@ -1,33 +1,49 @@
 import type { LatencyState } from "./state.ts";
 
+/** One request with a TPOT target, as long as it is at its endpoint. */
+export interface SloEntry {
+  readonly tpotMs: number;
+  /** Clock milliseconds of its first token; NaN before it came. */
+  firstAtMs: number;
+}
+
+const none: readonly SloEntry[] = [];
+
 /** The TPOT targets of one isolate's requests, by the endpoint they run at; what others must know of them is shared. */
 export class SloLedger {
-  readonly #targets: (number[] | undefined)[] = [];
+  readonly #entries: (SloEntry[] | undefined)[] = [];
   readonly #cells: ReturnType<LatencyState["sloCells"]>;
 
   constructor(state: LatencyState, isolate: number) {
     this.#cells = state.sloCells(isolate);
   }
 
-  enter(slot: number, tpotMs: number): void {
-    (this.#targets[slot] ??= []).push(tpotMs);
-    this.#write(slot);
+  /** This isolate's requests at `slot`; valid until the next change. */
+  at(slot: number): readonly SloEntry[] {
+    return this.#entries[slot] ?? none;
   }
 
-  leave(slot: number, tpotMs: number): void {
-    const targets = this.#targets[slot];
-    const at = targets?.indexOf(tpotMs) ?? -1;
-    if (!targets || at < 0) return;
-    targets[at] = targets[targets.length - 1];
-    targets.pop();
+  enter(slot: number, tpotMs: number): SloEntry {
+    const entry = { tpotMs, firstAtMs: NaN };
+    (this.#entries[slot] ??= []).push(entry);
+    this.#write(slot);
+    return entry;
+  }
+
+  leave(slot: number, entry: SloEntry): void {
+    const entries = this.#entries[slot];
+    const at = entries?.indexOf(entry) ?? -1;
+    if (!entries || at < 0) return;
+    entries[at] = entries[entries.length - 1];
+    entries.pop();
     this.#write(slot);
   }
 
   #write(slot: number): void {
-    const targets = this.#targets[slot]!;
+    const entries = this.#entries[slot]!;
     let strictest = Infinity;
-    for (const ms of targets) if (ms < strictest) strictest = ms;
-    this.#cells.strictestMs[slot] = targets.length === 0 ? 0 : strictest;
-    this.#cells.count[slot] = targets.length;
+    for (const { tpotMs } of entries) if (tpotMs < strictest) strictest = tpotMs;
+    this.#cells.strictestMs[slot] = entries.length === 0 ? 0 : strictest;
+    this.#cells.count[slot] = entries.length;
   }
 }

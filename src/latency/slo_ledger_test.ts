@@ -1,24 +1,23 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
-import { SloLedger } from "./slo_ledger.ts";
+import { type SloEntry, SloLedger } from "./slo_ledger.ts";
 import { LatencyState } from "./state.ts";
 
 Deno.test("SloLedger tells others the strictest target at each endpoint, and how many there are", () => {
   const state = new LatencyState(2, 2), seen = new LatencyState(2, 2, state.buffer);
   const a = new SloLedger(state, 0), b = new SloLedger(state, 1);
-  a.enter(0, 50);
-  a.enter(0, 30);
+  const loose = a.enter(0, 50), strict = a.enter(0, 30);
   b.enter(0, 40);
   b.enter(1, 70);
   deepStrictEqual([seen.strictestTpotMs(0), seen.tpotSlos(0)], [30, 3]);
   deepStrictEqual([seen.strictestTpotMs(1), seen.tpotSlos(1)], [70, 1]);
-  a.leave(0, 30);
+  a.leave(0, strict);
   deepStrictEqual([seen.strictestTpotMs(0), seen.tpotSlos(0)], [40, 2]);
   // Its isolate died: who takes its seat begins with nothing.
   state.releaseIsolate(1);
   new SloLedger(state, 1).enter(1, 90);
   deepStrictEqual([seen.strictestTpotMs(0), seen.strictestTpotMs(1), seen.tpotSlos(1)], [50, 90, 1]);
-  a.leave(0, 50);
+  a.leave(0, loose);
   deepStrictEqual([seen.strictestTpotMs(0), seen.tpotSlos(0)], [0, 0]);
 });
 
@@ -26,7 +25,8 @@ Deno.test("SloLedger is empty when everyone has left, in whatever order, and kee
   const request = fc.record({ slot: fc.nat(2), ms: fc.constantFrom(10, 20, 30), leaves: fc.double({ noNaN: true }) });
   fc.assert(fc.property(fc.array(request, { maxLength: 30 }), (requests) => {
     const state = new LatencyState(3, 1), ledger = new SloLedger(state, 0);
-    const running: { slot: number; ms: number }[] = [];
+    const running: { slot: number; ms: number; leaves: number; entry: SloEntry }[] = [];
+    const stranger = { tpotMs: 10, firstAtMs: NaN };
     const check = () => {
       for (const slot of [0, 1, 2]) {
         const there = running.filter((request) => request.slot === slot).map(({ ms }) => ms);
@@ -34,18 +34,17 @@ Deno.test("SloLedger is empty when everyone has left, in whatever order, and kee
         equal(state.strictestTpotMs(slot), there.length === 0 ? 0 : Math.min(...there));
       }
     };
-    for (const { slot, ms } of requests) {
-      ledger.enter(slot, ms);
-      running.push({ slot, ms });
-      ledger.leave(slot, 999);
+    for (const { slot, ms, leaves } of requests) {
+      running.push({ slot, ms, leaves, entry: ledger.enter(slot, ms) });
+      ledger.leave(slot, stranger);
       check();
     }
-    for (const { slot, ms } of requests.toSorted((a, b) => a.leaves - b.leaves)) {
-      ledger.leave(slot, ms);
-      running.splice(running.findIndex((other) => other.slot === slot && other.ms === ms), 1);
+    for (const request of running.toSorted((a, b) => a.leaves - b.leaves)) {
+      ledger.leave(request.slot, request.entry);
+      running.splice(running.indexOf(request), 1);
       check();
     }
-    ledger.leave(0, 10);
+    ledger.leave(0, stranger);
     check();
   }));
 });

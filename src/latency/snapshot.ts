@@ -11,7 +11,7 @@ import { type Clock, concatBytes, type EndpointTable } from "../core/mod.ts";
 import { columns, targets, Tpot, Ttft } from "./features.ts";
 import type { Governor } from "./governor.ts";
 import type { Learner, SlotKnowledge } from "./learner.ts";
-import { High, type LatencyState, Median, Model, Prior } from "./state.ts";
+import { ForestKind, High, type LatencyState, Median, Model, Prior } from "./state.ts";
 
 const magic = "WPL1";
 const digestBytes = 32;
@@ -38,6 +38,8 @@ const headSchema = z.object({
   rows: z.tuple([count, count]),
   /** Bytes of the model files; 0: none. */
   models: z.tuple([count, count]),
+  /** Whether they are residuals. */
+  residual: z.tuple([z.boolean(), z.boolean()]),
 });
 type Head = z.infer<typeof headSchema>;
 
@@ -60,6 +62,7 @@ export function encodeSnapshot({ learner, governor, state, table, clock }: Snaps
   const models = targets.map((_, target) => governor.champion(target)?.file ?? new Uint8Array());
   const offsets = (target: number) =>
     ([Prior, Model] as const).map((source) => [Median, High].map((quantile) => state.offset(target, source, quantile)));
+  const residual = (target: number) => governor.champion(target)?.kind === ForestKind.Residual;
   const head = {
     columns,
     outputTokens: state.outputTokens,
@@ -68,6 +71,7 @@ export function encodeSnapshot({ learner, governor, state, table, clock }: Snaps
     offsets: [offsets(Ttft), offsets(Tpot)],
     rows: rows.map(({ length }) => length / rowNumbers),
     models: models.map(({ length }) => length),
+    residual: [residual(Ttft), residual(Tpot)],
   };
   const text = new TextEncoder().encode(JSON.stringify(head));
   const body = concatBytes([
@@ -139,7 +143,7 @@ export async function decodeSnapshot(bytes: Uint8Array, parts: SnapshotParts): P
   }
   for (const [target, length] of head.models.entries()) {
     const file = bytes.slice(from, from += length);
-    if (length > 0) await governor.goOn(target, file, head.offsets[target][Model]);
+    if (length > 0) await governor.goOn(target, file, head.offsets[target][Model], head.residual[target]);
   }
   return new RememberedEndpoints(head.endpoints);
 }

@@ -4,12 +4,12 @@
  *
  *   Int32   source and kind of each target
  *   8 B     offsets: target × source × quantile; output tokens; then columns by slot:
- *           ttftBase, ttftToken, tpotBase, tpotRequest, tpotToken, prefill, prefillAt, bias × 4
+ *           ttftBase, ttftToken, tpotBase, tpotRequest, tpotToken, prefill, prefillAt, computedAt, bias × 4
  *   8 B     of each isolate, by slot: strictest TPOT target among its requests there, how many have one
  */
 const headerBytes = 64;
 const globals = 16;
-const slotColumns = 11;
+const slotColumns = 12;
 /** Over which uncached prompt tokens sent to an endpoint count as lately. */
 const latelyMs = 10_000;
 const isolateColumns = 2;
@@ -49,6 +49,7 @@ export class LatencyState {
   readonly tpotTokenMs: Float64Array;
   readonly #prefill: Float64Array;
   readonly #prefillAtMs: Float64Array;
+  readonly #computedAtMs: Float64Array;
   readonly #bias: readonly Float64Array[];
   readonly #header: Int32Array;
   readonly #globals: Float64Array;
@@ -79,6 +80,7 @@ export class LatencyState {
     this.tpotTokenMs = take(slots);
     this.#prefill = take(slots);
     this.#prefillAtMs = take(slots);
+    this.#computedAtMs = take(slots);
     this.#bias = Array.from({ length: 4 }, () => take(slots));
     this.#tpotSloMs = Array.from({ length: isolates }, () => take(slots));
     this.#tpotSlos = Array.from({ length: isolates }, () => take(slots));
@@ -134,15 +136,6 @@ export class LatencyState {
     if (this.labels(target) < 2 ** 30) Atomics.add(this.#header, 4 + target, 1);
   }
 
-  /** Where a forest that predicts by itself begins to sum. */
-  baseMargin(target: number): number {
-    return this.#globals[9 + target];
-  }
-
-  setBaseMargin(target: number, margin: number): void {
-    this.#globals[9 + target] = margin;
-  }
-
   /** Mean of ln(actual ÷ predicted) at an endpoint, by slot. */
   bias(target: number, source: Source): Float64Array {
     return this.#bias[target * 2 + source];
@@ -159,8 +152,19 @@ export class LatencyState {
     this.#prefillAtMs[slot] = nowMs;
   }
 
+  /** Prompt tokens that `slot` has left to compute of what it was sent, at the pace it has. */
+  leftTokens(slot: number, nowMs: number): number {
+    return Math.max(0, this.#computedAtMs[slot] - nowMs) / Math.max(this.ttftTokenMs[slot], 1e-6);
+  }
+
+  /** `slot` was sent a prompt of which it has so many tokens to compute, behind those it was sent before. */
+  sent(slot: number, tokens: number, nowMs: number): void {
+    this.#computedAtMs[slot] = Math.max(nowMs, this.#computedAtMs[slot]) + tokens * this.ttftTokenMs[slot];
+  }
+
   /** Another endpoint has the slot. */
   reset(slot: number): void {
+    this.#computedAtMs[slot] = 0;
     this.#prefill[slot] = 0;
     for (const column of this.#bias) column[slot] = 0;
   }

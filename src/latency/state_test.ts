@@ -26,7 +26,6 @@ Deno.test("two states over one buffer see each other's numbers, each in a place 
         put((value) => writer.bias(target, source)[slot] = value, () => reader.bias(target, source)[slot]);
       }
     }
-    put((value) => writer.setBaseMargin(target, value), () => reader.baseMargin(target));
   }
   put((value) => writer.outputTokens = value, () => reader.outputTokens);
   const columns = ["ttftBaseMs", "ttftTokenMs", "tpotBaseMs", "tpotRequestMs", "tpotTokenMs"] as const;

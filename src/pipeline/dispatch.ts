@@ -11,17 +11,19 @@ import {
   takePermit,
   uncachedTokens,
 } from "../core/mod.ts";
+import type { Prediction } from "../latency/mod.ts";
 import { generates } from "../protocol/mod.ts";
 import type { Candidates, PipelineParts } from "./parts.ts";
 import { Placed } from "./placed.ts";
 
 /**
- * A plain answer tells nothing of its prompt being computed: it is taken to be so after this time, at 50,000 tokens a second,
- * which few engines reach. A slower one would be held back by a slower guess if it was wrong; by this one it gets a queue
+ * A plain answer tells nothing of its prompt being computed: it is taken to be so when its first token is predicted, and
+ * before anything can be predicted after this time, at 50,000 tokens a second, which few engines reach. A slower one would be held back by a slower guess if it was wrong; by this one it gets a queue
  * of its own, from which its limit is learned.
  */
 const computedMsPerToken = 0.02;
 const background = { background: true };
+const again = { admitted: true };
 
 /** What a request may be placed by besides itself. */
 export interface PlaceOptions {
@@ -180,7 +182,7 @@ export class DirectDispatch implements Dispatch {
       const hold = this.#worthWaiting(view, match, count, eligible, room.holdMsMax);
       if (hold) return this.#full(view, tried, match, hold);
     }
-    const decided = this.#decide(view, match, count, startMs, lastResort, room);
+    const decided = this.#decide(view, match, count, startMs, tried.length > 0, lastResort, room);
     if (!("permit" in decided)) {
       // The filters would have it where there is no room.
       const full = this.#full(view, tried, match);
@@ -199,8 +201,8 @@ export class DirectDispatch implements Dispatch {
       prefillTokens: uncached,
       decodeTokens: view.promptTokens + expectedOutput(view, options.outputTokensAssumed),
     }, room && own);
-    const computed = room && !view.stream && uncached > 0
-      ? clock.after(ahead * computedMsPerToken, () => reservation.computed(), background)
+    const computed = !view.stream && uncached > 0
+      ? clock.after(this.#computedMs(prediction, ahead), () => reservation.computed(), background)
       : undefined;
     const cached = cachedTokens(view, match, slot);
     const ticket = view.blocks.hashes.length > 0
@@ -223,6 +225,12 @@ export class DirectDispatch implements Dispatch {
       prediction,
       report: (report) => pool.report(report),
     });
+  }
+
+  /** When the prompt of a plain answer is taken to be computed. */
+  #computedMs(prediction: Prediction | undefined, aheadTokens: number): number {
+    const known = prediction && this.#parts.latency?.prefillMs(prediction.told.slot, 0) !== undefined;
+    return known ? prediction.ttftMs : aheadTokens * computedMsPerToken;
   }
 
   /** How long the fastest of `slots` takes, idle, to the first token of so many uncached ones; undefined while not known. */
@@ -261,24 +269,25 @@ export class DirectDispatch implements Dispatch {
 
   /**
    * Chooses among the first `count` slots, enters there within `room`, and takes the permit of a half-open circuit, unless
-   * it is the last resort. A refusal where `room` leaves nobody; what was granted is given back wherever it is not used.
+   * it is the last resort. A request that was `admitted` to another endpoint before is not judged anew. A refusal where `room` leaves nobody; what was granted is given back wherever it is not used.
    */
   #decide(
     view: RequestView,
     match: PrefixMatch,
     count: number,
     startMs: number,
+    admitted: boolean,
     lastResort: boolean,
     room: Room | undefined,
   ): { readonly decision: Placement; readonly permit: number } | Refusal {
     const { table, scheduler, clock, metrics } = this.#parts;
     const granted = room?.granted;
+    const decide = () => scheduler.decide(view, match, this.#slots, count, startMs, admitted ? again : undefined);
     for (;;) {
-      const decision = granted
-        ? this.#without(granted, () => scheduler.decide(view, match, this.#slots, count, startMs))
-        : scheduler.decide(view, match, this.#slots, count, startMs);
+      const decision = granted ? this.#without(granted, decide) : decide();
       if ("refused" in decision) {
         metrics.decision(clock.now() - startMs, view.model);
+        if (decision.refused === "slo-unmet") this.#parts.latency?.refused(view);
         if (granted) this.giveBack(granted);
         // Refused with a place in hand, it would be given one again at once, for ever.
         if (room && !granted && decision.refused === "filtered") return decision;

@@ -16,7 +16,7 @@ import {
 import { flowDefaults } from "../config/mod.ts";
 import { type FlowAnswer, FlowController } from "../flow/mod.ts";
 import { FlowDispatch } from "./flow_dispatch.ts";
-import type { PipelineParts } from "./parts.ts";
+import type { Decider, PipelineParts } from "./parts.ts";
 import type { Placed } from "./placed.ts";
 
 /** A dispatch and its queue over a table of their own; the scheduler takes the first slot unless the test says otherwise. */
@@ -25,7 +25,8 @@ class Bed {
   readonly table: EndpointTable;
   readonly flow: FlowController;
   readonly dispatch: FlowDispatch;
-  decide: (slots: Uint16Array, count: number) => Placement | Refusal = (slots) => placement(slots[0]);
+  decide: (slots: Uint16Array, count: number, admitted: boolean) => Placement | Refusal = (slots) =>
+    placement(slots[0]);
   /** Slots that filters leave of a request, whatever their load. */
   keep: (view: RequestView, slot: number) => boolean = () => true;
   readonly settled: [input: number, output: number][] = [];
@@ -63,7 +64,9 @@ class Bed {
       },
       metrics: { decision() {}, prefixMatched() {} },
       scheduler: {
-        decide: (_view: RequestView, _match: unknown, slots: Uint16Array, count: number) => this.decide(slots, count),
+        decide: (...[, , slots, count, , options]: Parameters<Decider["decide"]>) =>
+          this.decide(slots, count, options?.admitted ?? false),
+        moved() {},
         eligible: (view: RequestView, _match: unknown, slots: Uint16Array, count: number) => {
           const kept = slots.subarray(0, count).filter((slot) => this.keep(view, slot));
           slots.set(kept);
@@ -141,6 +144,29 @@ Deno.test("FlowDispatch: a filter by requests in flight does not count the reque
   deepStrictEqual(bed.requests, [1]);
   second.release();
   deepStrictEqual([bed.requests, bed.prefillTokens], [[0], [0]]);
+});
+
+Deno.test("FlowDispatch: a request that would miss its targets is refused with the time to come again, place in hand or not", async () => {
+  const unmet: Refusal = { refused: "slo-unmet", message: "none would meet them", retryAfterS: 7 };
+  const bed = new Bed([1]);
+  const isUnmet = (error: unknown) =>
+    error instanceof RouterError && error.outcome === "rejected-slo" && error.retryAfterS === 7 &&
+    error.message === "none would meet them";
+  const first = await bed.place();
+  const waiting = bed.place();
+  bed.decide = (slots, _count, admitted) => admitted ? placement(slots[0]) : unmet;
+  first.release();
+  await rejects(waiting, isUnmet);
+  await rejects(bed.place(), isUnmet);
+  deepStrictEqual([bed.requests, bed.prefillTokens, bed.flow.size], [[0], [0], 0]);
+  deepStrictEqual(bed.settled, [[-100, -512]]);
+});
+
+Deno.test("FlowDispatch: a request that was taken once is taken by another endpoint whatever is predicted", async () => {
+  const bed = new Bed([1, 1]);
+  bed.decide = (slots, _count, admitted) =>
+    admitted ? placement(slots[0]) : { refused: "slo-unmet", message: "none would meet them" };
+  equal((await bed.place(request(), [0])).slot, 1);
 });
 
 Deno.test("FlowDispatch gives a place back where the scheduler throws", async () => {

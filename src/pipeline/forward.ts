@@ -1,7 +1,12 @@
+import type { RequestView } from "../core/mod.ts";
+import type { Told } from "../latency/mod.ts";
 import {
   type BodyEdit,
+  controlHeader,
+  controlHeaders,
   type Fields,
   forwardedHeaders,
+  generates,
   ModelNameRestorer,
   type ResponseHead,
   returnedHeaders,
@@ -53,7 +58,7 @@ function responseHeaders(
   head: ResponseHead,
   life: RequestLife,
   { view }: Prepared,
-  { placement }: Placed,
+  { placement, prediction }: Placed,
   parts: PipelineParts,
 ): Fields {
   const headers = returnedHeaders(head.headers);
@@ -63,7 +68,22 @@ function responseHeaders(
   for (const [name, value] of parts.scheduler.responseHeaders(view, placement, placement.slot)) {
     headers.set(name, value);
   }
+  // Beside what the engine says there.
+  if (prediction && echoes(view, parts)) headers.append("server-timing", serverTiming(prediction.told, parts));
   return headers;
+}
+
+function echoes({ api, headers }: RequestView, { options: { predictions } }: PipelineParts): boolean {
+  if (!predictions || predictions.echo === "never" || !generates(api)) return false;
+  return predictions.echo === "always" || controlHeader(headers, controlHeaders.predictions) === "true";
+}
+
+/** What was predicted at the endpoint that answers, as metrics of a `Server-Timing` field: `pttft90` is the p90 of the TTFT. */
+function serverTiming({ medianMs, highMs }: Told, { options: { predictions } }: PipelineParts): string {
+  const percent = Number((predictions!.quantile * 100).toFixed(3));
+  return (["pttft", "ptpot"] as const).map((name, target) =>
+    `${name};dur=${medianMs[target].toFixed(3)}, ${name}${percent};dur=${highMs[target].toFixed(3)}`
+  ).join(", ");
 }
 
 /** Sends the request to the endpoint of `placed`, whose place is the life's to give back; `body` replaces its own. */

@@ -212,14 +212,18 @@ export class RequestLife {
   }
 
   /** How long the answer's tokens took, where one endpoint gave all of them. */
-  #tellLatency({ placed, ageMs }: Attempt, { completionTokens }: Usage): void {
+  #tellLatency({ placed: { prediction }, ageMs }: Attempt, { completionTokens }: Usage): void {
     const { api, stream } = this.view!;
-    if (!generates(api) || this.#continuations > 0) return;
-    if (!stream) placed.prediction?.completedWhole(ageMs, completionTokens ?? 0);
-    else {placed.prediction?.completed(
-        this.#lastChunkMs - this.#firstByteMs!,
-        completionTokens ?? this.observer!.events(),
-      );}
+    if (!prediction || !generates(api) || this.#continuations > 0) return;
+    if (!stream) prediction.completedWhole(ageMs, completionTokens ?? 0);
+    else prediction.completed(this.#lastChunkMs - this.#firstByteMs!, completionTokens ?? this.observer!.events());
+  }
+
+  /** Mean time of a completed stream's tokens after the first, as the client saw it. */
+  #tpotMs(outcome: Outcome, { completionTokens }: Usage): number | undefined {
+    if (outcome !== "completed" || !this.view?.stream || !generates(this.view.api)) return undefined;
+    const tokens = completionTokens ?? this.observer?.events() ?? 0;
+    return tokens > 1 ? (this.#lastChunkMs - this.#firstByteMs!) / (tokens - 1) : undefined;
   }
 
   #report(
@@ -251,6 +255,9 @@ export class RequestLife {
       status: this.status,
       durationMs: this.#parts.clock.now() - inbound.receivedAtMs,
       ttftMs: this.#firstByteMs === undefined ? undefined : this.#firstByteMs - inbound.receivedAtMs,
+      tpotMs: this.#tpotMs(outcome, usage),
+      ...(view && generates(view.api) && predicted(placed)),
+      slo: view && generates(view.api) ? view.slo : undefined,
       processingMs: this.processingMs,
       decisionMs: this.decisionMs,
       queuedMs: this.queuedMs || undefined,
@@ -273,6 +280,11 @@ export class RequestLife {
     this.trace.end(record);
     this.#parts.ended(record);
   }
+}
+
+function predicted(placed: Placed | undefined): Pick<RequestRecord, "predictedTtftMs" | "predictedTpotMs"> {
+  const { prediction } = placed ?? {};
+  return { predictedTtftMs: prediction?.ttftMs, predictedTpotMs: prediction?.tpotMs };
 }
 
 /** The message and what caused it, for operators; the client sees the message alone. */

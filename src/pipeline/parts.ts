@@ -9,11 +9,12 @@ import type {
   Refusal,
   RequestView,
 } from "../core/mod.ts";
-import type { FlowConfig, ObjectiveConfig } from "../config/mod.ts";
+import type { FlowConfig, LatencyConfig, ObjectiveConfig } from "../config/mod.ts";
 import type { Ceilings, FlowAnswer, FlowAsk, LaneSlots } from "../flow/mod.ts";
 import type { Hotpath, TokenPrompt } from "../hotpath/mod.ts";
 import type { Predictor } from "../latency/mod.ts";
 import type { PromptRequest, PromptTokens, Unavailable } from "../tokens/mod.ts";
+import type { DecideOptions } from "../scheduling/mod.ts";
 import type { UpstreamClient } from "../upstream/mod.ts";
 import type { Metrics, RequestRecord, Tracing } from "../telemetry/mod.ts";
 import type { HedgeOptions } from "./hedge.ts";
@@ -84,7 +85,14 @@ export interface PromptTokenizer {
 
 /** What the pipeline asks of the scheduler. */
 export interface Decider {
-  decide(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): Placement | Refusal;
+  decide(
+    view: RequestView,
+    match: PrefixMatch,
+    slots: Uint16Array,
+    count: number,
+    nowMs: number,
+    options?: Pick<DecideOptions, "admitted">,
+  ): Placement | Refusal;
   explain(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): {
     readonly result: Placement | Refusal;
     readonly explanation: Explanation | undefined;
@@ -144,6 +152,8 @@ export interface PipelineOptions {
   readonly prefixEnabled: boolean;
   /** Absent: requests never wait, and endpoints are never full. */
   readonly flow?: FlowOptions;
+  /** When an answer tells what was predicted for it, and for which share of cases the high prediction is; absent: never. */
+  readonly predictions?: Pick<LatencyConfig, "echo" | "quantile">;
   /** By name. */
   readonly objectives: ReadonlyMap<string, Pick<ObjectiveConfig, "priority" | "slo">>;
   /** Output tokens reserved for a request that names no limit. */
@@ -166,7 +176,7 @@ export interface PipelineParts {
   /** Absent: as without `options.flow`. */
   readonly flow?: FlowQueue;
   /** Absent: nothing is predicted, and nothing learned. */
-  readonly latency?: Pick<Predictor, "take" | "prefillMs">;
+  readonly latency?: Pick<Predictor, "take" | "refused" | "prefillMs">;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
   tracing: Tracing;

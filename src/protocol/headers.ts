@@ -13,6 +13,8 @@ export const controlHeaders = {
   priority: ["x-warmpath-priority"],
   /** `requeue`: an evicted request waits again instead of ending. */
   onEviction: ["x-warmpath-on-eviction"],
+  /** `true`: the answer tells what was predicted for it. */
+  predictions: ["x-warmpath-predictions"],
   subset: ["x-gateway-destination-endpoint-subset"],
 } as const;
 

@@ -42,6 +42,19 @@ Deno.test("errorResponse() names the reason and the wait of a refusal", () => {
   equal(response.headers.get("retry-after"), "3");
 });
 
+Deno.test("errorResponse() tells of targets that would be missed as of a limit, with the time to come again", async () => {
+  const unmet = (retryAfterS?: number) =>
+    errorResponse(new RouterError("rejected-slo", "none would meet them", { retryAfterS }), "openai", "id");
+  const response = unmet(7);
+  equal(response.status, 429);
+  equal(response.headers.get("x-llm-d-request-dropped-reason"), "rejected-slo");
+  equal(response.headers.get("retry-after"), "7");
+  deepStrictEqual(await response.json(), {
+    error: { message: "none would meet them", type: "rate_limit_error", param: null, code: "slo_unmet" },
+  });
+  equal(unmet().headers.get("retry-after"), "1");
+});
+
 Deno.test("forwardedHeaders() keeps what is the client's and drops hop-by-hop, control and listed headers", () => {
   const lines = forwardedHeaders(
     new Headers({

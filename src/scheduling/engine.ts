@@ -34,6 +34,14 @@ export interface SchedulerOptions {
   readonly latency?: LatencySource;
 }
 
+/** What a decision is asked for besides itself. */
+export interface DecideOptions {
+  /** Slot that runs the request's other leg; -1, the default, when there is none. */
+  readonly peer?: number;
+  /** The request was taken before, and needs another endpoint: admitters are not asked again. */
+  readonly admitted?: boolean;
+}
+
 /** A profile with its plugins made. */
 interface Profile {
   readonly name: string;
@@ -92,8 +100,8 @@ export class Scheduler {
   }
 
   /**
-   * Chooses among `candidates[0..count)`, distinct slots in use that may take the request, and records the choice.
-   * `peer` is the slot that runs the request's other leg, -1 when there is none. `match` is read during the call only.
+   * Chooses among `candidates[0..count)`, distinct slots in use that may take the request, and records the choice. `match` is
+   * read during the call only.
    */
   decide(
     view: RequestView,
@@ -101,10 +109,10 @@ export class Scheduler {
     candidates: Uint16Array,
     count: number,
     nowMs: number,
-    peer = -1,
+    { peer = -1, admitted = false }: DecideOptions = {},
   ): Placement | Refusal {
     this.#decision.begin(view, match, nowMs, peer);
-    const result = this.#run(candidates, count, undefined);
+    const result = this.#run(candidates, count, admitted, undefined);
     if ("refused" in result) return result;
     this.#decision.record(result.slot);
     const profile = this.#profiles[this.#profileNames.indexOf(result.profile)];
@@ -113,18 +121,22 @@ export class Scheduler {
     return this.#decorators.length === 0 ? result : this.#decorate(result, candidates, count);
   }
 
-  /** What {@link decide} would answer now, with every verdict and score. Nothing is recorded. */
+  /** What {@link decide} would answer now, with every verdict, score and prediction. Nothing is recorded. */
   explain(
     view: RequestView,
     match: PrefixMatch,
     candidates: Uint16Array,
     count: number,
     nowMs: number,
-    peer = -1,
+    { peer = -1, admitted = false }: DecideOptions = {},
   ): { explanation: Explanation; result: Placement | Refusal } {
     this.#decision.begin(view, match, nowMs, peer);
     const trace = new Trace(this.#table, match, candidates, count);
-    const result = this.#run(candidates, count, trace);
+    const result = this.#run(candidates, count, admitted, trace);
+    // Of all candidates, whatever the plan reads of them.
+    this.#decision.load.refresh(candidates, count, nowMs);
+    const latency = this.#latency?.predict(this.#decision, candidates, count);
+    if (latency) trace.predicted(latency, view);
     return { explanation: trace.finish(), result };
   }
 
@@ -171,7 +183,7 @@ export class Scheduler {
     return headers.length === 0 ? placement : { ...placement, requestHeaders: headers };
   }
 
-  #run(candidates: Uint16Array, count: number, trace: Trace | undefined): Placement | Refusal {
+  #run(candidates: Uint16Array, count: number, admitted: boolean, trace: Trace | undefined): Placement | Refusal {
     const decision = this.#decision;
     const index = this.#handler.choose(decision.view, this.#profileNames);
     if (index < 0) {
@@ -183,7 +195,7 @@ export class Scheduler {
     let n = this.#restrict(candidates, count, trace);
     if (n === 0) return { refused: "no-endpoints", message: "No endpoint can take the request" };
     this.#look(n, profile.needsLatency);
-    const refusal = this.#admit(n, trace);
+    const refusal = admitted ? undefined : this.#admit(n, trace);
     if (refusal) return refusal;
     n = this.#filter(profile, n, trace);
     if (n === 0) {

@@ -7,6 +7,7 @@ import { defaultPlan, llmdDefaultPlan, onePlan, planFromPolicy, policies } from 
 import { registry } from "./registry.ts";
 import {
   type TestEndpoint,
+  testLatency,
   testMatch,
   testNowMs,
   type TestPool,
@@ -14,10 +15,11 @@ import {
   type TestRequest,
   testView,
 } from "./testing.ts";
-import type { SchedulingPlan } from "./types.ts";
+import type { DecisionContext, LatencySource, SchedulingPlan } from "./types.ts";
 
 function scheduler(plan: SchedulingPlan, pool: TestPool, seed = 1): Scheduler {
-  return new Scheduler(plan, { table: pool.table, seed, sessionKey: new Uint8Array(32) });
+  const latency = { predict: ({ view }: DecisionContext) => testLatency(pool, view), chosen() {} };
+  return new Scheduler(plan, { table: pool.table, seed, sessionKey: new Uint8Array(32), latency });
 }
 
 function decide(scheduler: Scheduler, pool: TestPool, request: TestRequest = {}) {
@@ -48,6 +50,27 @@ Deno.test("explain() shows what each candidate holds by tier, when tiers are kno
   const blind = testPool([{ matched: 9 }]);
   const { explanation: unknown } = explain(scheduler(defaultPlan(), blind), blind, { totalBlocks: 10 });
   ok(!("held" in unknown.candidates[0]));
+});
+
+Deno.test("explain() shows what each candidate is predicted to take, whatever the plan reads of it", () => {
+  const pool = testPool([{ predicted: { ttftMs: 200, tpotMs: 10, meets: 0.75, e2eMs: 400, harmMs: 3 } }, {}]);
+  const latency: LatencySource = { predict: ({ view }) => testLatency(pool, view), chosen() {} };
+  const explained = (request: TestRequest, source?: LatencySource) => {
+    const engine = new Scheduler(llmdDefaultPlan(), { table: pool.table, seed: 1, latency: source });
+    return explain(engine, pool, request).explanation.candidates.map(({ prediction }) => prediction);
+  };
+  const ttft = { medianMs: 200, highMs: 200, priorMs: 200, residual: 0 };
+  const tpot = { medianMs: 10, highMs: 10, priorMs: 10, residual: 0 };
+  const rest = { meets: 0.75, e2eMs: 400, harmMs: 3, harmMisses: 0 };
+  deepStrictEqual(explained({}, latency), [{ ttft, tpot, ...rest }, null]);
+  const slo = { ttftMs: 150.5, tpotMs: 30 };
+  deepStrictEqual(explained({ slo, stream: true }, latency), [
+    { ttft: { ...ttft, headroomMs: -49.5 }, tpot: { ...tpot, headroomMs: 20 }, ...rest },
+    null,
+  ]);
+  // A plain answer shows no single token.
+  deepStrictEqual(explained({ slo }, latency)[0]?.tpot, tpot);
+  deepStrictEqual(explained({ slo }), [null, null]);
 });
 
 Deno.test("requestHeaders() gives what the plan's decorators add, for the chosen slot only", () => {
@@ -214,6 +237,9 @@ const endpointArbitrary: fc.Arbitrary<TestEndpoint> = fc.record({
     "topology.kubernetes.io/zone": fc.constantFrom("a", "b"),
     tier: fc.constantFrom("gold", "iron"),
   }, { requiredKeys: [] }),
+  predicted: fc.option(fc.record({ ttftMs: fc.nat(2000), tpotMs: fc.nat(100), e2eMs: fc.nat(9000) }), {
+    nil: undefined,
+  }),
   attributes: fc.option(fc.integer().map((value) => new Map([["watts", value]])), { nil: undefined }),
 });
 
@@ -222,6 +248,7 @@ const requestArbitrary: fc.Arbitrary<TestRequest> = fc.record({
   totalBlocks: fc.constant(40),
   model: fc.constantFrom("base", "sql"),
   peer: fc.constantFrom(-1, 0),
+  slo: fc.record({ ttftMs: fc.constant(1000), tpotMs: fc.constant(50) }, { requiredKeys: [] }),
   headers: fc.record({
     "x-tier": fc.constantFrom("gold", "iron"),
     "x-session-id": fc.constantFrom("s1", "s2"),
@@ -281,7 +308,7 @@ Deno.test("property: filters only shrink, scores lie in [0, 1], picks are distin
             if (candidate.droppedBy === undefined) continue;
             equal(candidate.rank, undefined);
           }
-          const decided = engine.decide(testView(request), testMatch(pool, request), pool.slots, pool.n, testNowMs, -1);
+          const decided = engine.decide(testView(request), testMatch(pool, request), pool.slots, pool.n, testNowMs);
           deepStrictEqual(decided, result);
           if ("refused" in decided) continue;
           placed++;
@@ -308,7 +335,7 @@ Deno.test("property: filters keep a subset in order, with any peer", () => {
         });
         const engine = scheduler(plan, pool);
         const view = testView({ ...request, headers: {}, subset: undefined });
-        const result = engine.decide(view, testMatch(pool, request), pool.slots, pool.n, testNowMs, request.peer);
+        const result = engine.decide(view, testMatch(pool, request), pool.slots, pool.n, testNowMs, request);
         if ("slot" in result) ok([result.slot, ...result.fallbacks].every((slot) => slot < endpoints.length));
         deepStrictEqual([...pool.slots.subarray(0, pool.n)], endpoints.map((_, i) => i));
       }

@@ -67,6 +67,11 @@ plugins:
   - type: endpoint-notification-source
   - type: inflight-load-producer
     parameters: {addEstimatedOutputTokens: true, outputRatio: 2, maxEstimatedOutputTokens: 500, prefixMatchInfoProducerName: prefix}
+  - type: predicted-latency-producer
+    parameters: {streamingMode: true, sloBufferFactor: 1.2, endpointRoleLabel: llm-d.ai/role, predictInProduce: false}
+  - type: latency-slo-admitter
+    parameters: {latencyPredictionInfoProducerName: predicted-latency-producer}
+  - type: slo-probability-admitter
   - name: tok
     type: token-producer
     parameters: {modelName: Qwen/Qwen3-32B, vllm: {url: "http://render:8000", timeout: 2s, mmTimeout: 9s}}
@@ -112,6 +117,8 @@ plugins:
     parameters: {conditions: [{metric: waiting-queue, maxValue: 100}], fallbackOnEmpty: true}
   - type: prefix-cache-affinity-filter
     parameters: {prefixMatchInfoProducerName: prefix}
+  - type: slo-headroom-tier-filter
+    parameters: {epsilonExploreNeg: 0.05}
   - type: utilization-detector
     parameters: {metricsStalenessThreshold: 1s}
   - type: concurrency-detector
@@ -120,6 +127,9 @@ plugins:
   - type: header-based-testing-filter
   - type: context-length-aware
   - type: token-work-scorer
+  - type: least-latency-scorer
+  - type: latency-scorer
+    parameters: {ttftWeight: 1, headroomSelectionStrategy: most, prefixMatchInfoProducerName: prefix}
   - type: queue-scorer
   - type: running-requests-size-scorer
   - type: kv-cache-utilization-scorer
@@ -211,6 +221,7 @@ Deno.test("importEndpointPickerConfig() reads a configuration with every support
   });
   deepStrictEqual(config.render, { modelName: "Qwen/Qwen3-32B", url: "http://render:8000", timeoutMs: 2000 });
   deepStrictEqual(config.inflight, { addEstimatedOutputTokens: true, outputRatio: 2, maxEstimatedOutputTokens: 500 });
+  deepStrictEqual(config.latency, { tpotBufferFactor: 1.2, predicts: false, roleLabel: "llm-d.ai/role" });
   deepStrictEqual(config.discovery, { path: "/etc/pool.yaml", watchFile: true });
   deepStrictEqual(config.parsers, ["openai-parser", "passthrough-parser"]);
   deepStrictEqual({ ...config.metrics!.source }, {

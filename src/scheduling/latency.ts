@@ -21,6 +21,14 @@ export function anyKnown({ known }: LatencyView, slots: Uint16Array, n: number):
   return false;
 }
 
+/**
+ * Whether the request is likely enough to meet its targets at `slot`, and no one there is likely to miss its own. So is one
+ * that nothing is predicted for.
+ */
+export function isGood({ known, meets, likelyMisses }: LatencyView, slot: number, probability: number): boolean {
+  return known[slot] === 0 || meets[slot] >= probability && likelyMisses[slot] < 1;
+}
+
 /** What a request is predicted to miss, the lesser evil first; their sum: both. */
 export const missesTpot = 1;
 export const missesTtft = 2;

@@ -59,12 +59,12 @@ export function llmdDefaultPlan(): SchedulingPlan {
 }
 
 /** Least predicted latency and most targets met; requests that would miss theirs are refused. */
-export function predictedPlan({ admission, admitProbability }: SloConfig): SchedulingPlan {
+function predictedPlan({ admission, admitProbability }: SloConfig): SchedulingPlan {
   return onePlan({
     admitters: admission === "off"
       ? []
       : [{ type: "slo-probability-admitter", parameters: { mode: admission, admitProbability } }],
-    scorers: [{ type: "least-latency-scorer" }],
+    scorers: [{ type: "least-latency-scorer", parameters: { meetsProbability: admitProbability } }],
     picker: { type: "max-score-picker" },
   });
 }

@@ -24,6 +24,7 @@ export interface TestPrediction {
   readonly e2eMs?: number;
   readonly harmMs?: number;
   readonly harmMisses?: number;
+  readonly likelyMisses?: number;
 }
 
 export interface TestEndpoint extends Partial<EndpointMeta> {
@@ -122,6 +123,7 @@ export function testLatency({ predictions }: TestPool, { slo }: RequestView): La
     e2eMs: column(({ e2eMs }) => e2eMs),
     harmMs: column(({ harmMs }) => harmMs),
     harmMisses: column(({ harmMisses }) => harmMisses),
+    likelyMisses: column(({ likelyMisses }) => likelyMisses),
   };
 }
 

@@ -3,13 +3,17 @@ import {
   type Explanation,
   type HeldBlocksTrace,
   kvTiers,
+  type PredictionTrace,
   type PrefixMatch,
+  type RequestView,
   type ScoreTrace,
 } from "../core/mod.ts";
+import type { LatencyView } from "./types.ts";
 
 interface Candidate {
   readonly endpoint: string;
   readonly held?: HeldBlocksTrace;
+  prediction: PredictionTrace | null;
   droppedBy?: string;
   readonly scores: ScoreTrace[];
   total?: number;
@@ -27,7 +31,12 @@ export class Trace {
   constructor(table: EndpointTable, match: PrefixMatch, candidates: Uint16Array, count: number) {
     for (let i = 0; i < count; i++) {
       const slot = candidates[i];
-      this.#candidates.set(slot, { endpoint: table.meta(slot).id, ...heldAt(match, slot), scores: [] });
+      this.#candidates.set(slot, {
+        endpoint: table.meta(slot).id,
+        ...heldAt(match, slot),
+        prediction: null,
+        scores: [],
+      });
     }
   }
 
@@ -49,6 +58,13 @@ export class Trace {
 
   totalled(slots: Uint16Array, n: number, totals: Float64Array): void {
     for (let i = 0; i < n; i++) this.#candidates.get(slots[i])!.total = totals[i];
+  }
+
+  /** What each candidate is predicted to take. */
+  predicted(latency: LatencyView, request: RequestView): void {
+    for (const [slot, candidate] of this.#candidates) {
+      if (latency.known[slot] === 1) candidate.prediction = predictionAt(latency, request, slot);
+    }
   }
 
   picked(order: Uint16Array, length: number): void {
@@ -74,4 +90,30 @@ function heldAt({ blocks, tiers }: PrefixMatch, slot: number): { held?: HeldBloc
   if (tiers === undefined) return {};
   const [gpu, cpu, disk, shared] = tiers.subarray(slot * kvTiers.length, (slot + 1) * kvTiers.length);
   return { held: { gpu, cpu, disk, shared, routed: blocks[slot] - gpu - cpu - disk - shared } };
+}
+
+function predictionAt(latency: LatencyView, { slo, stream }: RequestView, slot: number): PredictionTrace {
+  const target = (medianMs: number, highMs: number, priorMs: number, headroomMs: number | undefined) => ({
+    medianMs: micros(medianMs),
+    highMs: micros(highMs),
+    priorMs: micros(priorMs),
+    residual: micros(Math.log(medianMs / priorMs)),
+    ...(headroomMs !== undefined && { headroomMs: micros(headroomMs) }),
+  });
+  const { ttftMs, ttftHighMs, ttftPriorMs, tpotMs, tpotHighMs, tpotPriorMs } = latency;
+  const ttftLeft = slo.ttftMs === undefined ? undefined : latency.ttftHeadroomMs[slot];
+  const tpotLeft = slo.tpotMs === undefined || !stream ? undefined : latency.tpotHeadroomMs[slot];
+  return {
+    ttft: target(ttftMs[slot], ttftHighMs[slot], ttftPriorMs[slot], ttftLeft),
+    tpot: target(tpotMs[slot], tpotHighMs[slot], tpotPriorMs[slot], tpotLeft),
+    meets: micros(latency.meets[slot]),
+    e2eMs: micros(latency.e2eMs[slot]),
+    harmMs: micros(latency.harmMs[slot]),
+    harmMisses: micros(latency.harmMisses[slot]),
+  };
+}
+
+/** Three decimals: more of a prediction says nothing. */
+function micros(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }

@@ -50,6 +50,8 @@ export interface LatencyView {
   readonly harmMs: Float64Array;
   /** Expected number of requests running there that would miss their target for this one. */
   readonly harmMisses: Float64Array;
+  /** Expected number of them that would miss it once this one has come, for whatever reason. */
+  readonly likelyMisses: Float64Array;
 }
 
 /** Predicts what a request would take at `slots[0..n)`; declared here, provided by `commands/`. */

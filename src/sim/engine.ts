@@ -7,7 +7,9 @@ import {
   type EngineMetrics,
   type EngineOptions,
   type EngineRequest,
+  type EngineState,
 } from "./engine_types.ts";
+import type { Prompt } from "./prompt.ts";
 import { decodes, lengthOf, newSequence, noBlocks, remove, type Sequence } from "./sequence.ts";
 
 /** One step, or a run of equal decode steps, being computed. `stepsLeft` counts the current step. */
@@ -175,6 +177,22 @@ export class Engine {
   /** Tokens of waiting requests that no tier of the cache holds. */
   waitingUncachedTokens(): number {
     return this.#waiting.reduce((sum, sequence) => sum + lengthOf(sequence) - this.#cache.cachedTokens(sequence), 0);
+  }
+
+  /** What the engine has to do as of `nowMs`, for who wants to foresee it; valid until the next call. */
+  state(nowMs: number): EngineState {
+    this.#progress(nowMs, false);
+    return {
+      running: this.#running,
+      waiting: this.#waiting,
+      stepEndsMs: this.#flight?.endMs ?? nowMs,
+      slowFactor: this.#slowFactor,
+    };
+  }
+
+  /** Tokens of `prompt` that would be found in the cache, were it started now. */
+  cachedTokens(prompt: Prompt): number {
+    return this.#cache.cachedTokens(newSequence({ prompt, outputTokens: 0 }, 0));
   }
 
   #wakeAt(nowMs: number): void {

@@ -196,6 +196,28 @@ Deno.test("submit() refuses when the queue is full and throws for what can never
   drain(engine);
 });
 
+Deno.test("state() tells what runs and what waits, as far as it has come, and when the step ends", () => {
+  const engine = new Engine({ maxRunning: 1 });
+  const running = request(3000, 5), waiting = request(3000, 5);
+  engine.submit(running, 0);
+  engine.submit(waiting, 0);
+  // Steps of 6.35 ms and 2,048, then 952 tokens at 8 a millisecond; then of 6.35 ms.
+  const prefill = engine.state(1);
+  deepStrictEqual(prefill.running.map(({ computed, scheduled, produced }) => [computed, scheduled, produced]), [[
+    0,
+    2048,
+    0,
+  ]]);
+  deepStrictEqual(prefill.waiting.map((one) => one.request), [waiting]);
+  near(prefill.stepEndsMs, 6.35 + 2048 / 8);
+  const decode = engine.state(2 * 6.35 + 3000 / 8 + 1);
+  deepStrictEqual(decode.running.map(({ computed, produced }) => [computed, produced]), [[3000, 1]]);
+  near(decode.running[0].firstTokenMs, 2 * 6.35 + 3000 / 8);
+  // Full blocks of the prompt; the last token is always computed.
+  equal(engine.cachedTokens(waiting.prompt), 2992);
+  equal(engine.cachedTokens(request(3000, 5, 1).prompt), 0);
+});
+
 Deno.test("abort() frees blocks and place at once, and the request is not heard of again", () => {
   const engine = new Engine({ maxRunning: 1 });
   const running = request(100, 50, 1);

@@ -73,6 +73,31 @@ export type EngineEvent =
   | { readonly kind: "token"; readonly request: EngineRequest; readonly index: number; readonly atMs: number }
   | { readonly kind: "finish"; readonly request: EngineRequest; readonly atMs: number; readonly times: RequestTimes };
 
+/** A request inside the engine, as far as it has come. */
+export interface RequestState {
+  readonly request: EngineRequest;
+  /** Tokens whose KV is in the cache when the step under way is not counted. */
+  readonly computed: number;
+  /** Output tokens that exist. */
+  readonly produced: number;
+  /** Tokens the step under way computes. */
+  readonly scheduled: number;
+  /** NaN until it came. */
+  readonly firstTokenMs: number;
+}
+
+/** What an engine has to do. */
+export interface EngineState {
+  /** In order of admission. */
+  readonly running: readonly RequestState[];
+  /** In the order in which they will be started. */
+  readonly waiting: readonly RequestState[];
+  /** When the step under way ends; now, where there is none. */
+  readonly stepEndsMs: number;
+  /** What durations of steps are multiplied with. */
+  readonly slowFactor: number;
+}
+
 /** Load and counters of an engine. */
 export interface EngineMetrics {
   running: number;

@@ -11,7 +11,15 @@ function lineOf(part: Parameters<typeof requestRecord>[0]): string {
 }
 
 Deno.test("AccessLog writes what is known of a request as one JSON line", () => {
-  const line = lineOf({ durationMs: 2100.123456, rewriteRule: "canary", targetModel: "llama-v2", traceId: "t" });
+  const line = lineOf({
+    durationMs: 2100.123456,
+    rewriteRule: "canary",
+    targetModel: "llama-v2",
+    traceId: "t",
+    predictedTtftMs: 90.12345,
+    tpotMs: 20,
+    predictedTpotMs: 19.5,
+  });
   ok(line.endsWith("}") && !line.includes("\n"));
   deepStrictEqual(JSON.parse(line), {
     time: "2023-11-14T22:13:20.000Z",
@@ -32,6 +40,9 @@ Deno.test("AccessLog writes what is known of a request as one JSON line", () => 
     attempts: 1,
     duration_ms: 2100.123,
     ttft_ms: 100,
+    predicted_ttft_ms: 90.123,
+    tpot_ms: 20,
+    predicted_tpot_ms: 19.5,
     processing_ms: 1.5,
     decision_ms: 0.2,
     request_bytes: 3000,

@@ -34,3 +34,12 @@ export const scrapeBuckets = [.001, .002, .005, .01, .02, .05, .1, .2, .5, 1];
 export const queueBuckets = [.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60];
 export const dispatchBuckets = schedulerBuckets;
 export const revocationBuckets = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10];
+// deno-fmt-ignore
+export const predictedTpotBuckets = [
+  .0005, .00205, .005, .01, .02, .04, .06, .08, .1, .125, .15, .2, .3, .4, .5, .6, .8, 1, 1.5, 2, 3, 4.5, 6, 12, 18, 24,
+  30, 36, 48, 60, 90, 120, 180, 270, 360,
+];
+export const predictionBuckets = [.0001, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5];
+/** Ours: ten endpoints take a few microseconds. */
+export const finePredictionBuckets = [.000005, .00001, .00002, .00005, .0001, .0002, .0005, .001, .002, .005, .01];
+export const trainingBuckets = [.05, .1, .2, .5, 1, 2, 5, 10, 20, 60];

@@ -15,6 +15,7 @@ import {
 import { cacheCatalogue } from "./catalogue_caches.ts";
 import { flowCatalogue } from "./catalogue_flow.ts";
 import { keyCatalogue } from "./catalogue_keys.ts";
+import { latencyCatalogue } from "./catalogue_latency.ts";
 import { resilienceCatalogue } from "./catalogue_resilience.ts";
 import { endpointLabels, type MetricDefinition } from "./definition.ts";
 
@@ -207,6 +208,7 @@ export const catalogue = {
   ...cacheCatalogue,
   ...keyCatalogue,
   ...flowCatalogue,
+  ...latencyCatalogue,
   average_kv_cache_utilization: {
     type: "gauge",
     unit: "ratio",

@@ -11,6 +11,11 @@ const TTFT = [.005, .025, .05, .1, .2, .4, .6, .8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 
 const TPOT = [.0005, .00205, .005, .01, .02, .04, .06, .08, .1, .125, .15, .2, .3, .4, .5, .6, .8, 1, 2];
 // deno-fmt-ignore
 const TOKENS = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32778, 65536, 131072, 262144, 524288, 1048576];
+// deno-fmt-ignore
+const PTPOT = [.0005, .00205, .005, .01, .02, .04, .06, .08, .1, .125, .15, .2, .3, .4, .5, .6, .8, 1, 1.5, 2, 3, 4.5, 6, 12, 18, 24, 30, 36, 48, 60, 90, 120, 180, 270, 360];
+const PREDICTION = [.0001, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5];
+const MODELS = ["model_name", "target_model_name"];
+const PLUGIN = ["plugin_name", "plugin_type"];
 const QUEUE = [.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60];
 const FLOW = ["inference_pool", "model_name", "target_model_name"];
 const requestBytes = Array.from({ length: 25 }, (_, n) => 64 * 2 ** n);
@@ -82,6 +87,12 @@ const llmD: readonly (readonly [string, string, readonly string[], (readonly num
     ["inference_pool"],
     [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10],
   ],
+  ["request_predicted_ttft_seconds", "histogram", [...MODELS, ...PLUGIN], L],
+  ["request_predicted_tpot_seconds", "histogram", [...MODELS, ...PLUGIN], PTPOT],
+  ["request_ttft_prediction_duration_seconds", "histogram", [...MODELS, ...PLUGIN], PREDICTION],
+  ["request_tpot_prediction_duration_seconds", "histogram", [...MODELS, ...PLUGIN], PREDICTION],
+  ["inference_request_metric", "gauge", [...MODELS, "type", ...PLUGIN]],
+  ["request_slo_violation_total", "counter", [...MODELS, "type", ...PLUGIN]],
   ["datalayer_poll_errors_total", "counter", ["source_type"]],
   ["info", "gauge", ["commit", "build_ref"]],
 ];

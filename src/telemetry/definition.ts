@@ -12,6 +12,8 @@ export interface MetricDefinition {
    * constant here. Absent when llm-d has no such metric.
    */
   readonly alias?: readonly (string | readonly [string, string])[];
+  /** Of a gauge: the value of what came last, which is any isolate's and not the sum over all. */
+  readonly last?: true;
 }
 
 /** Labels of what is measured per endpoint. */

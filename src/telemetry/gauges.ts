@@ -1,5 +1,6 @@
 import type { MetricName } from "./catalogue.ts";
 import type { FlowSample } from "./flow_series.ts";
+import type { LatencySample } from "./latency_series.ts";
 import type { MetricStore } from "./store.ts";
 
 /** What is known of an endpoint's cache, and of the feed that tells of it. Counters grow from the endpoint's start. */
@@ -51,6 +52,7 @@ export interface EndpointSample {
 export interface CollectedSample {
   readonly pool?: { readonly name: string; readonly endpoints: readonly EndpointSample[] };
   readonly flow?: FlowSample;
+  readonly latency?: LatencySample;
   readonly prefix?: { readonly blocks: number; readonly evicted: number };
   /** How much is refused: 0 nothing, 1 negative priorities, 2 everything. */
   readonly overloaded?: number;

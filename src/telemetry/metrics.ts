@@ -5,6 +5,7 @@ import { exposedNames, exposeStore } from "./exposition.ts";
 import { FlowSeries } from "./flow_series.ts";
 import { type CollectedSample, fillGauges } from "./gauges.ts";
 import { type KeyName, type KeyRefusal, KeySeries } from "./key_series.ts";
+import { LatencySeries } from "./latency_series.ts";
 import type { RequestLabels, RequestRecord } from "./record.ts";
 import { RequestSeries } from "./request_series.ts";
 import { type MetricsDump, MetricStore } from "./store.ts";
@@ -58,6 +59,8 @@ export class Metrics {
   readonly #fairnessIds = new BoundedLabels(fairnessIdsMax, ["default-flow"]);
   /** Of requests that wait. */
   readonly flow: FlowSeries;
+  /** Of predictions. */
+  readonly latency: LatencySeries;
   readonly #requests = new Map<string, RequestSeries>();
   readonly #overflow = new Map<string, RequestSeries>();
   readonly #pinned: ReadonlySet<string>;
@@ -73,6 +76,7 @@ export class Metrics {
     this.#pinned = new Set(pinnedModels);
     this.#models = new BoundedLabels(modelNamesMax, this.#pinned);
     this.flow = new FlowSeries(this.#store, { model: bounded(this.#models), fairness: bounded(this.#fairnessIds) });
+    this.latency = new LatencySeries(this.#store, bounded(this.#models));
     this.#registry = exposeStore(this.#store);
     this.#store.series("info", version, commit, buildRef).set(1);
     this.#decision = this.#store.series("scheduler_e2e_duration_seconds");
@@ -110,6 +114,7 @@ export class Metrics {
       record.priority,
     );
     ended.ended(record);
+    this.latency.ended(record, series !== undefined);
     this.#store.series("request_outcome_total", record.api, record.outcome).add(1);
     if (record.processingMs !== undefined) this.#processing.observe(record.processingMs / 1000);
     const { endpoint } = record;
@@ -233,6 +238,7 @@ export class Metrics {
     for (const family of Object.keys(catalogue) as MetricName[]) {
       this.#store.family(family).forget("endpoint_name", name);
     }
+    this.latency.forgetEndpoint();
   }
 
   /** Asks `source` for gauges at every `render`; later sources win where two give the same part. */
@@ -265,6 +271,7 @@ export class Metrics {
     for (const source of this.#sources) sample = { ...sample, ...source() };
     fillGauges(this.#store, sample);
     this.flow.fill(sample.flow, sample.pool?.name);
+    this.latency.fill(sample.latency, sample.pool?.name);
     const registry = others.length === 0 ? this.#registry : exposeStore(this.#merged(others));
     const parts: string[] = [];
     let pausedAtMs = clock.now();

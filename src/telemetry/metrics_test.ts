@@ -5,7 +5,14 @@ import { catalogue, type MetricDefinition } from "./catalogue.ts";
 import type { EndpointSample } from "./gauges.ts";
 import { Metrics } from "./metrics.ts";
 import { errorCodes } from "./record.ts";
-import { flowSample, type ParsedText, parsePrometheus, requestRecord } from "./testing.ts";
+import {
+  flowSample,
+  latencySample,
+  type ParsedText,
+  parsePrometheus,
+  predictionRecord,
+  requestRecord,
+} from "./testing.ts";
 
 const metrics = () => new Metrics({ version: "1.2.3", commit: "abc", buildRef: "main" });
 
@@ -85,7 +92,12 @@ function recordEverything(subject: Metrics): void {
   subject.flow.looked(0.01);
   subject.flow.revocationIssued(0);
   subject.flow.revocationEnded("confirmed", 0.02);
-  subject.onCollect(() => ({ flow: flowSample() }));
+  subject.latency.outcome(predictionRecord());
+  subject.latency.outcome(predictionRecord({ target: "tpot" }));
+  subject.latency.predicted({ model: "llama", requestedModel: "alias" }, 0.02);
+  subject.latency.trained("ttft", "promoted", 300);
+  subject.requestEnded(requestRecord({ slo: { ttftMs: 10 } }));
+  subject.onCollect(() => ({ flow: flowSample(), latency: latencySample() }));
   subject.onCollect(() => ({ pool: { name: "pool", endpoints: [endpoint()] } }));
   subject.onCollect(() => ({
     prefix: { blocks: 12, evicted: 3 },

@@ -14,6 +14,14 @@ export {
 export type { FlowBandSample, FlowLabels, FlowQueueSample, FlowSample, FlowSeries } from "./flow_series.ts";
 export type { CacheSample, CollectedSample, EndpointSample } from "./gauges.ts";
 export type { KeyName, KeyRefusal } from "./key_series.ts";
+export type {
+  LatencySample,
+  LatencySeries,
+  LatencyTargetSample,
+  PredictedTarget,
+  PredictionNames,
+  PredictionRecord,
+} from "./latency_series.ts";
 export { type ByteStream, LineWriter, type LineWriterOptions, sharedPieceChars } from "./line_writer.ts";
 export { type LogFields, Logger, type LoggerOptions, type LogLevel, logLevels } from "./logger.ts";
 export { watchLoopLag } from "./loop_lag.ts";

@@ -1,4 +1,4 @@
-import type { Api, Outcome } from "../core/mod.ts";
+import type { Api, Outcome, Slo } from "../core/mod.ts";
 
 /** Whom a request's series belong to. */
 export interface RequestLabels {
@@ -27,6 +27,13 @@ export interface RequestRecord extends RequestLabels {
   readonly durationMs: number;
   /** Request line to first byte of the answer. */
   readonly ttftMs?: number;
+  /** Of a completed stream: from the first token to the last, over the tokens after the first. */
+  readonly tpotMs?: number;
+  /** Expected at the endpoint that served it: until the first token from the request going upstream, and as `tpotMs`. */
+  readonly predictedTtftMs?: number;
+  readonly predictedTpotMs?: number;
+  /** The targets it had. */
+  readonly slo?: Slo;
   /** Request line to the request going upstream. */
   readonly processingMs?: number;
   /** The decision alone. */

@@ -156,8 +156,8 @@ export class MetricStore {
   /** Adds another store's values: counts stay exact, histograms bucket by bucket. */
   absorb(dump: MetricsDump): void {
     for (const { name, values, value, counts, sum } of dump) {
-      const series = this.#families.get(name)!.with(values);
-      if (series instanceof Scalar) series.add(value);
+      const family = this.#families.get(name)!, series = family.with(values);
+      if (series instanceof Scalar) family.definition.last ? series.set(value!) : series.add(value);
       else series.merge(counts!, sum!);
     }
   }

@@ -1,4 +1,5 @@
 import type { FlowSample } from "./flow_series.ts";
+import type { LatencySample, LatencyTargetSample, PredictionRecord } from "./latency_series.ts";
 import type { RequestRecord } from "./record.ts";
 
 /** One sample of a Prometheus text, labels by name. */
@@ -96,5 +97,44 @@ export function flowSample(part: Partial<FlowSample> = {}): FlowSample {
     promises: 2,
     reclaim: { target: 0.1, pending: 0.2 },
     ...part,
+  };
+}
+
+/** A prediction for an endpoint of which everything came as expected; `part` replaces what a test is about. */
+export function predictionRecord(part: Partial<PredictionRecord> = {}): PredictionRecord {
+  return {
+    target: "ttft",
+    model: "llama",
+    requestedModel: "alias",
+    endpoint: { name: "a", namespace: "default" },
+    medianMs: 100,
+    highMs: 150,
+    quantile: 0.9,
+    ms: 100,
+    censored: false,
+    ...part,
+  };
+}
+
+/** What is known of both targets and of an endpoint, every part of it; `part` replaces what a test is about. */
+export function latencySample(part: Partial<LatencyTargetSample> = {}): LatencySample {
+  const target = (target: "ttft" | "tpot") => ({
+    target,
+    source: "model",
+    scores: [
+      { source: "told", mape: 0.1, coverage: 0.9 },
+      { source: "prior", mape: 0.2, coverage: 0.8, loss: 0.25 },
+      { source: "model", mape: 0.125, coverage: 0.875, loss: 0.0625 },
+    ],
+    overSlo: 1.5,
+    reservoirRows: 200,
+    heldBackRows: 64,
+    model: { trees: 100, ageMs: 2000 },
+    trialLoss: { challenger: 0.05, prior: 0.1, champion: 0.06 },
+    ...part,
+  });
+  return {
+    targets: [target("ttft"), target("tpot")],
+    endpoints: [{ name: "a", namespace: "default", pace: 2.5, suspect: true }],
   };
 }

@@ -169,6 +169,12 @@ Deno.test("bench peers gives the same figures of every program, and ratios to wa
   equal(typeof figures.request_ratio_relay, "number");
 });
 
+Deno.test("bench predict gives the time of scoring pools of each size", async () => {
+  const { figures } = await smoke("predict");
+  for (const name of ["us_per_endpoint", "ms_10", "ms_100", "ms_1000", "ms_100_cold"]) ok(figures[name] > 0, name);
+  ok(figures.ms_10 < figures.ms_1000);
+});
+
 Deno.test("bench idle gives CPU by feed and by scrape, and the age of a change", async () => {
   const { figures } = await smoke("idle");
   for (const name of ["cores_100_endpoints_feed", "cores_100_endpoints_scrape"]) {

@@ -80,7 +80,7 @@ function treeOf({ growths, chain, group, weight }: TreeParts, groups: number): F
 }
 
 const tree = fc.record<TreeParts>({
-  growths: fc.array(growth, { minLength: 1, maxLength: 41 }),
+  growths: fc.array(growth, { minLength: 1, maxLength: 41, size: "max" }),
   chain: fc.boolean(),
   group: fc.nat({ max: 3 }),
   weight: fc.oneof({ weight: 3, arbitrary: fc.constant(1) }, {
@@ -98,4 +98,5 @@ export const forest: fc.Arbitrary<ForestTrees> = fc.tuple(
 export const rows: fc.Arbitrary<number[][]> = fc.array(fc.array(value, { minLength: features, maxLength: features }), {
   minLength: 1,
   maxLength: 20,
+  size: "max",
 });

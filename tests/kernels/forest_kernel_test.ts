@@ -1,14 +1,16 @@
 import { deepStrictEqual } from "node:assert/strict";
 import fc from "fast-check";
+import { Prng } from "../../src/core/mod.ts";
 import { type ForestTarget, type ForestTrees, Hotpath, packForest } from "../../src/hotpath/mod.ts";
 import { predictMargins } from "../../src/latency/xgboost/predict_twin.ts";
 import { features, forest, rows } from "./forest_ensembles.ts";
 
 const endpoints = 150;
-const { forests } = await Hotpath.load(
+const hotpath = await Hotpath.load(
   { endpoints, blockTreeBytes: 0, bodyBytesMax: 64, prefixTokensMax: 64, forestBytes: 1 << 20 },
   1,
 );
+const { forests } = hotpath;
 const columnOf = [30, 2, 7, 31, 0];
 
 function ensembleOf({ trees, groups }: ForestTrees) {
@@ -60,4 +62,28 @@ Deno.test("score() equals the twin bit for bit on any two forests and any rows",
     }),
     { seed: 4, numRuns: 300 },
   );
+});
+
+Deno.test("score() ends within its memory whatever the bytes of a forest are", () => {
+  const { memory, layout } = hotpath.instance;
+  const before = new Uint8Array(
+    memory.buffer,
+    layout.endpointTable.offset,
+    layout.forests.offset - layout.endpointTable.offset,
+  ).slice();
+  fc.assert(
+    fc.property(forest, fc.integer(), fc.integer({ min: 1, max: 200 }), (trees, seed, edits) => {
+      const prng = new Prng(seed);
+      const packed = packForest(trees, columnOf);
+      for (let edit = 0; edit < edits; edit++) {
+        // Headers are hit as often as all that follows them.
+        const at = prng.below(prng.below(2) ? 64 : packed.length);
+        packed[at] = prng.below(2) ? prng.below(256) : packed[prng.below(packed.length)];
+      }
+      forests.publish(0, packed);
+      forests.score(endpoints);
+    }),
+    { seed: 5, numRuns: 500 },
+  );
+  deepStrictEqual(new Uint8Array(memory.buffer, layout.endpointTable.offset, before.length), before);
 });

@@ -5,7 +5,7 @@
 // what it reads: every address lies in the forest or in the block, and every loop ends.
 import { fillBlock } from "./columns";
 import {
-  blockRows, bytesAt, featuresMax, groupCountAt, groupsMax, headerBytes, targets, treesAt,
+  blockRows, bytesAt, featuresMax, groupCountAt, groupsMax, headerBytes, interceptsAt, targets, treesAt,
 } from "../../src/hotpath/forest_layout";
 import { walkForest } from "./walk";
 
@@ -32,9 +32,14 @@ function scoreTarget(
   column: usize,
   rows: u32,
 ): void {
-  const groups: u32 = forest ? min<u32>(max<u32>(load<u32>(forest, groupCountAt), 1), groupsMax) : 1;
-  for (let group: u32 = 0; group < groups; group++) memory.copy(outs + <usize>group * column, margins, <usize>rows << 2);
-  if (!forest) return;
+  if (!forest) {
+    memory.copy(outs, margins, <usize>rows << 2);
+    return;
+  }
+  const groups = min<u32>(load<u32>(forest, groupCountAt), groupsMax);
+  for (let group: usize = 0; group < groups; group++) {
+    begin(outs + group * column, margins, load<f32>(forest + (group << 2), interceptsAt), rows);
+  }
   const bytes = max<u32>(min<u32>(load<u32>(forest, bytesAt), bytesMax), headerBytes);
   const trees = min<u32>(load<u32>(forest, treesAt), bytes);
   for (let from: u32 = 0; from < rows; from += blockRows) {
@@ -42,5 +47,12 @@ function scoreTarget(
     const count = min<u32>(rows - from, blockRows);
     fillBlock(forest, trees, columns + at, column, block, count);
     walkForest(forest + trees, forest + bytes, block, outs + at, column, count);
+  }
+}
+
+/** The margins of all rows, each with the intercept added; rounded up to whole vectors. */
+function begin(out: usize, margins: usize, intercept: f32, rows: u32): void {
+  for (let at: usize = 0; at < <usize>rows << 2; at += 16) {
+    v128.store(out + at, f32x4.add(v128.load(margins + at), f32x4.splat(intercept)));
   }
 }

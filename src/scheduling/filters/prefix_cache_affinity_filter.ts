@@ -1,10 +1,10 @@
 /**
  * `prefix-cache-affinity-filter`: keeps the endpoints that hold most of the prompt, unless waiting for them costs too much.
  *
- * Keep rule: sticky = matched/total ≥ `affinityThreshold`, matched blocks by the weight of their tier. No sticky endpoint → all. With probability
- * `explorationProbability` → all. When the best sticky TTFT exceeds the best other TTFT by more than `maxTTFTPenaltyMs` →
- * all; else only the sticky ones. TTFT is in-flight tokens / `peakPrefillThroughput` × 1000, or what is predicted, where an
- * endpoint without a prediction is behind all others; equally so on both sides → sticky.
+ * Keep rule: sticky = matched/total ≥ `affinityThreshold`, matched blocks by the weight of their tier. No sticky endpoint →
+ * all. With probability `explorationProbability` → all. When the best sticky TTFT exceeds the best other TTFT by more than
+ * `maxTTFTPenaltyMs` → all; else only the sticky ones. TTFT is in-flight tokens / `peakPrefillThroughput` × 1000, or the
+ * predicted median; an endpoint without a prediction is behind all others, and nobody has one → only the sticky ones.
  * Parameters: `affinityThreshold` (0.80), `explorationProbability` (0), `maxTTFTPenaltyMs` (18000; 0: always stick),
  * `ttftSource` prefillThroughput|latencyPredictor (prefillThroughput), `peakPrefillThroughput` (15928 tok/s, llm-d's figure
  * for a 32B model on two H100), `prefixMatchInfoProducerName`, `inFlightLoadProducerName`,
@@ -68,7 +68,7 @@ export const prefixCacheAffinityFilter = definePlugin({
         }
         if (count === 0 || count === n) return n;
         if (params.explorationProbability > 0 && ctx.rng.float() < params.explorationProbability) return n;
-        // NaN where neither side has a prediction, which is no more than anything.
+        // NaN where neither side has a prediction; it exceeds nothing.
         if (params.maxTTFTPenaltyMs > 0 && bestSticky - bestOther > params.maxTTFTPenaltyMs) return n;
         for (let i = 0; i < count; i++) slots[i] = sticky[i];
         return count;
