@@ -139,10 +139,12 @@ export class Edge implements EdgeDoor {
         rung,
         isolate,
         setup: setup.latency,
-        clock,
         observer: predictionObserver(parts.metrics, table, setup.latency.quantile),
-        predicted: ({ model, requestedModel }, tookMs) =>
-          latency.predicted({ model, requestedModel: requestedModel || model }, tookMs),
+        timing: {
+          clock,
+          predicted: ({ model, requestedModel }, tookMs) =>
+            latency.predicted({ model, requestedModel: requestedModel || model }, tookMs),
+        },
       });
     }
     this.#pool = new EdgePool({ table, ring, rung, refreshModels });

@@ -37,14 +37,13 @@ export interface EdgeLatencyParts {
   readonly isolate: number;
   readonly setup: LatencySetup;
   readonly observer?: PredictionObserver;
-  readonly clock: Clock;
-  /** A request was placed; predicting all its candidates took so long. */
-  readonly predicted: (view: RequestView, tookMs: number) => void;
+  /** Told of each request that is placed how long predicting all its candidates took; absent: nobody measures it. */
+  readonly timing?: { readonly clock: Clock; readonly predicted: (view: RequestView, tookMs: number) => void };
 }
 
 /** One edge's predictor; what it is told of answers goes through the ring. */
 export function edgeLatency(parts: EdgeLatencyParts): EdgeLatency {
-  const { hotpath, state, ring, rung, isolate, setup, observer, clock, predicted } = parts;
+  const { hotpath, state, ring, rung, isolate, setup, observer, timing } = parts;
   const predictor = new Predictor(state, {
     table: hotpath.table,
     forests: hotpath.forests,
@@ -57,28 +56,36 @@ export function edgeLatency(parts: EdgeLatencyParts): EdgeLatency {
     options: predictorOptions(setup),
   });
   let { predicts } = setup;
-  let asked: RequestView | undefined, tookMs = 0;
+  const source: LatencySource = {
+    predict: (ctx, slots, n) => predicts ? predictor.predict(ctx, slots, n) : undefined,
+    chosen: (ctx, slot) => predictor.chosen(ctx, slot),
+  };
   return {
     predictor,
-    source: {
-      predict(ctx, slots, n) {
-        const startMs = clock.now();
-        const view = predicts ? predictor.predict(ctx, slots, n) : undefined;
-        asked = ctx.view;
-        tookMs = clock.now() - startMs;
-        return view;
-      },
-      chosen(ctx, slot) {
-        const startMs = clock.now();
-        predictor.chosen(ctx, slot);
-        // Explanations ask for predictions as well, of other requests.
-        predicted(ctx.view, (asked === ctx.view ? tookMs : 0) + clock.now() - startMs);
-        asked = undefined;
-      },
-    },
+    source: timing ? timed(source, timing) : source,
     use(setup) {
       predicts = setup.predicts;
       predictor.options = predictorOptions(setup);
+    },
+  };
+}
+
+function timed(source: LatencySource, { clock, predicted }: NonNullable<EdgeLatencyParts["timing"]>): LatencySource {
+  let asked: RequestView | undefined, tookMs = 0;
+  return {
+    predict(ctx, slots, n) {
+      const startMs = clock.now();
+      const view = source.predict(ctx, slots, n);
+      asked = ctx.view;
+      tookMs = clock.now() - startMs;
+      return view;
+    },
+    chosen(ctx, slot) {
+      const startMs = clock.now();
+      source.chosen(ctx, slot);
+      // Explanations ask for predictions as well, of other requests.
+      predicted(ctx.view, (asked === ctx.view ? tookMs : 0) + clock.now() - startMs);
+      asked = undefined;
     },
   };
 }

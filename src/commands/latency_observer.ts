@@ -155,7 +155,7 @@ function targetSample(
   at: number,
   nowMs: number,
 ): LatencyTargetSample {
-  const { mape, coverage, predictedOverSlo, wanted } = learner.drift(at);
+  const { mape, coverage, predictedOverSlo } = learner.drift(at);
   const champion = governor.champion(at), verdict = governor.verdict(at);
   const bySource = learner.scores(at).map(({ labels, mape, coverage, pinball: loss }, source) =>
     labels === 0 ? [] : [{ source: sources[source], mape, coverage, loss }]
@@ -164,7 +164,8 @@ function targetSample(
     target,
     source: sources[state.source(at)],
     scores: [{ source: "told", mape, coverage }, ...bySource.flat()],
-    overSlo: wanted === 0 ? undefined : Number.isNaN(predictedOverSlo) ? 0 : predictedOverSlo,
+    // Nothing asked for is nothing short of: an autoscaler that reads nothing does nothing.
+    overSlo: learner.everWanted(at) ? predictedOverSlo || 0 : undefined,
     reservoirRows: learner.reservoir(at).size,
     heldBackRows: learner.heldBack(at).length,
     model: champion && { trees: champion.trees, ageMs: nowMs - champion.sinceMs },

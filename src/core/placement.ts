@@ -61,8 +61,9 @@ export interface PredictionTrace {
   readonly e2eMs: number;
   /** Time lost by those that run there or come after it, summed. */
   readonly harmMs: number;
-  /** Requests there that would miss their own target for it. */
+  /** Requests there that would miss their own target for it, and those that are likely to miss it once it has come. */
   readonly harmMisses: number;
+  readonly likelyMisses: number;
 }
 
 /** One endpoint's way through a profile. */

@@ -11,9 +11,8 @@ const wantedMaxMs = 120_000;
 
 /** One prediction and what came of it. */
 export interface Pair {
+  /** -1: the endpoint is gone. */
   readonly slot: number;
-  /** Of the slot: whether it is that endpoint still. */
-  readonly generation: number;
   readonly atMs: number;
   readonly medianMs: number;
   readonly highMs: number;
@@ -33,8 +32,6 @@ export interface DriftReport {
   readonly coverage: number;
   /** p90 of the high prediction over the target it was to meet, of requests that have one; NaN: there was none lately. */
   readonly predictedOverSlo: number;
-  /** Requests that had a target, ever. */
-  readonly wanted: number;
 }
 
 /** Keeps the score of what clients were told, corrections included. */
@@ -47,27 +44,24 @@ export class Drift {
   readonly #ratios = new Quantile(0.9, 256);
   #ratioAtMs = -Infinity;
   #count = 0;
-  #wanted = 0;
   #nowMs = 0;
 
   constructor(quantile: number) {
     this.#quantile = quantile;
   }
 
-  add({ slot, generation, medianMs, highMs, ms, censored }: Label, nowMs: number): void {
+  add({ slot, medianMs, highMs, ms, censored }: Label, nowMs: number): void {
     const at = this.#count++ % window;
     this.#nowMs = nowMs;
     this.#errors[at] = Math.abs(ms - medianMs) / ms;
     this.#losses[at] = pinballLoss(ms - highMs, this.#quantile);
     this.#covered[at] = ms <= highMs ? 1 : 0;
-    const pair = { slot, generation, atMs: nowMs, medianMs, highMs, actualMs: ms, censored };
-    this.#pairs[(this.#count - 1) % pairsMax] = pair;
+    this.#pairs[(this.#count - 1) % pairsMax] = { slot, atMs: nowMs, medianMs, highMs, actualMs: ms, censored };
   }
 
   wanted(ratio: number, atMs: number): void {
     this.#ratioAtMs = this.#nowMs = atMs;
     this.#ratios.add(ratio);
-    this.#wanted++;
   }
 
   report(nowMs: number = this.#nowMs): DriftReport {
@@ -80,8 +74,17 @@ export class Drift {
       pinballMs: mean(this.#losses),
       coverage: mean(this.#covered),
       predictedOverSlo: recent ? this.#ratios.value() : NaN,
-      wanted: this.#wanted,
     };
+  }
+
+  /** Whether a request had a target, ever. */
+  get everWanted(): boolean {
+    return this.#ratios.count > 0;
+  }
+
+  /** Another endpoint has the slot. */
+  reset(slot: number): void {
+    for (const [i, pair] of this.#pairs.entries()) if (pair.slot === slot) this.#pairs[i] = { ...pair, slot: -1 };
   }
 
   /** The last predictions, oldest first. */

@@ -163,10 +163,9 @@ function scoreReport({ labels, mape, coverage, pinball }: Score): ScoreReport {
 }
 
 function pairReport(pair: Pair, { table, clock }: LatencyExplainParts): PairReport {
-  const { slot, generation, atMs, medianMs, highMs, actualMs, censored } = pair;
-  const here = table.generation[slot] === generation ? table.peek(slot) : undefined;
+  const { slot, atMs, medianMs, highMs, actualMs, censored } = pair;
   return {
-    endpoint: here?.id ?? "gone",
+    endpoint: table.peek(slot)?.id ?? "gone",
     agoMs: Math.round(clock.now() - atMs),
     medianMs: figure(medianMs)!,
     highMs: figure(highMs)!,

@@ -101,7 +101,10 @@ export class Learner {
   slotAdded(slot: number): void {
     this.#parts.state.reset(slot);
     this.fits.reset(slot);
-    for (const { corrections } of this.#targets) for (const each of corrections) each.reset(slot);
+    for (const { corrections, drift } of this.#targets) {
+      for (const each of corrections) each.reset(slot);
+      drift.reset(slot);
+    }
     this.#pace[slot] = this.#paceLabels[slot] = this.#sick[slot] = 0;
   }
 
@@ -122,6 +125,11 @@ export class Learner {
 
   drift(target: number): DriftReport {
     return this.#targets[target].drift.report(this.#parts.clock.now());
+  }
+
+  /** Whether a request had such a target, ever. */
+  everWanted(target: number): boolean {
+    return this.#targets[target].drift.everWanted;
   }
 
   /** The last predictions of a target and what came of them, oldest first. */

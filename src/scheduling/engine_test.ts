@@ -61,7 +61,7 @@ Deno.test("explain() shows what each candidate is predicted to take, whatever th
   };
   const ttft = { medianMs: 200, highMs: 200, priorMs: 200, residual: 0 };
   const tpot = { medianMs: 10, highMs: 10, priorMs: 10, residual: 0 };
-  const rest = { meets: 0.75, e2eMs: 400, harmMs: 3, harmMisses: 0 };
+  const rest = { meets: 0.75, e2eMs: 400, harmMs: 3, harmMisses: 0, likelyMisses: 0 };
   deepStrictEqual(explained({}, latency), [{ ttft, tpot, ...rest }, null]);
   const slo = { ttftMs: 150.5, tpotMs: 30 };
   deepStrictEqual(explained({ slo, stream: true }, latency), [

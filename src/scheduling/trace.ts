@@ -110,6 +110,7 @@ function predictionAt(latency: LatencyView, { slo, stream }: RequestView, slot: 
     e2eMs: micros(latency.e2eMs[slot]),
     harmMs: micros(latency.harmMs[slot]),
     harmMisses: micros(latency.harmMisses[slot]),
+    likelyMisses: micros(latency.likelyMisses[slot]),
   };
 }
 
