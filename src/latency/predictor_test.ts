@@ -256,6 +256,101 @@ Deno.test("harmMisses does not fall as the prompt grows, and is never more than 
   );
 });
 
+/** One more request with a TPOT target at slot 0, of which nothing is told yet. */
+function runs(world: TestWorld, tpotMs: number) {
+  const facts = world.facts({ promptTokens: 1, slo: { tpotMs } });
+  world.predictor.predict(facts, all, 2);
+  world.predictor.chosen(facts, 0);
+  return world.predictor.take()!;
+}
+
+Deno.test("a request that has had many tokens at its pace is spared by a prompt that one which has just begun would miss for", () => {
+  const world = new TestWorld();
+  const { predictor, clock, state } = world;
+  // 6.35 ms alone; a stall of 1.25 s for 10,000 tokens over 256 tokens to come is 5 ms each.
+  const misses = () => {
+    const { harmMisses, likelyMisses } = predictor.predict(world.facts({ promptTokens: 10_000 }), all, 2);
+    return [harmMisses[0], likelyMisses[0]];
+  };
+  const prediction = runs(world, 9);
+  const [harm, likely] = misses();
+  ok(harm > 0.3 && likely >= harm && likely <= 1, `${harm}, ${likely}`);
+  prediction.firstToken(10);
+  clock.advance(10 + 1000 * 6);
+  const [later] = misses();
+  ok(later < harm / 2, `${later} after ${harm}`);
+  prediction.release();
+  deepStrictEqual(misses(), [0, 0]);
+  equal(state.tpotSlos(0), 0);
+});
+
+Deno.test("misses are counted of each request of one's own and of others' by their strictest target", () => {
+  const world = new TestWorld();
+  const { predictor, state } = world;
+  const misses = () => predictor.predict(world.facts({ promptTokens: 10_000 }), all, 2).harmMisses[0];
+  runs(world, 9);
+  const one = misses();
+  runs(world, 9);
+  near(misses(), 2 * one);
+  // Nobody's target is in danger but theirs.
+  runs(world, 5000);
+  near(misses(), 2 * one);
+  // What the other isolates run is as if it had just begun.
+  const foreign = new TestWorld();
+  foreign.state.sloCells(0).count[0] = 3;
+  foreign.state.sloCells(0).strictestMs[0] = 9;
+  const alone = foreign.predictor.predict(foreign.facts({ promptTokens: 10_000 }), all, 2).harmMisses[0];
+  near(alone, 3 * one);
+  equal(state.tpotSlos(0), 3);
+});
+
+Deno.test("likelyMisses counts those that would miss anyway, harmMisses those that would for this request", () => {
+  const world = new TestWorld();
+  runs(world, 2);
+  const { harmMisses, likelyMisses } = world.predictor.predict(world.facts({ promptTokens: 10 }), all, 2);
+  ok(likelyMisses[0] > 0.95 && harmMisses[0] < 0.05, `${likelyMisses[0]}, ${harmMisses[0]}`);
+  deepStrictEqual([harmMisses[1], likelyMisses[1]], [0, 0]);
+});
+
+Deno.test("what is ahead of a request is what was sent there and not computed since, whoever tells no first byte", () => {
+  const world = new TestWorld();
+  const { predictor, clock, table } = world;
+  const send = (promptTokens: number) => {
+    const facts = world.facts({ promptTokens });
+    predictor.predict(facts, all, 2);
+    predictor.chosen(facts, 0);
+    const { told } = predictor.take()!;
+    table.prefillTokens[0] += promptTokens;
+    return told.input.workTokens;
+  };
+  // 8 tokens a millisecond, by the guess.
+  equal(send(1000), 1000);
+  near(send(1000), 2000);
+  clock.advance(125);
+  near(send(1000), 2000);
+  clock.advance(10_000);
+  near(send(1000), 1000);
+  // Never more than what has no first byte.
+  table.prefillTokens[0] = 0;
+  near(send(1000), 1000);
+});
+
+Deno.test("refused() tells what the request would have come to where it misses its targets least, once", () => {
+  const world = new TestWorld();
+  const { predictor, clock, table, told } = world;
+  clock.advance(200);
+  table.running.set([200, 3]);
+  const facts = world.facts({ receivedAtMs: 100, slo: { ttftMs: 50, tpotMs: 2 } });
+  const { ttftHighMs, tpotHighMs } = predictor.predict(facts, all, 2);
+  predictor.refused(facts.view);
+  predictor.refused(facts.view);
+  deepStrictEqual(told, [{ kind: latencyRecords.slo, numbers: [(100 + ttftHighMs[1]) / 50, tpotHighMs[1] / 2] }]);
+  // Of another request, or of one without targets, nothing is told.
+  predictor.predict(world.facts(), all, 2);
+  predictor.refused(facts.view);
+  equal(told.length, 1);
+});
+
 Deno.test("harmMs is the time that its prompt takes from those that are there and those to come", () => {
   const world = new TestWorld();
   world.table.running[1] = 4;
