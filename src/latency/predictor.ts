@@ -291,14 +291,14 @@ export class Predictor {
     out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = wanted - tpotHigh;
-    out.meets[slot] = this.#below(leftMs, ttft, ttftHigh) *
-      this.#below(tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
+    out.meets[slot] = this.#meets(0, leftMs, ttft, ttftHigh) *
+      this.#meets(1, tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
 
     // While its prompt is computed, everyone there stands still.
     const ownMs = state.ttftTokenMs[slot] * this.#own[row];
     out.harmMs[slot] = ownMs * (this.#requests[row] - 1 + requestsToCome);
     out.harmMisses[slot] = out.likelyMisses[slot] = 0;
-    if (strictest > 0) this.#judgeOthers(slot, ownMs, row, strictest, nowMs);
+    if (strictest > 0 && state.labels(1) >= enoughLabels) this.#judgeOthers(slot, ownMs, row, strictest, nowMs);
   }
 
   /**
@@ -339,6 +339,12 @@ export class Predictor {
     const group = quantile === High && this.#groups[target] > 1 ? 1 : 0;
     const sum = this.#forests.out(target, group)[row];
     return this.#kinds[target] === ForestKind.Milliseconds ? Math.log(Math.max(sum, 0.01)) : sum;
+  }
+
+  /** Probability that a target is met; a guess takes it for certain while there is time left at all. */
+  #meets(target: number, leftMs: number, medianMs: number, highMs: number): number {
+    if (this.#state.labels(target) < enoughLabels) return leftMs > 0 ? 1 : 0;
+    return this.#below(leftMs, medianMs, highMs);
   }
 
   /** Probability to be at most `targetMs`, of a log-normal time with this median and high quantile. */
