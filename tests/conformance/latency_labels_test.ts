@@ -121,8 +121,6 @@ async function stage(scripts: readonly Script[], { options, plan = "predicted" }
     rung() {},
     isolate: 0,
     setup: { ...latencyDefaults, predicts: true },
-    clock,
-    predicted() {},
   });
   const index = localClaims(caches, hotpath.blockTree, table, 64);
   const parts = benchParts({ clock, hotpath, index, plan: planFromPolicy("default"), seed: 1, endpoints });

@@ -116,8 +116,6 @@ class WorldLatency {
       rung: () => ring.drain((kind, numbers) => void this.learner.take(kind, numbers)),
       isolate: 0,
       setup: { ...latencyDefaults, predicts: true },
-      clock,
-      predicted() {},
     });
   }
 }

@@ -231,7 +231,13 @@ Deno.test({
   },
 });
 
-for (const flow of [undefined, busy]) {
+const roomier: FlowConfig = {
+  ...busy,
+  limits: { maxRequests: 1000 },
+  saturation: { ...fusedDefaults, maxConcurrency: 24 },
+};
+
+for (const flow of [undefined, roomier]) {
   const how = flow ? "and waiting for it" : "at once";
   Deno.test({
     name: `random lives placed by predicted latency, ${how}, leave no target behind, and each is learned from`,
