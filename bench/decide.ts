@@ -15,24 +15,20 @@
  * Figures, in milliseconds, for T of 2k 8k 32k 100k and E of 10 100 1000 endpoints:
  *   p50_ms_T_E, p99_ms_T_E              the default policy
  *   llmd_p50_ms_T_E, llmd_p99_ms_T_E    llm-d's implicit default
+ *   predicted_p50_ms_T_E, …_p99_…       the policy that predicts, by two forests of 200 trees of depth 6
  *   read_p50_ms_T                       the part up to the hashes, which does not depend on the endpoints
  *   matched_share_T_E                   prompt tokens the chosen endpoint held, of all: shows that the work was done
  * Each round takes quantiles over its decisions, every combination in turn; medians over rounds are reported.
  */
-import { systemClock } from "../src/core/mod.ts";
-import type { Placed } from "../src/pipeline/mod.ts";
-import type { Inbound } from "../src/pipeline/types.ts";
-import { planFromPolicy, type Policy } from "../src/scheduling/mod.ts";
-import { defaultEngine } from "../src/sim/engine_types.ts";
-import { type ChatBody, chatBody, populate, refreshSamples } from "./decide/population.ts";
+import type { Policy } from "../src/scheduling/mod.ts";
+import { DecidingPool } from "./decide/decisions.ts";
+import { type ChatBody, chatBody } from "./decide/population.ts";
 import { type Bench, type BenchContext, type Flags, positiveInteger, type Report } from "./lib/bench.ts";
-import { type BenchRouter, benchRouter, prepareNow } from "./lib/router.ts";
 import { Figures, quantile } from "./lib/stats.ts";
 
 const lengths = { "2k": 2048, "8k": 8192, "32k": 32_768, "100k": 102_400 } as const;
 const poolSizes = [10, 100, 1000] as const;
-const policies = { default: "", "llm-d": "llmd_" } as const;
-const inFlightPerEndpoint = 8;
+const policies = { default: "", "llm-d": "llmd_", predicted: "predicted_" } as const;
 /** Decisions before those that count, so that compiled code is measured. */
 const warmUpDecisions = 200;
 
@@ -77,15 +73,13 @@ export const decide: Bench = {
 
 /** One row of the measurement. */
 interface Combination {
-  readonly router: BenchRouter;
+  readonly pool: DecidingPool;
   readonly bodies: readonly ChatBody[];
   readonly prefix: string;
   readonly length: string;
-  readonly endpoints: number;
-  readonly inFlight: Placed[];
 }
 
-/** Routers by pool and policy, each with every length of body; bodies and routers are shared between rows. */
+/** Pools by size and policy, each with every length of body; bodies and pools are shared between rows. */
 async function combinations(setting: Setting): Promise<Combination[]> {
   const bodies = new Map(setting.lengths.map((length, l) => [
     length,
@@ -94,82 +88,21 @@ async function combinations(setting: Setting): Promise<Combination[]> {
   const rows: Combination[] = [];
   for (const endpoints of setting.poolSizes) {
     for (const [policy, prefix] of Object.entries(policies)) {
-      const router = await poolRouter(endpoints, policy as Policy);
-      const inFlight: Placed[] = [];
+      const pool = await DecidingPool.create(endpoints, policy as Policy);
       for (const [length, list] of bodies) {
-        for (const { earlier } of list) end(router.decide(earlier));
-        rows.push({ router, bodies: list, prefix, length, endpoints, inFlight });
+        for (const { earlier } of list) pool.serve(earlier);
+        rows.push({ pool, bodies: list, prefix, length });
       }
     }
   }
   return rows;
-
-  async function poolRouter(endpoints: number, policy: Policy) {
-    const router = await benchRouter({
-      clock: systemClock,
-      endpoints,
-      plan: planFromPolicy(policy),
-      seed: 1,
-      blockTreeBytes: 256 << 20,
-      bodyBytesMax: 1 << 20,
-      cacheBlocks: defaultEngine.cacheBlocks,
-      cacheBlockTokens: defaultEngine.blockSize,
-    });
-    populate(router, endpoints);
-    refreshSamples(router);
-    return Object.assign(router, {
-      decide: (body: Uint8Array) => router.dispatch.place(prepareNow(inboundOf(body), router.parts).view, []),
-    });
-  }
 }
 
-const headers = new Headers({
-  "content-type": "application/json",
-  "authorization": "Bearer sk-0000000000000000000000000000000000000000",
-  "user-agent": "OpenAI/Python 2.8.0",
-  "accept": "application/json",
-});
-const { signal } = new AbortController();
-
-function inboundOf(body: Uint8Array): Inbound {
-  const receivedAtMs = systemClock.now();
-  const path = "/v1/chat/completions";
-  return { id: "bench", api: "chat", method: "POST", path, headers, body, errorShape: "openai", signal, receivedAtMs };
-}
-
-function measure(row: Combination, decisions: number, figures: Figures): void {
-  const { router, bodies, inFlight, prefix, length, endpoints } = row;
-  const wholeMs = new Float64Array(decisions), readMs = new Float64Array(decisions);
-  let promptTokens = 0, cachedTokens = 0;
-  refreshSamples(router);
-  for (let i = 0; i < decisions; i++) {
-    const body = bodies[i % bodies.length];
-    body.renew();
-    const inbound = inboundOf(body.bytes);
-    const startMs = performance.now();
-    const { view } = prepareNow(inbound, router.parts);
-    const readAtMs = performance.now();
-    const placed = router.dispatch.place(view, []);
-    const endMs = performance.now();
-    wholeMs[i] = endMs - startMs;
-    readMs[i] = readAtMs - startMs;
-    promptTokens += view.promptTokens;
-    cachedTokens += placed.cachedTokens;
-    inFlight.push(placed);
-    if (inFlight.length > endpoints * inFlightPerEndpoint) end(inFlight.shift()!);
-  }
-  if (prefix === "") figures.add(`matched_share_${length}_${endpoints}`, cachedTokens / promptTokens);
-  wholeMs.sort();
+function measure({ pool, bodies, prefix, length }: Combination, decisions: number, figures: Figures): void {
+  const { endpoints } = pool;
+  const { wholeMs, readMs, matchedShare } = pool.decide(bodies, decisions);
+  if (prefix === "") figures.add(`matched_share_${length}_${endpoints}`, matchedShare);
   figures.add(`${prefix}p50_ms_${length}_${endpoints}`, quantile(wholeMs, 0.5));
   figures.add(`${prefix}p99_ms_${length}_${endpoints}`, quantile(wholeMs, 0.99));
-  if (prefix === "" && endpoints === 100) figures.add(`read_p50_ms_${length}`, quantile(readMs.sort(), 0.5));
-}
-
-/** Reads the request; at once, as there is no tokenizer to ask. */
-
-/** The request's life after the decision, in short: first byte, all of the prompt computed, gone. */
-function end(placed: Placed): void {
-  placed.reservation.firstByte();
-  placed.ticket?.confirm();
-  placed.reservation.release();
+  if (prefix === "" && endpoints === 100) figures.add(`read_p50_ms_${length}`, quantile(readMs, 0.5));
 }

@@ -11,10 +11,16 @@
  *   ms_10, ms_100, ms_1000     one call with so many endpoints, again and again
  *   ms_100_cold                the same after 16 MiB of other memory were written
  *   forest_kb_0, forest_kb_1   size of the packed forests
+ *   train_s_20k                one training of 200 trees of depth 6 on 20,000 rows of 13 columns, mean; train_p90_s_20k for a
+ *                              quantile, train_bin_s_20k the part before the first tree; train_mb_20k its memory
+ *   decide_p99_change_while_training   p99 of decisions over 8k tokens and 100 endpoints while the router's training worker
+ *                              trains without end, over that of decisions beside nothing, less one
  */
 import { type Bench, type BenchContext, type Flags, positiveInteger, type Report } from "./lib/bench.ts";
 import { Figures } from "./lib/stats.ts";
+import { besideFigures } from "./predict/beside.ts";
 import { measureScores } from "./predict/score.ts";
+import { trainingFigures } from "./predict/train.ts";
 
 export const predict: Bench = {
   name: "predict",
@@ -33,6 +39,10 @@ export const predict: Bench = {
     };
     const figures = new Figures();
     await measureScores(setting, figures, context);
+    const { smoke, progress } = context;
+    await trainingFigures({ rows: smoke ? 500 : 20_000, rounds: smoke ? 1 : 9, progress }, figures);
+    const beside = smoke ? { rows: 500, rounds: 1, decisions: 50 } : { rows: 20_000, rounds: 9, decisions: 3000 };
+    await besideFigures({ ...beside, endpoints: smoke ? 5 : 100, progress }, figures);
     return { setting, figures: figures.toRecord() };
   },
 };

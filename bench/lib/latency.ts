@@ -45,6 +45,11 @@ export class BenchLearning {
     this.#roundAtMs = clock.now() + this.#setup.training.intervalMs;
   }
 
+  /** To be asked once it is over a router. */
+  get desk(): LatencyDesk {
+    return this.#desk!;
+  }
+
   get slo(): LatencyConfig["slo"] {
     return this.#setup.slo;
   }
@@ -57,7 +62,7 @@ export class BenchLearning {
     const desk = this.#desk = new LatencyDesk({ clock, table, hotpath, state, rng, setup, shop, observer: {} });
     const ring = new RecordRing(1 << 12);
     const rung = () => void ring.drain((kind, numbers) => void desk.take(kind, numbers));
-    return edgeLatency({ hotpath, state, ring, rung, isolate: 0, setup, clock, predicted() {} });
+    return edgeLatency({ hotpath, state, ring, rung, isolate: 0, setup });
   }
 
   /** Trains where it is time to: to be awaited before each request. */

@@ -16,7 +16,7 @@ import {
   Revocations,
 } from "../flow/mod.ts";
 import type { FlowQueue } from "../pipeline/mod.ts";
-import type { FlowSample } from "../telemetry/mod.ts";
+import type { FlowSample, FlowSeries } from "../telemetry/mod.ts";
 
 /** Kinds of records; others' are below. */
 const kinds = { settle: 32, placed: 33, begun: 34 } as const;
@@ -41,6 +41,17 @@ export interface FlowDeskParts {
   readonly revocationObserver?: RevocationObserver;
   /** Asks an edge to take a request back. */
   readonly revoke: (edge: number, id: number) => void;
+}
+
+/** Who counts what happens to waiting requests. */
+export function flowObservers(series: FlowSeries): Pick<FlowDeskParts, "observer" | "revocationObserver"> {
+  return {
+    observer: series,
+    revocationObserver: {
+      issued: (priority) => series.revocationIssued(priority),
+      ended: (how, ms) => series.revocationEnded(how, ms / 1000),
+    },
+  };
 }
 
 export class FlowDesk {

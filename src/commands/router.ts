@@ -21,7 +21,7 @@ import { layOut, memorySizes } from "./memory.ts";
 import { flowSetup, readCa } from "./options.ts";
 import { poolObserver } from "./pool_observer.ts";
 import { poolOptions } from "./pool_options.ts";
-import { FlowDesk } from "./flow_desk.ts";
+import { FlowDesk, flowObservers } from "./flow_desk.ts";
 import { type ProcessHost, version } from "./process.ts";
 import { type SchedulingSetup, schedulingSetup } from "./scheduling.ts";
 import { restartKeys } from "./restart_keys.ts";
@@ -132,17 +132,8 @@ export class Router {
     this.latency = openLatency({ clock, table, hotpath, state: latencyState, rng, setup: setup.latency, log, metrics });
     this.#snapshots = new CacheSnapshots(this.caches, config.snapshot, this.log, clock, config.admin.token);
     this.pool = this.#buildPool(setup, caCerts);
-    this.flow = new FlowDesk({
-      clock,
-      table,
-      setup: flowSetup(config, setup),
-      observer: metrics.flow,
-      revocationObserver: {
-        issued: (priority) => metrics.flow.revocationIssued(priority),
-        ended: (how, ms) => metrics.flow.revocationEnded(how, ms / 1000),
-      },
-      revoke: (edge, id) => void this.edges.of(edge)?.revoke(id),
-    });
+    const revoke = (edge: number, id: number) => void this.edges.of(edge)?.revoke(id);
+    this.flow = new FlowDesk({ clock, table, setup: flowSetup(config, setup), ...flowObservers(metrics.flow), revoke });
     this.edges = new Edges({
       clock,
       table,

@@ -28,7 +28,7 @@ export interface LatencyTrainingConfig {
   readonly learningRate: number;
   /** The trainer service (`deploy/trainer`); absent: the router trains by itself. */
   readonly serviceUrl?: string;
-  /** What the service is shown as `Authorization: Bearer`. */
+  /** What the service is shown as `Authorization: Bearer`; from the environment. */
   readonly serviceToken?: string;
 }
 

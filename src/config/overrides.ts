@@ -25,6 +25,7 @@ export interface Overrides {
   readonly apiKey?: string;
   readonly adminToken?: string;
   readonly upstreamAuthorization?: string;
+  readonly trainerToken?: string;
 }
 
 /** Values of the flags as typed; absent when not given. */
@@ -112,6 +113,7 @@ const settings: readonly Setting[] = [
   { variable: "WARMPATH_API_KEY", sets: "apiKey", ...secret },
   { variable: "WARMPATH_ADMIN_TOKEN", sets: "adminToken", ...secret },
   { variable: "WARMPATH_UPSTREAM_AUTHORIZATION", sets: "upstreamAuthorization", ...secret },
+  { variable: "WARMPATH_TRAINER_TOKEN", sets: "trainerToken", ...secret },
 ];
 
 function parseEndpoints(text: string): readonly ServerAddress[] | undefined {

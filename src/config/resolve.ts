@@ -95,7 +95,7 @@ export function resolveConfig(raw: RawConfig = emptyRawConfig, overrides: Overri
     upstream,
     scheduling,
     flow: resolveFlow(raw, problems),
-    latency: resolveLatency(raw, problems),
+    latency: resolveLatency(raw, overrides.trainerToken, problems),
     prefix: { ...prefixDefaults, ...defined(values.prefix) },
     feed: {
       ...feed,

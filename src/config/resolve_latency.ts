@@ -5,7 +5,11 @@ import type { LatencyConfig } from "./latency_types.ts";
 import type { RawConfig } from "./load.ts";
 
 /** The `latency` section with every default; what does not fit together goes to `problems`. */
-export function resolveLatency(raw: RawConfig, problems: ConfigError[]): LatencyConfig {
+export function resolveLatency(
+  raw: RawConfig,
+  serviceToken: string | undefined,
+  problems: ConfigError[],
+): LatencyConfig {
   const { training, slo, seedModel, snapshot, ...same } = raw.values.latency ?? {};
   const { interval, ...learning } = training ?? {};
   const resolved: LatencyConfig = {
@@ -13,7 +17,7 @@ export function resolveLatency(raw: RawConfig, problems: ConfigError[]): Latency
     ...defined(same),
     training: {
       ...latencyDefaults.training,
-      ...defined(learning),
+      ...defined({ ...learning, serviceToken }),
       intervalMs: interval ?? latencyDefaults.training.intervalMs,
     },
     slo: { ...latencyDefaults.slo, ...defined(slo) },

@@ -21,11 +21,11 @@ const learning = section("How predictions are learned from the requests that wer
     default: training.learningRate,
   }),
   serviceUrl: text({
-    about: "Trainer service (deploy/trainer); the router trains by itself when absent.",
+    about:
+      "Trainer service (deploy/trainer); the router trains by itself when absent. WARMPATH_TRAINER_TOKEN is its token.",
     form: 'an http(s) URL such as "http://trainer:8100"',
     pattern: /^https?:\/\/\S+$/,
   }),
-  serviceToken: text({ about: "Token that the trainer service asks for." }),
 });
 
 const model = (what: string) =>
