@@ -160,12 +160,16 @@ export class LatencyState {
     this.#prefillAtMs[slot] = nowMs;
   }
 
-  /** Prompt tokens that `slot` has left to compute of what it was sent, at the pace it has. */
+  /** Prompt tokens that `slot` has left to compute of what it was sent, at the pace it has; Infinity while that is not known. */
   leftTokens(slot: number, nowMs: number): number {
-    return Math.max(0, this.#computedAtMs[slot] - nowMs) / Math.max(this.ttftTokenMs[slot], 1e-6);
+    const tokenMs = this.ttftTokenMs[slot];
+    return tokenMs > 0 ? Math.max(0, this.#computedAtMs[slot] - nowMs) / tokenMs : Infinity;
   }
 
-  /** `slot` was sent a prompt of which it has so many tokens to compute, behind those it was sent before. */
+  /**
+   * `slot` was sent a prompt of which it has so many tokens to compute, behind those it was sent before. Any isolate calls it; of
+   * two at the very same moment one may be lost.
+   */
   sent(slot: number, tokens: number, nowMs: number): void {
     this.#computedAtMs[slot] = Math.max(nowMs, this.#computedAtMs[slot]) + tokens * this.ttftTokenMs[slot];
   }
