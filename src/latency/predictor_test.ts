@@ -153,7 +153,7 @@ Deno.test("of a guess nobody is told that a target will be missed, but one whose
   for (let i = 0; i < 8; i++) {
     deepStrictEqual(tight(100), [1, 0, 0]);
     deepStrictEqual(tight(98), [0, 0, 0]);
-    for (const target of [0, 1]) state.labelled(target);
+    for (const target of [0, 1]) state.labelled(target, 0, world.clock.now());
   }
   const [meets, , likely] = tight(100);
   ok(meets < 0.01 && likely > 0.99, `${meets}, ${likely}`);
@@ -516,4 +516,18 @@ Deno.test("another quantile counts from the next prediction on", () => {
   near(meets(), 0.9, 1e-5);
   predictor.options = { ...predictor.options, quantile: 0.99 };
   near(meets(), 0.99, 1e-5);
+});
+
+Deno.test("what was learned long ago refuses nobody an idle endpoint: one request at a time finds out", () => {
+  const world = new TestWorld().believed();
+  const { clock, table, predictor } = world;
+  const meets = (ttftMs = 1) => [...predictor.predict(world.facts({ slo: { ttftMs } }), all, 2).meets.subarray(0, 2)];
+  ok(meets().every((share) => share < 0.01), "1 ms is not to be had, and that was learned just now");
+  clock.advance(5_001);
+  deepStrictEqual(meets(), [1, 1]);
+  table.requests[0] = 1;
+  const [busy, idle] = meets();
+  ok(busy < 0.01 && idle === 1, `${busy}, ${idle}`);
+  clock.advance(60_000);
+  ok(meets()[0] < 0.01, "somebody is finding out already");
 });

@@ -87,6 +87,7 @@ export class LatencyState {
     this.#tpotSloMs = Array.from({ length: isolates }, () => take(slots));
     this.#tpotSlos = Array.from({ length: isolates }, () => take(slots));
     if (buffer) return;
+    this.#labelAtMs.fill(-Infinity);
     this.outputTokens = outputTokensGuess;
     for (const target of [0, 1]) {
       for (const source of [Prior, Model] as const) this.setOffset(target, source, High, spreadGuess);
@@ -135,7 +136,7 @@ export class LatencyState {
 
   /** Since the last label of `slot`; Infinity before the first. */
   labelAgeMs(slot: number, nowMs: number): number {
-    return this.#labelAtMs[slot] === 0 ? Infinity : nowMs - this.#labelAtMs[slot];
+    return nowMs - this.#labelAtMs[slot];
   }
 
   labelled(target: number, slot: number, nowMs: number): void {
@@ -176,7 +177,8 @@ export class LatencyState {
 
   /** Another endpoint has the slot. */
   reset(slot: number): void {
-    this.#computedAtMs[slot] = this.#labelAtMs[slot] = 0;
+    this.#computedAtMs[slot] = 0;
+    this.#labelAtMs[slot] = -Infinity;
     this.#prefill[slot] = 0;
     for (const column of this.#bias) column[slot] = 0;
   }

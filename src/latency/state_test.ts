@@ -46,7 +46,7 @@ Deno.test("two states over one buffer see each other's numbers, each in a place 
 
   writer.setSource(1, Model);
   writer.setKind(0, ForestKind.LogMilliseconds);
-  writer.labelled(1);
+  writer.labelled(1, 0, 7);
   deepStrictEqual([reader.source(0), reader.source(1)], [Prior, Model]);
   deepStrictEqual([reader.kind(0), reader.kind(1)], [ForestKind.LogMilliseconds, ForestKind.Residual]);
   deepStrictEqual([reader.labels(0), reader.labels(1)], [0, 1]);
