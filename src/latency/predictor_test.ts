@@ -521,7 +521,9 @@ Deno.test("another quantile counts from the next prediction on", () => {
 Deno.test("what was learned long ago refuses nobody an idle endpoint: one request at a time finds out", () => {
   const world = new TestWorld().believed();
   const { clock, table, predictor } = world;
-  const meets = (ttftMs = 1) => [...predictor.predict(world.facts({ slo: { ttftMs } }), all, 2).meets.subarray(0, 2)];
+  const meets = (
+    ttftMs = 1,
+  ) => [...predictor.predict(world.facts({ slo: { ttftMs }, receivedAtMs: clock.now() }), all, 2).meets.subarray(0, 2)];
   ok(meets().every((share) => share < 0.01), "1 ms is not to be had, and that was learned just now");
   clock.advance(5_001);
   deepStrictEqual(meets(), [1, 1]);
