@@ -1,13 +1,26 @@
 /** A request whose prefix lies at a full endpoint waits for it where that is quicker than computing it elsewhere. */
 import { equal, ok } from "node:assert/strict";
-import { type RequestView, VirtualClock } from "../../src/core/mod.ts";
+import { RecordRing, type RequestView, VirtualClock } from "../../src/core/mod.ts";
+import { type EdgeLatency, edgeLatency } from "../../src/commands/latency_desk.ts";
 import { flowDefaults, fusedDefaults } from "../../src/config/mod.ts";
+import { latencyDefaults } from "../../src/config/latency_defaults.ts";
+import type { Hotpath } from "../../src/hotpath/mod.ts";
+import { LatencyState } from "../../src/latency/mod.ts";
 import { Placed } from "../../src/pipeline/mod.ts";
 import { planFromPolicy } from "../../src/scheduling/mod.ts";
 import { benchFlow, benchRouter, benchView, turns } from "../../bench/lib/router.ts";
 
 const promptTokens = 6_400;
 const prefixWaitMs = 2_000;
+
+/** What predicts, once it has learned so much. */
+function millisecondAToken(hotpath: Hotpath): EdgeLatency {
+  const state = new LatencyState(hotpath.table.capacity, 1);
+  state.ttftTokenMs.fill(1);
+  for (let i = 0; i < 8; i++) state.labelled(0, 0, 0);
+  const setup = { ...latencyDefaults, predicts: true };
+  return edgeLatency({ hotpath, state, ring: new RecordRing(1 << 10), rung() {}, isolate: 0, setup });
+}
 
 /** Two endpoints of one place; the first request's prompt took a millisecond a token, and it is still there. */
 async function scene(serviceMs: number) {
@@ -21,6 +34,7 @@ async function scene(serviceMs: number) {
     bodyBytesMax: 1 << 16,
     cacheBlocks: 4_096,
     cacheBlockTokens: 16,
+    latency: (hotpath) => millisecondAToken(hotpath),
   });
   const { table } = router;
   const flow = { ...flowDefaults, saturation: { ...fusedDefaults, maxConcurrency: 1 }, prefixWaitMs };
