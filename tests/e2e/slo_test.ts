@@ -13,8 +13,9 @@ const objectives = [
 ];
 
 /** The targets that a decision for a request with these headers goes by. */
-async function targets({ adminUrl }: Stage, headers: Readonly<Record<string, string>>) {
-  const answer = await fetch(`${adminUrl}/debug/decide`, { method: "POST", headers, body: JSON.stringify(body) });
+async function targets({ adminUrl }: Stage, headers: Readonly<Record<string, string>>, stream = true) {
+  const asked = JSON.stringify({ ...body, stream });
+  const answer = await fetch(`${adminUrl}/debug/decide`, { method: "POST", headers, body: asked });
   return (await answer.json()).request.slo;
 }
 
@@ -34,6 +35,9 @@ fact(
         [{ "x-llm-d-inference-objective": "nobody's" }, {}],
       ];
       for (const [headers, slo] of cases) deepStrictEqual(await targets(stage, headers), slo, JSON.stringify(headers));
+      // Who gets the answer whole sees no tokens come.
+      deepStrictEqual(await targets(stage, { [tpot[0]]: "8" }, false), {});
+      deepStrictEqual(await targets(stage, chat, false), { ttftMs: 500 });
     }),
 );
 
