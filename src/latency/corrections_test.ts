@@ -136,6 +136,15 @@ Deno.test("a lower bound tells nothing where more was predicted, and counts as a
   ok(state.offset(0, Prior, High) > (before[3] as number), "the next are told more");
 });
 
+Deno.test("of a label that mostly waited nothing is learned of its endpoint's pace, but of how far off predictions are", () => {
+  const { state, corrections } = bed();
+  const high = state.offset(0, Prior, High);
+  for (let i = 0; i < 20; i++) corrections.observe(0, [5, 5], 7, { waited: true });
+  deepStrictEqual([state.bias(0, Prior)[0], corrections.count(0)], [0, 0]);
+  ok(state.offset(0, Prior, High) > high);
+  equal(corrections.score.labels, 20);
+});
+
 Deno.test("restart() forgets endpoints and scores, and begins at the offsets it is given; the other source keeps its own", () => {
   const { state, corrections } = bed();
   const other = new Corrections(state, 0, Model, 0.9);

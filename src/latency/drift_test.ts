@@ -9,7 +9,7 @@ Deno.test("Drift tells error, loss and coverage of what was told, by hand for th
   const drift = new Drift(0.9);
   const { labels, ...none } = drift.report();
   equal(labels, 0);
-  deepStrictEqual(none, { mape: NaN, pinballMs: NaN, coverage: NaN, predictedOverSlo: NaN, wanted: 0 });
+  deepStrictEqual(none, { mape: NaN, pinballMs: NaN, coverage: NaN, predictedOverSlo: NaN });
   drift.add(label(100, 80, 150), 1);
   drift.add(label(200, 300, 400), 2);
   drift.add(label(400, 200, 300), 3);
@@ -34,7 +34,6 @@ Deno.test("Drift counts the last 1,000 labels and keeps the last 500 pairs, olde
   deepStrictEqual(pairs.map(({ atMs }) => atMs), Array.from({ length: 500 }, (_, i) => 1503 + i));
   deepStrictEqual(pairs[0], {
     slot: 0,
-    generation: table.generation[0],
     atMs: 1503,
     medianMs: 100,
     highMs: 300,
@@ -52,4 +51,17 @@ Deno.test("Drift tells p90 of predicted over wanted, as long as somebody wanted 
   ok(drift.report().predictedOverSlo > 0);
   drift.add(label(1, 1, 1), 121_001);
   equal(drift.report().predictedOverSlo, NaN);
+  ok(drift.report(121_000).predictedOverSlo > 0);
+  equal(drift.report(500_000).predictedOverSlo, NaN);
+});
+
+Deno.test("Drift tells whether a request ever had a target, and no endpoint of a pair whose slot another has", () => {
+  const drift = new Drift(0.9);
+  equal(drift.everWanted, false);
+  drift.wanted(0.5, 1);
+  equal(drift.everWanted, true);
+  drift.add(label(1, 1, 1), 1);
+  drift.add({ ...label(2, 1, 1), slot: 3 }, 2);
+  drift.reset(0);
+  deepStrictEqual(drift.pairs().map(({ slot, actualMs }) => [slot, actualMs]), [[-1, 1], [3, 2]]);
 });

@@ -228,6 +228,14 @@ export class TestWorld {
     });
   }
 
+  /** As if labels enough had come that what is predicted is no guess; this world. */
+  believed(): this {
+    for (let i = 0; i < 8; i++) {
+      for (const target of [0, 1]) this.state.labelled(target, i % this.table.capacity, this.clock.now());
+    }
+    return this;
+  }
+
   /** The learner takes what the predictor told. */
   learn(): void {
     this.ring.drain((kind, numbers) => void this.learner.take(kind, numbers));

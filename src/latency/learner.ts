@@ -215,7 +215,7 @@ export class Learner {
       model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, { censored, waited });
       this.#compare(target);
     }
-    state.labelled(target);
+    state.labelled(target, slot, nowMs);
     if (target === 0 && !censored) state.prefilled(slot, label.row[effectiveTokens], nowMs);
     if (censored && ms <= label.highMs) return;
     this.#keep(learner, { row: Float64Array.from(label.row), base, label: actual, atMs: nowMs });

@@ -90,6 +90,20 @@ Deno.test("a lower bound below what was told teaches nothing; one above counts a
   equal(world.state.prefillPerS(0, 0), 0, "nothing tells that its prompt was computed");
 });
 
+Deno.test("a label that mostly waited for a place is trained on, and teaches neither the prior nor the endpoint's pace", () => {
+  const world = new TestWorld();
+  const { learner, state } = world;
+  for (let i = 0; i < 40; i++) world.label({ workTokens: 1000, ms: 120 });
+  const known = () => [state.ttftBaseMs[0], state.ttftTokenMs[0], state.bias(0, Prior)[0], learner.pace(0)];
+  const before = known(), { labels } = learner.scores(0)[0], held = learner.heldBack(0).length;
+  for (let i = 0; i < 5; i++) world.label({ workTokens: 1000, waitMs: 4000, ms: 9000 });
+  deepStrictEqual(known(), before);
+  deepStrictEqual([learner.scores(0)[0].labels, learner.heldBack(0).length], [labels + 5, held + 5]);
+  // A wait that is the lesser part is taken off, and the rest learned from.
+  world.label({ workTokens: 1000, waitMs: 50, ms: 400 });
+  ok(known().some((value, i) => value !== before[i]));
+});
+
 Deno.test("held-back labels are the latest, and none of them is trained on before it is held back no more", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4000 }), (count) => {

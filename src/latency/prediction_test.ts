@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { RequestView } from "../core/mod.ts";
 import { columns } from "./features.ts";
 import { TestWorld } from "./latency_testing.ts";
-import type { Prediction } from "./prediction.ts";
+import { overTargets, type Prediction } from "./prediction.ts";
 import { latencyRecords, readLabel } from "./record.ts";
 
 function placed(request: Partial<RequestView> = {}) {
@@ -113,6 +113,12 @@ Deno.test("what was predicted over what was wanted is told once, of the targets 
   deepStrictEqual(both.records, [[both.highMs[0] / 500, both.highMs[1] / 20]]);
   const one = slos({ slo: { ttftMs: 500 } });
   deepStrictEqual(one.records, [[one.highMs[0] / 500, NaN]]);
+});
+
+Deno.test("overTargets() counts a TTFT target from the request's arrival, and knows nothing of a target there is not", () => {
+  deepStrictEqual(overTargets({ ttftMs: 500, tpotMs: 20 }, 20, 100, [300, 15]), [0.8, 0.75]);
+  deepStrictEqual(overTargets({ ttftMs: 500 }, undefined, 0, [300, 15]), [0.6, NaN]);
+  deepStrictEqual(overTargets({}, undefined, 0, [300, 15]), [NaN, NaN]);
 });
 
 Deno.test("whatever a request is told, in whatever order, it leaves its endpoint's targets once and gives two labels at most", () => {

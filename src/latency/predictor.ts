@@ -79,6 +79,8 @@ const columnNames = [
 
 /** Before so many labels the prior is a guess, which nobody is refused for. */
 const enoughLabels = 8;
+/** Nobody is refused for what was learned longer ago, where the endpoint has nothing to do. */
+const trialMs = 5_000;
 /** A prediction that is sure to the millisecond is not believed: at least this much of spread in log space. */
 const leastSpread = 0.02;
 /** Of a high quantile nearer to the median nothing is told of the spread. */
@@ -291,7 +293,7 @@ export class Predictor {
     out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = wanted - tpotHigh;
-    out.meets[slot] = this.#meets(0, leftMs, ttft, ttftHigh) *
+    out.meets[slot] = leftMs > 0 && this.#isTrial(slot, nowMs) ? 1 : this.#meets(0, leftMs, ttft, ttftHigh) *
       this.#meets(1, tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
 
     // While its prompt is computed, everyone there stands still.
@@ -339,6 +341,11 @@ export class Predictor {
     const group = quantile === High && this.#groups[target] > 1 ? 1 : 0;
     const sum = this.#forests.out(target, group)[row];
     return this.#kinds[target] === ForestKind.Milliseconds ? Math.log(Math.max(sum, 0.01)) : sum;
+  }
+
+  /** What is known of an endpoint is old, and nothing of ours is there: one request may find out, lest none ever does. */
+  #isTrial(slot: number, nowMs: number): boolean {
+    return this.#table.requests[slot] === 0 && this.#state.labelAgeMs(slot, nowMs) > trialMs;
   }
 
   /** Probability that a target is met; a guess takes it for certain while there is time left at all. */

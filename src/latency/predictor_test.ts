@@ -107,7 +107,7 @@ Deno.test("whatever a forest says, predictions are finite and positive, and high
       quantile,
       running,
     ) => {
-      const world = new TestWorld({ quantile });
+      const world = new TestWorld({ quantile }).believed();
       for (const target of [0, 1]) promote(world, target, { kind, baseMargin: 1, sums: () => sums });
       world.table.running[1] = running;
       world.state.sloCells(0).strictestMs[1] = 20;
@@ -125,7 +125,7 @@ Deno.test("whatever a forest says, predictions are finite and positive, and high
 });
 
 Deno.test("meets is the probability of both targets; a target that is not named constrains nothing", () => {
-  const world = new TestWorld();
+  const world = new TestWorld().believed();
   const meets = (slo: Slo) => {
     return world.predictor.predict(world.facts({ slo }), all, 2).meets[0];
   };
@@ -139,8 +139,28 @@ Deno.test("meets is the probability of both targets; a target that is not named 
   ok(meets({ ttftMs: 1e6 }) > 0.9999 && meets({ ttftMs: 1 }) < 1e-4);
 });
 
-Deno.test("a TTFT target counts from the request's arrival: what it waited is gone", () => {
+Deno.test("of a guess nobody is told that a target will be missed, but one whose time is over", () => {
   const world = new TestWorld();
+  const { predictor, state, clock } = world;
+  state.sloCells(0).strictestMs[0] = 0.1;
+  state.sloCells(0).count[0] = 1;
+  clock.advance(100);
+  const tight = (receivedAtMs: number) => {
+    const facts = world.facts({ receivedAtMs, slo: { ttftMs: 2, tpotMs: 0.1 } });
+    const { meets, harmMisses, likelyMisses } = predictor.predict(facts, all, 2);
+    return [meets[0], harmMisses[0], likelyMisses[0]];
+  };
+  for (let i = 0; i < 8; i++) {
+    deepStrictEqual(tight(100), [1, 0, 0]);
+    deepStrictEqual(tight(98), [0, 0, 0]);
+    for (const target of [0, 1]) state.labelled(target, 0, world.clock.now());
+  }
+  const [meets, , likely] = tight(100);
+  ok(meets < 0.01 && likely > 0.99, `${meets}, ${likely}`);
+});
+
+Deno.test("a TTFT target counts from the request's arrival: what it waited is gone", () => {
+  const world = new TestWorld().believed();
   const { clock, predictor } = world;
   clock.advance(1000);
   const at = (receivedAtMs: number) => {
@@ -186,7 +206,7 @@ Deno.test("meets falls and no time falls as the load grows", () => {
     ttftMs,
     tpotMs,
   ) => {
-    const world = new TestWorld();
+    const world = new TestWorld().believed();
     const { table } = world;
     for (let i = 0; i < 40; i++) {
       world.label({ workTokens: 100 * i, ms: 20 + 10 * i });
@@ -217,7 +237,7 @@ Deno.test("meets falls and no time falls as the load grows", () => {
 });
 
 Deno.test("harmMisses is the number of requests with a TPOT target there that would miss it for this one", () => {
-  const world = new TestWorld();
+  const world = new TestWorld().believed();
   const { state, predictor, table } = world;
   table.running[0] = table.running[1] = 20;
   const misses = () => predictor.predict(world.facts(), all, 2).harmMisses[0];
@@ -240,17 +260,115 @@ Deno.test("harmMisses does not fall as the prompt grows, and is never more than 
     running: fc.nat(200),
     high: fc.double({ min: 0, max: 2, noNaN: true }),
   });
-  fc.assert(fc.property(at, fc.nat(50_000), fc.nat(500_000), ({ strictest, running, high }, tokens, more) => {
-    const world = new TestWorld();
-    world.table.running[0] = running;
-    world.state.setOffset(1, Prior, High, high);
-    world.state.sloCells(0).strictestMs[0] = strictest;
-    world.state.sloCells(0).count[0] = 4;
-    const misses = (promptTokens: number) =>
-      world.predictor.predict(world.facts({ promptTokens }), all, 2).harmMisses[0];
-    const few = misses(tokens), many = misses(tokens + more);
-    ok(few >= 0 && many >= few - 1e-9 && many <= 4, `${few}, then ${many}`);
-  }));
+  fc.assert(
+    fc.property(at, fc.nat(50_000), fc.nat(500_000), ({ strictest, running, high }, tokens, more) => {
+      const world = new TestWorld().believed();
+      world.table.running[0] = running;
+      world.state.setOffset(1, Prior, High, high);
+      world.state.sloCells(0).strictestMs[0] = strictest;
+      world.state.sloCells(0).count[0] = 4;
+      const misses = (promptTokens: number) =>
+        world.predictor.predict(world.facts({ promptTokens }), all, 2).harmMisses[0];
+      const few = misses(tokens), many = misses(tokens + more);
+      ok(few >= 0 && many >= few - 1e-6 && many <= 4, `${few}, then ${many}`);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+/** One more request with a TPOT target at slot 0, of which nothing is told yet. */
+function runs(world: TestWorld, tpotMs: number) {
+  const facts = world.facts({ promptTokens: 1, slo: { tpotMs } });
+  world.predictor.predict(facts, all, 2);
+  world.predictor.chosen(facts, 0);
+  return world.predictor.take()!;
+}
+
+Deno.test("a request that has had many tokens at its pace is spared by a prompt that one which has just begun would miss for", () => {
+  const world = new TestWorld().believed();
+  const { predictor, clock, state } = world;
+  // 6.35 ms alone; a stall of 1.25 s for 10,000 tokens over 256 tokens to come is 5 ms each.
+  const misses = () => {
+    const { harmMisses, likelyMisses } = predictor.predict(world.facts({ promptTokens: 10_000 }), all, 2);
+    return [harmMisses[0], likelyMisses[0]];
+  };
+  const prediction = runs(world, 9);
+  const [harm, likely] = misses();
+  ok(harm > 0.3 && likely >= harm && likely <= 1, `${harm}, ${likely}`);
+  prediction.firstToken(10);
+  clock.advance(10 + 1000 * 6);
+  const [later] = misses();
+  ok(later < harm / 2, `${later} after ${harm}`);
+  prediction.release();
+  deepStrictEqual(misses(), [0, 0]);
+  equal(state.tpotSlos(0), 0);
+});
+
+Deno.test("misses are counted of each request of one's own and of others' by their strictest target", () => {
+  const world = new TestWorld().believed();
+  const { predictor, state } = world;
+  const misses = () => predictor.predict(world.facts({ promptTokens: 10_000 }), all, 2).harmMisses[0];
+  runs(world, 9);
+  const one = misses();
+  runs(world, 9);
+  near(misses(), 2 * one);
+  // Nobody's target is in danger but theirs.
+  runs(world, 5000);
+  near(misses(), 2 * one);
+  // What the other isolates run is as if it had just begun.
+  const foreign = new TestWorld().believed();
+  foreign.state.sloCells(0).count[0] = 3;
+  foreign.state.sloCells(0).strictestMs[0] = 9;
+  const alone = foreign.predictor.predict(foreign.facts({ promptTokens: 10_000 }), all, 2).harmMisses[0];
+  near(alone, 3 * one);
+  equal(state.tpotSlos(0), 3);
+});
+
+Deno.test("likelyMisses counts those that would miss anyway, harmMisses those that would for this request", () => {
+  const world = new TestWorld().believed();
+  runs(world, 2);
+  const { harmMisses, likelyMisses } = world.predictor.predict(world.facts({ promptTokens: 10 }), all, 2);
+  ok(likelyMisses[0] > 0.95 && harmMisses[0] < 0.05, `${likelyMisses[0]}, ${harmMisses[0]}`);
+  deepStrictEqual([harmMisses[1], likelyMisses[1]], [0, 0]);
+});
+
+Deno.test("what is ahead of a request is what was sent there and not computed since, whoever tells no first byte", () => {
+  const world = new TestWorld();
+  const { predictor, clock, table } = world;
+  const send = (promptTokens: number) => {
+    const facts = world.facts({ promptTokens });
+    predictor.predict(facts, all, 2);
+    predictor.chosen(facts, 0);
+    const { told } = predictor.take()!;
+    table.prefillTokens[0] += promptTokens;
+    return told.input.workTokens;
+  };
+  // 8 tokens a millisecond, by the guess.
+  equal(send(1000), 1000);
+  near(send(1000), 2000);
+  clock.advance(125);
+  near(send(1000), 2000);
+  clock.advance(10_000);
+  near(send(1000), 1000);
+  // Never more than what has no first byte.
+  table.prefillTokens[0] = 0;
+  near(send(1000), 1000);
+});
+
+Deno.test("refused() tells what the request would have come to where it misses its targets least, once", () => {
+  const world = new TestWorld();
+  const { predictor, clock, table, told } = world;
+  clock.advance(200);
+  table.running.set([200, 3]);
+  const facts = world.facts({ receivedAtMs: 100, slo: { ttftMs: 50, tpotMs: 2 } });
+  const { ttftHighMs, tpotHighMs } = predictor.predict(facts, all, 2);
+  predictor.refused(facts.view);
+  predictor.refused(facts.view);
+  deepStrictEqual(told, [{ kind: latencyRecords.slo, numbers: [(100 + ttftHighMs[1]) / 50, tpotHighMs[1] / 2] }]);
+  // Of another request, or of one without targets, nothing is told.
+  predictor.predict(world.facts(), all, 2);
+  predictor.refused(facts.view);
+  equal(told.length, 1);
 });
 
 Deno.test("harmMs is the time that its prompt takes from those that are there and those to come", () => {
@@ -392,10 +510,26 @@ Deno.test("what a request is expected to put out is its limit, or the mean of la
 });
 
 Deno.test("another quantile counts from the next prediction on", () => {
-  const world = new TestWorld();
+  const world = new TestWorld().believed();
   const { predictor } = world;
   const meets = () => predictor.predict(world.facts({ slo: { ttftMs: 145 * Math.exp(0.4) } }), all, 2).meets[0];
   near(meets(), 0.9, 1e-5);
   predictor.options = { ...predictor.options, quantile: 0.99 };
   near(meets(), 0.99, 1e-5);
+});
+
+Deno.test("what was learned long ago refuses nobody an idle endpoint: one request at a time finds out", () => {
+  const world = new TestWorld().believed();
+  const { clock, table, predictor } = world;
+  const meets = (
+    ttftMs = 1,
+  ) => [...predictor.predict(world.facts({ slo: { ttftMs }, receivedAtMs: clock.now() }), all, 2).meets.subarray(0, 2)];
+  ok(meets().every((share) => share < 0.01), "1 ms is not to be had, and that was learned just now");
+  clock.advance(5_001);
+  deepStrictEqual(meets(), [1, 1]);
+  table.requests[0] = 1;
+  const [busy, idle] = meets();
+  ok(busy < 0.01 && idle === 1, `${busy}, ${idle}`);
+  clock.advance(60_000);
+  ok(meets()[0] < 0.01, "somebody is finding out already");
 });

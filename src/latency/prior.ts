@@ -126,15 +126,20 @@ class TargetFits {
   /** Endpoints without labels of their own are taken to be as all are: one that is never tried would stay a guess. */
   #poolChanged(): void {
     this.#pool.solve(this.#average, this.#guess);
-    for (const [slot, { weight }] of this.#slots.entries()) if (weight === 0) this.#write(slot);
+    for (let slot = 0; slot < this.#slots.length; slot++) {
+      if (this.#slots[slot].weight === 0) this.#put(slot, this.#average);
+    }
   }
 
   #write(slot: number): void {
-    const fit = this.#slots[slot], average = this.#average, solved = this.#solved;
-    const pool = { fit: this.#pool, labels: poolLabels, coefficients: average };
-    if (fit.weight === 0) solved.set(average);
-    else fit.solve(solved, pool, this.#guess);
-    for (const [i, column] of this.#columns.entries()) column[slot] = solved[i];
+    const fit = this.#slots[slot], average = this.#average;
+    if (fit.weight === 0) return this.#put(slot, average);
+    fit.solve(this.#solved, { fit: this.#pool, labels: poolLabels, coefficients: average }, this.#guess);
+    this.#put(slot, this.#solved);
+  }
+
+  #put(slot: number, coefficients: Float64Array): void {
+    for (let i = 0; i < coefficients.length; i++) this.#columns[i][slot] = coefficients[i];
   }
 }
 

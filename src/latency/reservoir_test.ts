@@ -83,6 +83,18 @@ Deno.test("newer rows count more: half as much after a quarter of an hour, and l
   ok(oldest > 0 && oldest < 1 / 100, `${oldest}`);
 });
 
+Deno.test("rows() gives them in order of time where that is asked, labels and weights with their rows", () => {
+  const reservoir = new Reservoir(60, new Prng(9));
+  for (let i = 0; i < 500; i++) reservoir.add(row(i % 7 * 900, i % 5), i, i * 60_000);
+  const loose = reservoir.rows(names), ordered = reservoir.rows(names, true);
+  const lines = ({ rows, columns, labels, weights }: typeof loose) =>
+    Array.from({ length: rows }, (_, i) => [labels[i], weights[i], ...columns.map((column) => column[i])]);
+  const byTime = lines(ordered);
+  deepStrictEqual(byTime.map(([label]) => label), [...loose.labels].sort((a, b) => a - b));
+  deepStrictEqual(byTime, lines(loose).sort(([a], [b]) => a - b));
+  ok([...loose.labels].some((label, i) => label !== ordered.labels[i]), "they lie otherwise");
+});
+
 Deno.test("each() gives whole rows, oldest first, so that a reservoir filled from them is about the same", () => {
   const reservoir = new Reservoir(40, new Prng(6)), copy = new Reservoir(40, new Prng(7));
   for (let i = 0; i < 500; i++) reservoir.add(row(i % 5 * 1000, i % 7), i, i);

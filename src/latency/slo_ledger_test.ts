@@ -48,3 +48,17 @@ Deno.test("SloLedger is empty when everyone has left, in whatever order, and kee
     check();
   }));
 });
+
+Deno.test("SloLedger gives its own isolate each request at an endpoint, as long as it is there", () => {
+  const state = new LatencyState(2, 2);
+  const ledger = new SloLedger(state, 0), other = new SloLedger(state, 1);
+  deepStrictEqual(ledger.at(1), []);
+  const first = ledger.enter(1, 50), second = ledger.enter(1, 30);
+  other.enter(1, 20);
+  first.firstAtMs = 700;
+  deepStrictEqual(ledger.at(1), [{ tpotMs: 50, firstAtMs: 700 }, { tpotMs: 30, firstAtMs: NaN }]);
+  ledger.leave(1, first);
+  deepStrictEqual(ledger.at(1), [second]);
+  ledger.leave(1, second);
+  deepStrictEqual([ledger.at(1), ledger.at(0)], [[], []]);
+});

@@ -4,12 +4,12 @@
  *
  *   Int32   source and kind of each target
  *   8 B     offsets: target × source × quantile; output tokens; then columns by slot:
- *           ttftBase, ttftToken, tpotBase, tpotRequest, tpotToken, prefill, prefillAt, computedAt, bias × 4
+ *           ttftBase, ttftToken, tpotBase, tpotRequest, tpotToken, prefill, prefillAt, computedAt, labelAt, bias × 4
  *   8 B     of each isolate, by slot: strictest TPOT target among its requests there, how many have one
  */
 const headerBytes = 64;
 const globals = 16;
-const slotColumns = 12;
+const slotColumns = 13;
 /** Over which uncached prompt tokens sent to an endpoint count as lately. */
 const latelyMs = 10_000;
 const isolateColumns = 2;
@@ -50,6 +50,7 @@ export class LatencyState {
   readonly #prefill: Float64Array;
   readonly #prefillAtMs: Float64Array;
   readonly #computedAtMs: Float64Array;
+  readonly #labelAtMs: Float64Array;
   readonly #bias: readonly Float64Array[];
   readonly #header: Int32Array;
   readonly #globals: Float64Array;
@@ -81,10 +82,12 @@ export class LatencyState {
     this.#prefill = take(slots);
     this.#prefillAtMs = take(slots);
     this.#computedAtMs = take(slots);
+    this.#labelAtMs = take(slots);
     this.#bias = Array.from({ length: 4 }, () => take(slots));
     this.#tpotSloMs = Array.from({ length: isolates }, () => take(slots));
     this.#tpotSlos = Array.from({ length: isolates }, () => take(slots));
     if (buffer) return;
+    this.#labelAtMs.fill(-Infinity);
     this.outputTokens = outputTokensGuess;
     for (const target of [0, 1]) {
       for (const source of [Prior, Model] as const) this.setOffset(target, source, High, spreadGuess);
@@ -131,7 +134,13 @@ export class LatencyState {
     return Atomics.load(this.#header, 4 + target);
   }
 
-  labelled(target: number): void {
+  /** Since the last label of `slot`; Infinity before the first. */
+  labelAgeMs(slot: number, nowMs: number): number {
+    return nowMs - this.#labelAtMs[slot];
+  }
+
+  labelled(target: number, slot: number, nowMs: number): void {
+    this.#labelAtMs[slot] = nowMs;
     // Enough to know that there are some; it need not wrap.
     if (this.labels(target) < 2 ** 30) Atomics.add(this.#header, 4 + target, 1);
   }
@@ -152,12 +161,16 @@ export class LatencyState {
     this.#prefillAtMs[slot] = nowMs;
   }
 
-  /** Prompt tokens that `slot` has left to compute of what it was sent, at the pace it has. */
+  /** Prompt tokens that `slot` has left to compute of what it was sent, at the pace it has; Infinity while that is not known. */
   leftTokens(slot: number, nowMs: number): number {
-    return Math.max(0, this.#computedAtMs[slot] - nowMs) / Math.max(this.ttftTokenMs[slot], 1e-6);
+    const tokenMs = this.ttftTokenMs[slot];
+    return tokenMs > 0 ? Math.max(0, this.#computedAtMs[slot] - nowMs) / tokenMs : Infinity;
   }
 
-  /** `slot` was sent a prompt of which it has so many tokens to compute, behind those it was sent before. */
+  /**
+   * `slot` was sent a prompt of which it has so many tokens to compute, behind those it was sent before. Any isolate calls it; of
+   * two at the very same moment one may be lost.
+   */
   sent(slot: number, tokens: number, nowMs: number): void {
     this.#computedAtMs[slot] = Math.max(nowMs, this.#computedAtMs[slot]) + tokens * this.ttftTokenMs[slot];
   }
@@ -165,6 +178,7 @@ export class LatencyState {
   /** Another endpoint has the slot. */
   reset(slot: number): void {
     this.#computedAtMs[slot] = 0;
+    this.#labelAtMs[slot] = -Infinity;
     this.#prefill[slot] = 0;
     for (const column of this.#bias) column[slot] = 0;
   }

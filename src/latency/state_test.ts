@@ -46,7 +46,7 @@ Deno.test("two states over one buffer see each other's numbers, each in a place 
 
   writer.setSource(1, Model);
   writer.setKind(0, ForestKind.LogMilliseconds);
-  writer.labelled(1);
+  writer.labelled(1, 0, 7);
   deepStrictEqual([reader.source(0), reader.source(1)], [Prior, Model]);
   deepStrictEqual([reader.kind(0), reader.kind(1)], [ForestKind.LogMilliseconds, ForestKind.Residual]);
   deepStrictEqual([reader.labels(0), reader.labels(1)], [0, 1]);
@@ -73,6 +73,30 @@ Deno.test("prefillPerS() is the rate of late: it comes up to a steady rate, and 
   state.bias(0, Prior)[0] = state.bias(1, Model)[0] = 1;
   state.reset(0);
   deepStrictEqual([state.prefillPerS(0, 60_000), state.bias(0, Prior)[0], state.bias(1, Model)[0]], [0, 0, 0]);
+});
+
+Deno.test("leftTokens() is what an endpoint was sent less what it computed since, at its pace, one prompt behind the other", () => {
+  const state = new LatencyState(2, 1);
+  state.ttftTokenMs.fill(0.5);
+  equal(state.leftTokens(0, 1000), 0);
+  state.sent(0, 400, 1000);
+  state.sent(0, 200, 1000);
+  deepStrictEqual([0, 100, 300, 301].map((ms) => state.leftTokens(0, 1000 + ms)), [600, 400, 0, 0]);
+  equal(state.leftTokens(1, 1000), 0);
+  // Idle since: it begins with what comes now.
+  state.sent(0, 100, 5000);
+  equal(state.leftTokens(0, 5000), 100);
+  // What is left is time: at twice the pace it is twice the tokens.
+  state.ttftTokenMs[0] = 0.25;
+  equal(state.leftTokens(0, 5000), 200);
+  state.reset(0);
+  equal(state.leftTokens(0, 5000), 0);
+});
+
+Deno.test("leftTokens() does not say that nothing is left where no pace is known", () => {
+  const state = new LatencyState(1, 1);
+  state.sent(0, 400, 1000);
+  equal(state.leftTokens(0, 1000), Infinity);
 });
 
 Deno.test("the strictest TPOT target and how many there are is that of all isolates, until one is gone", () => {

@@ -5,9 +5,9 @@ import { benchMeta, benchParts } from "../../bench/lib/router.ts";
 import { edgeLatency } from "../../src/commands/latency_desk.ts";
 import { EndpointState, Prng, RecordRing, VirtualClock } from "../../src/core/mod.ts";
 import { latencyDefaults } from "../../src/config/latency_defaults.ts";
-import { Hotpath } from "../../src/hotpath/mod.ts";
+import { Hotpath, packForest } from "../../src/hotpath/mod.ts";
 import { Caches, localClaims } from "../../src/kv/mod.ts";
-import { latencyRecords, LatencyState, readLabel } from "../../src/latency/mod.ts";
+import { columnOf, High, latencyRecords, LatencyState, Model, readLabel } from "../../src/latency/mod.ts";
 import { type Answer, isSource, Pipeline, type PipelineOptions } from "../../src/pipeline/mod.ts";
 import { planFromPolicy, Scheduler } from "../../src/scheduling/mod.ts";
 import { type ByteStream, UpstreamClient } from "../../src/upstream/mod.ts";
@@ -157,14 +157,15 @@ async function stage(scripts: readonly Script[], { options, plan = "predicted" }
       if (kind !== latencyRecords.label) return;
       const { target, ms, censored, slot } = readLabel(numbers);
       slots.push(slot);
-      labels.push([["ttft", "tpot"][target], ms, ...(censored ? ["at least"] as const : [])]);
+      const name = ["ttft", "tpot"][target];
+      labels.push(censored ? [name, ms, "at least"] : [name, ms]);
     });
   };
   const settled = () => {
     deepStrictEqual(Array.from({ length: endpoints }, (_, slot) => state.tpotSlos(slot)), [0, 0, 0]);
     deepStrictEqual([...table.requests], [0, 0, 0]);
   };
-  return { clock, table, state, pipeline, labels, outputs, slots, tick, settled, latency, caches };
+  return { clock, hotpath, table, state, pipeline, labels, outputs, slots, tick, settled, latency, caches };
 }
 
 type Stage = Awaited<ReturnType<typeof stage>>;
@@ -363,4 +364,33 @@ Deno.test("what is predicted under another policy is learned from all the same",
   const scene = await stage([stream(7)], { plan: "default" });
   await ask(scene);
   deepStrictEqual(scene.labels, [["ttft", 120], ["tpot", 10]]);
+});
+
+Deno.test("a forest in the shared memory predicts, row by row, in multiples of the prior", async () => {
+  const scene = await stage([]);
+  const { state, latency: { predictor }, hotpath, table, clock } = scene;
+  /** Twice the prior where fewer than five are running, four times elsewhere. */
+  const tree = (group: number, times: number) => ({
+    left: Int32Array.of(1, -1, -1),
+    right: Int32Array.of(2, -1, -1),
+    feature: Int32Array.of(0, 0, 0),
+    threshold: Float32Array.of(5, Math.log(2 * times), Math.log(4 * times)),
+    defaultLeft: Uint8Array.of(1, 1, 1),
+    group,
+    weight: 1,
+  });
+  const forest = packForest({ trees: [tree(0, 1), tree(1, 1.5)], groups: 2 }, [columnOf.get("num_request_running")!]);
+  hotpath.forests.publish(0, forest);
+  state.setOffset(0, Model, High, 0);
+  state.setSource(0, Model);
+  table.running.set([0, 9, 0]);
+  const { view } = await scene.pipeline.explain(inbound(scene, {}, new AbortController().signal));
+  const match = { blocks: new Int32Array(endpoints), total: 0, blockTokens: 64 };
+  const facts = { view, table, match, load: table, nowMs: clock.now() };
+  const predicted = predictor.predict(facts, Uint16Array.of(2, 1, 0), 3);
+  for (const [slot, times] of [2, 4, 2].entries()) {
+    const { ttftPriorMs, ttftMs, ttftHighMs } = predicted;
+    ok(Math.abs(ttftMs[slot] / ttftPriorMs[slot] - times) < 1e-5, `${ttftMs[slot]}`);
+    ok(Math.abs(ttftHighMs[slot] / ttftMs[slot] - 1.5) < 1e-5, `${ttftHighMs[slot]}`);
+  }
 });

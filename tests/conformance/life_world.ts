@@ -3,10 +3,13 @@ import { ok } from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import { EndpointTable, Prng, RecordRing, secretHash, VirtualClock } from "../../src/core/mod.ts";
 import { type FlowConfig, loadConfigText, ModelRewriter, resolveConfig } from "../../src/config/mod.ts";
+import { latencyDefaults } from "../../src/config/latency_defaults.ts";
 import { FlowDesk } from "../../src/commands/flow_desk.ts";
+import { type EdgeLatency, edgeLatency } from "../../src/commands/latency_desk.ts";
 import type { FlowEnd } from "../../src/flow/mod.ts";
 import { Hotpath } from "../../src/hotpath/mod.ts";
 import { Caches, type CacheTicket, claimRingWords, localClaims, type PrefixClaims } from "../../src/kv/mod.ts";
+import { LatencyState, Learner } from "../../src/latency/mod.ts";
 import { type Caller, KeyGuard, type KeyPlan, KeyRows, QuotaTable } from "../../src/keys/mod.ts";
 import { flowOptions, Pipeline } from "../../src/pipeline/mod.ts";
 import {
@@ -83,6 +86,40 @@ const keysConfig = resolveConfig(loadConfigText(
   "keys.json",
 )).keys;
 
+export interface WorldOptions {
+  readonly flow?: FlowConfig;
+  readonly predicts?: boolean;
+}
+
+/** One edge's predictor and who learns from it: every record takes effect at once. */
+class WorldLatency {
+  readonly state = new LatencyState(slots, 1);
+  readonly learner: Learner;
+  readonly edge: EdgeLatency;
+
+  constructor(hotpath: Hotpath, clock: VirtualClock, seed: number) {
+    const { state } = this;
+    const { quantile } = latencyDefaults;
+    this.learner = new Learner({
+      state,
+      table: hotpath.table,
+      clock,
+      rng: new Prng(seed),
+      options: { quantile, rowsMax: 1000 },
+      version: () => 0,
+    });
+    const ring = new RecordRing(1 << 10);
+    this.edge = edgeLatency({
+      hotpath,
+      state,
+      ring,
+      rung: () => ring.drain((kind, numbers) => void this.learner.take(kind, numbers)),
+      isolate: 0,
+      setup: { ...latencyDefaults, predicts: true },
+    });
+  }
+}
+
 /** Everything a random life runs in. */
 export class LifeWorld {
   readonly clock = new VirtualClock();
@@ -108,20 +145,22 @@ export class LifeWorld {
   /** The queue, and how waiting in it ended. */
   readonly flow: FlowDesk | undefined;
   readonly flowEnds = new Map<FlowEnd, number>();
+  readonly latency: WorldLatency | undefined;
   #version = 0;
   /** Endpoints that came and went. */
   freedSlots = 0;
   readonly #prng: Prng;
 
-  /** Without `flow` requests never wait. */
-  static async start(seed: number, flow?: FlowConfig): Promise<LifeWorld> {
+  /** Without `flow` requests never wait; with `predicts` they are placed by predicted latency. */
+  static async start(seed: number, { flow, predicts = false }: WorldOptions = {}): Promise<LifeWorld> {
     const sizes = {
       endpoints: slots,
       blockTreeBytes: 1 << 20,
       bodyBytesMax: 1 << 20,
       prefixTokensMax: 131_072,
+      forestBytes: predicts ? 1 << 12 : 0,
     };
-    const world = new LifeWorld(seed, await Hotpath.load(sizes, seed), flow);
+    const world = new LifeWorld(seed, await Hotpath.load(sizes, seed), { flow, predicts });
     await world.pool.start();
     // Health and model lists, before the first request.
     for (let i = 0; i < 100; i++) await world.tick();
@@ -129,7 +168,7 @@ export class LifeWorld {
     return world;
   }
 
-  private constructor(seed: number, hotpath: Hotpath, flow: FlowConfig | undefined) {
+  private constructor(seed: number, hotpath: Hotpath, { flow, predicts }: WorldOptions) {
     const { clock } = this;
     this.#prng = new Prng(seed);
     this.servers = new ScriptedServers({ clock, seed: seed + 1 });
@@ -144,6 +183,7 @@ export class LifeWorld {
       observer: { ended: (_ask, end) => void this.flowEnds.set(end, (this.flowEnds.get(end) ?? 0) + 1) },
       revoke: (_edge, id) => this.pipeline.revoke(id),
     });
+    this.latency = predicts ? new WorldLatency(hotpath, clock, seed) : undefined;
     this.pool = this.#buildPool();
     this.upstream = new UpstreamClient({
       clock,
@@ -188,7 +228,12 @@ export class LifeWorld {
       metrics: this.metrics,
       tracing: new Tracing({ enabled: false, sampleRatio: 0, rng: new Prng(seed) }),
       ended: (record) => this.#ended(record),
-      scheduler: new Scheduler(planFromPolicy("default"), { table: this.table, seed }),
+      latency: this.latency?.edge.predictor,
+      scheduler: new Scheduler(planFromPolicy(predicts ? "predicted" : "default"), {
+        table: this.table,
+        seed,
+        latency: this.latency?.edge.source,
+      }),
       models: new ModelRewriter(rules, new Prng(seed)),
       options: {
         attemptsMax: 3,
@@ -267,6 +312,7 @@ export class LifeWorld {
         onSlotAdded: (slot) => {
           this.caches.slotAdded(slot);
           this.flow?.slotAdded(slot);
+          this.latency?.learner.slotAdded(slot);
         },
         onSample: (slot, requestsBefore) => this.flow?.sampled(slot, requestsBefore),
         onGeometry: (slot, blocks, tokens) => this.caches.geometry(slot, blocks, tokens),

@@ -4,7 +4,7 @@
  */
 import { AssertionError, deepStrictEqual, equal, ok } from "node:assert/strict";
 import { BreakerState, concatBytes, freePermits, nobodyQueued, type Outcome, Prng, sleep } from "../../src/core/mod.ts";
-import { flowDefaults, fusedDefaults } from "../../src/config/mod.ts";
+import { type FlowConfig, flowDefaults, fusedDefaults } from "../../src/config/mod.ts";
 import { type Caller, rateOf, type Seat } from "../../src/keys/mod.ts";
 import { type Answer, type BodySource, isSource } from "../../src/pipeline/mod.ts";
 import { ChunkedBody, outcomeTable } from "../../src/protocol/mod.ts";
@@ -45,6 +45,7 @@ class Life {
     const headers = new Headers(this.#request.headers as [string, string][]);
     if (prng.below(4) === 0) headers.set("x-session-id", `session-${prng.below(9)}`);
     if (this.#world.flow) this.#waits(headers);
+    if (this.#world.latency) this.#wants(headers);
     if (prng.below(50) === 0) headers.set("x-gateway-destination-endpoint-subset", "a,b");
     const response = await pipeline.handle({
       id: `life-${this.#number}`,
@@ -75,6 +76,14 @@ class Life {
     headers.set("x-llm-d-inference-fairness-id", `tenant-${prng.below(4)}`);
     if (prng.below(2) === 0) headers.set("x-warmpath-on-eviction", "requeue");
     if (prng.below(4) === 0) headers.set("x-llm-d-inference-ttl", `${1 + prng.below(100)}`);
+  }
+
+  /** How soon it wants its answer; with less than 0 it is refused where that is unlikely. */
+  #wants(headers: Headers): void {
+    const prng = this.#prng;
+    if (prng.below(4) === 0) headers.set("x-warmpath-priority", "-1");
+    if (prng.below(2) === 0) headers.set("x-slo-tpot-ms", `${1 + prng.below(20)}`);
+    if (!headers.has("x-slo-ttft-ms") && prng.below(3) === 0) headers.set("x-slo-ttft-ms", `${1 + prng.below(300)}`);
   }
 
   /** The body's text as far as it was read; undefined when the client did not take all of it. */
@@ -191,18 +200,21 @@ Deno.test({
   },
 });
 
+/** Every way to wait is taken. */
+const busy: FlowConfig = {
+  ...flowDefaults,
+  limits: { maxRequests: 150 },
+  ttlMs: 200,
+  noEndpointTtlMs: 50,
+  eviction: true,
+  saturation: { ...fusedDefaults, maxConcurrency: 12 },
+};
+
 Deno.test({
   name: "random lives that wait for full endpoints, are refused, displaced or taken back, leave nothing behind either",
   async fn() {
     const lives = 20_000;
-    const world = await LifeWorld.start(3, {
-      ...flowDefaults,
-      limits: { maxRequests: 150 },
-      ttlMs: 200,
-      noEndpointTtlMs: 50,
-      eviction: true,
-      saturation: { ...fusedDefaults, maxConcurrency: 12 },
-    });
+    const world = await LifeWorld.start(3, { flow: busy });
     const outcomes = await runLives(world, lives);
     const ends = Object.fromEntries(world.flowEnds);
     for (const outcome of ["completed", "rejected-ttl-expired", "rejected-saturated", "evicted"] as const) {
@@ -219,8 +231,44 @@ Deno.test({
   },
 });
 
+const roomier: FlowConfig = {
+  ...busy,
+  limits: { maxRequests: 1000 },
+  saturation: { ...fusedDefaults, maxConcurrency: 24 },
+};
+
+for (const flow of [undefined, roomier]) {
+  const how = flow ? "and waiting for it" : "at once";
+  Deno.test({
+    name: `random lives placed by predicted latency, ${how}, leave no target behind, and each is learned from`,
+    async fn() {
+      const lives = 10_000;
+      const world = await LifeWorld.start(5, { predicts: true, flow });
+      const { state, learner } = world.latency!;
+      let most = 0;
+      const outcomes = await runLives(world, lives, () => {
+        for (let slot = 0; slot < state.slots; slot++) most = Math.max(most, state.tpotSlos(slot));
+      });
+      for (const outcome of ["completed", "client-disconnect", "rejected-slo"] as const) {
+        ok((outcomes.get(outcome) ?? 0) > lives / 1000, `${outcome}: ${JSON.stringify(Object.fromEntries(outcomes))}`);
+      }
+      ok(most >= 3, `${most} targets at one endpoint`);
+      for (let slot = 0; slot < state.slots; slot++) {
+        deepStrictEqual([state.tpotSlos(slot), state.strictestTpotMs(slot)], [0, 0], `slot ${slot}`);
+        ok(state.ttftBaseMs[slot] >= 0 && state.ttftTokenMs[slot] >= 0 && Number.isFinite(state.bias(0, 0)[slot]));
+      }
+      for (const target of [0, 1]) {
+        const { labels } = learner.drift(target);
+        ok(labels > outcomes.get("completed")! / 50 && labels < lives, `${labels} labels`);
+        ok(learner.heldBack(target).length > 0);
+      }
+      await nothingLeft(world, lives);
+    },
+  });
+}
+
 /** Runs so many lives, some at once; how many ended in which way. */
-async function runLives(world: LifeWorld, lives: number): Promise<Map<Outcome, number>> {
+async function runLives(world: LifeWorld, lives: number, look?: () => void): Promise<Map<Outcome, number>> {
   const requests = lifeRequests(400, 2);
   const outcomes = new Map<Outcome, number>();
   let next = 0, running = together;
@@ -233,7 +281,10 @@ async function runLives(world: LifeWorld, lives: number): Promise<Map<Outcome, n
     }
   };
   for (let i = 0; i < together; i++) void client().catch((error) => failures.push(error)).finally(() => running--);
-  for (let ticks = 0; running > 0 && ticks < 10 * lives; ticks++) await world.tick();
+  for (let ticks = 0; running > 0 && ticks < 10 * lives; ticks++) {
+    await world.tick();
+    look?.();
+  }
   if (failures.length > 0) throw failures[0];
   equal(running, 0, "every client comes to an end");
   equal([...outcomes.values()].reduce((sum, count) => sum + count, 0), lives);
