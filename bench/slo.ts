@@ -22,9 +22,9 @@
  * seed. `oracle…`: knows each engine's state and cost and the lengths of answers under way (250 tokens of the one to be
  * placed), and takes the least TTFT (`oracle-ttft`), the least E2E (`oracle-e2e`), or the least E2E and what others lose by
  * it (`oracle`, see `harmRule`; `oracle-exact` sums the others' delays). `oracle-slo` refuses a request that would miss its
- * targets everywhere, or make others miss theirs. `prior` and `predicted`: the plan of the name, without and with forests, which
- * are trained every 10 s while the run goes on; begun with nothing learned. Those named `noisy` are wrong by 20 % each time they look, and judge what
- * others would miss by what a router can know.
+ * targets everywhere, or make others miss theirs. Oracles named `noisy` are wrong by 20 % each time they look, and judge what
+ * others would miss by what a router can know. `prior` and `predicted`: the plan `predicted`, begun with nothing learned,
+ * without forests and with forests that are trained every 10 s while the run goes on.
  *
  * Capacity (`capacity_rps`): steady requests a second at which `oracle` meets both targets of nine in ten. Targets: TTFT 1 s
  * and 50 ms a token for turns and questions, 3 s and 60 ms for documents, 1.5 s and 40 ms for long answers.

@@ -50,6 +50,15 @@ latency:
   ok(Object.isFrozen(latency.training));
 });
 
+Deno.test("latency: the trainer's token comes from the environment alone", () => {
+  const raw = loadConfigText("latency: {training: {serviceUrl: https://trainer:8443}}", "w.yaml");
+  deepStrictEqual(resolveConfig(raw, { trainerToken: "secret" }).latency.training, {
+    ...latencyDefaults.training,
+    serviceUrl: "https://trainer:8443",
+    serviceToken: "secret",
+  });
+});
+
 const mistakes: readonly (readonly [latency: string, message: string])[] = [
   ["{quantile: 1}", "latency.quantile: must be a number from 0.5 to 0.999: current value is 1"],
   [
@@ -64,7 +73,7 @@ const mistakes: readonly (readonly [latency: string, message: string])[] = [
   ],
   [
     "{training: {serviceUrl: trainer}}",
-    'latency.training.serviceUrl: must be an http(s) URL such as "http://trainer:8000": current value is "trainer"',
+    'latency.training.serviceUrl: must be an http(s) URL such as "http://trainer:8100": current value is "trainer"',
   ],
   [
     "{training: {minSamples: 500, maxSamples: 499}}",

@@ -47,7 +47,7 @@ function stage(plan: SchedulingPlan, endpoints: readonly TestEndpoint[]) {
   };
 }
 
-const fast = { running: 1, kv: 0.5, predicted: { e2eMs: 100, ttftMs: 50, meets: 0.9 } };
+const fast = { running: 1, kv: 0.5, predicted: { e2eMs: 100, ttftMs: 50, meets: 0.99 } };
 const slow = { running: 1, kv: 0.5, predicted: { e2eMs: 900, ttftMs: 800, meets: 0.2 } };
 const sheddable = { priority: -1, slo: { ttftMs: 300 } };
 const unmet = "No endpoint is predicted to meet the latency targets of the request";

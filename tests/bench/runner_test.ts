@@ -67,6 +67,7 @@ Deno.test("bench replay gives every policy's figures, the same ones each time", 
     "round-robin",
     "least-request",
     "llm-d",
+    "predicted",
     "approximate",
     "precise",
   ]);

@@ -1,13 +1,17 @@
 /** The world in which predictions are compared: that it is fair, and that what oracles foresee comes true. */
 import { deepStrictEqual, equal, notDeepStrictEqual, ok } from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { Progress } from "../../bench/lib/progress.ts";
+import { median } from "../../bench/lib/stats.ts";
 import { slo } from "../../bench/slo.ts";
 import { foresee, jobsOf } from "../../bench/slo/foresight.ts";
 import { harmRule, named, oracle } from "../../bench/slo/policies.ts";
-import type { FleetPolicy, LabelledEnd } from "../../bench/slo/policy.ts";
+import type { FleetPolicy } from "../../bench/slo/policy.ts";
+import { predicted } from "../../bench/slo/predicted.ts";
 import { type Ask, workload } from "../../bench/slo/workload.ts";
 import { fleetEngine, runFleet } from "../../bench/slo/world.ts";
+import { latencyDefaults } from "../../src/config/mod.ts";
 import { Prng, RouterError, VirtualClock } from "../../src/core/mod.ts";
 import { promptFromTrace } from "../../src/sim/prompt.ts";
 import { SimEndpoint } from "../../src/sim/sim_endpoint.ts";
@@ -63,27 +67,34 @@ Deno.test("a workload has the rate of its steps, and sessions whose prompts grow
   ok(extended.length > turns.length / 2, `${extended.length} of ${turns.length}`);
 });
 
-Deno.test("a policy hears what a router hears, and its forecasts are kept beside what came", async () => {
-  const firsts: string[] = [], ends: LabelledEnd[] = [];
-  const hearing: FleetPolicy = {
-    name: "hearing",
-    make: (world) => ({
-      ...oracle("inner", harmRule).make(world),
-      labels: {
-        firstToken: ({ id }) => void firsts.push(id),
-        ended: (_view, _slot, end) => void ends.push(end),
-      },
-    }),
-  };
+Deno.test("what was predicted for the chosen endpoint is kept beside what came", async () => {
   const asks = workload({ seed: 1, steps: [{ seconds: 30, perS: 2 }] });
-  const outcomes = await runFleet(asks, hearing, fleet);
-  equal(outcomes.length, asks.length);
-  deepStrictEqual(firsts.map(Number).sort((a, b) => a - b), asks.filter(({ stream }) => stream).map(({ id }) => id));
-  equal(ends.length, asks.length);
-  equal(ends.filter(({ ttftMs }) => Number.isNaN(ttftMs)).length, asks.filter(({ stream }) => !stream).length);
+  const outcomes = await runFleet(asks, oracle("oracle", harmRule), fleet);
+  deepStrictEqual(outcomes.map(({ ask }) => ask.id), asks.map(({ id }) => id));
   // A first token comes at another time only where further requests came before it.
   const near = outcomes.filter(({ forecast, engineTtftMs }) => Math.abs(forecast!.ttftMs - engineTtftMs) < 1);
   ok(near.length > 0.7 * outcomes.length, `${near.length} of ${outcomes.length}`);
+  // Nobody predicts, nothing is kept.
+  ok((await runFleet(asks, named("default"), fleet)).every(({ forecast }) => forecast === undefined));
+});
+
+Deno.test("a policy that predicts learns from every answer of the run, and goes by a forest once there is one", async () => {
+  const asks = workload({ seed: 1, steps: [{ seconds: 350, perS: 2 }] });
+  const [prior, trained] = await Promise.all([false, true].map((training) =>
+    runFleet(asks, predicted("predicted", { seed: 1, training }), fleet)
+  ));
+  for (const outcomes of [prior, trained]) {
+    equal(outcomes.length, asks.length);
+    ok(outcomes.every(({ refused, forecast }) => !refused && forecast !== undefined));
+    const known = outcomes.slice(100).filter(({ ask }) => ask.stream);
+    const errors = known.map(({ forecast, engineTtftMs }) => Math.abs(forecast!.ttftMs / engineTtftMs - 1));
+    ok(median(errors) < 0.15, `${median(errors)}`);
+    const covered = known.filter(({ forecast, engineTtftMs }) => engineTtftMs <= forecast!.ttftHighMs).length;
+    ok(Math.abs(covered / known.length - 0.9) < 0.05, `${covered} of ${known.length}`);
+  }
+  // The same prior predicts in both until there are labels enough to train on.
+  const first = prior.findIndex(({ forecast }, i) => !isDeepStrictEqual(forecast, trained[i].forecast));
+  ok(first >= latencyDefaults.training.minSamples, `${first}`);
 });
 
 Deno.test("who is refused is counted and runs nowhere", async () => {

@@ -1,29 +1,19 @@
 /** A request whose prefix lies at a full endpoint waits for it where that is quicker than computing it elsewhere. */
 import { equal, ok } from "node:assert/strict";
-import { RecordRing, type RequestView, VirtualClock } from "../../src/core/mod.ts";
-import { type EdgeLatency, edgeLatency } from "../../src/commands/latency_desk.ts";
+import { type RequestView, VirtualClock } from "../../src/core/mod.ts";
 import { flowDefaults, fusedDefaults } from "../../src/config/mod.ts";
-import { latencyDefaults } from "../../src/config/latency_defaults.ts";
-import type { Hotpath } from "../../src/hotpath/mod.ts";
-import { LatencyState } from "../../src/latency/mod.ts";
 import { Placed } from "../../src/pipeline/mod.ts";
 import { planFromPolicy } from "../../src/scheduling/mod.ts";
+import { BenchLearning } from "../../bench/lib/latency.ts";
 import { benchFlow, benchRouter, benchView, turns } from "../../bench/lib/router.ts";
 
 const promptTokens = 6_400;
 const prefixWaitMs = 2_000;
+/** Requests before the first one: of fewer nothing is known of how long a prompt takes. */
+const served = 12;
 
-/** What predicts, once it has learned so much. */
-function millisecondAToken(hotpath: Hotpath): EdgeLatency {
-  const state = new LatencyState(hotpath.table.capacity, 1);
-  state.ttftTokenMs.fill(1);
-  for (let i = 0; i < 8; i++) state.labelled(0, 0, 0);
-  const setup = { ...latencyDefaults, predicts: true };
-  return edgeLatency({ hotpath, state, ring: new RecordRing(1 << 10), rung() {}, isolate: 0, setup });
-}
-
-/** Two endpoints of one place; the first request's prompt took a millisecond a token, and it is still there. */
-async function scene(serviceMs: number) {
+/** Two endpoints of one place; prompts took a millisecond a token, and the first request is still there. */
+async function scene(serviceMs: number, before = served) {
   const clock = new VirtualClock();
   const router = await benchRouter({
     clock,
@@ -34,24 +24,31 @@ async function scene(serviceMs: number) {
     bodyBytesMax: 1 << 16,
     cacheBlocks: 4_096,
     cacheBlockTokens: 16,
-    latency: (hotpath) => millisecondAToken(hotpath),
+    latency: (hotpath) => new BenchLearning(clock, { seed: 1, training: false }).over(hotpath),
   });
   const { table } = router;
   const flow = { ...flowDefaults, saturation: { ...fusedDefaults, maxConcurrency: 1 }, prefixWaitMs };
   const { desk, dispatch } = benchFlow(router, flow);
-  const first = await dispatch.place(view(clock), []);
-  clock.advance(promptTokens);
-  first.answered(promptTokens, 200, true);
+  const answered = async (view: RequestView) => {
+    const placed = await dispatch.place(view, []);
+    clock.advance(view.promptTokens);
+    placed.answered(view.promptTokens, 200, true);
+    return placed;
+  };
+  for (let i = 1; i <= before; i++) (await answered(view(clock, 320 * i, i))).release();
+  const first = await answered(view(clock));
   table.serviceMs[first.slot] = serviceMs;
   return { clock, table, desk, dispatch, first, stop: () => router.caches.stop() };
 }
 
-function view(clock: VirtualClock): RequestView {
+/** Prompts of another `text` have nothing in common. */
+function view(clock: VirtualClock, tokens = promptTokens, text = 0): RequestView {
+  const hashes = BigUint64Array.from({ length: tokens / 64 }, (_, i) => BigInt(1000 * text + i + 1));
   return benchView({
     receivedAtMs: clock.now(),
     maxOutputTokens: 10,
-    promptTokens,
-    blocks: { hashes: BigUint64Array.from({ length: promptTokens / 64 }, (_, i) => BigInt(i + 1)), blockTokens: 64 },
+    promptTokens: tokens,
+    blocks: { hashes, blockTokens: 64 },
   });
 }
 
@@ -95,5 +92,13 @@ Deno.test("what takes longer than computing the prefix elsewhere is not waited f
   const second = dispatch.place(view(clock), []);
   ok(second instanceof Placed);
   equal(second.slot, 1 - first.slot);
+  await stop();
+});
+
+Deno.test("nothing is waited for before it is known how long prompts take", async () => {
+  const { clock, dispatch, first, stop } = await scene(500, 0);
+  const elsewhere = dispatch.place(view(clock), []);
+  ok(elsewhere instanceof Placed);
+  equal(elsewhere.slot, 1 - first.slot);
   await stop();
 });

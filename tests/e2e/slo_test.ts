@@ -14,8 +14,8 @@ const objectives = [
 
 /** The targets that a decision for a request with these headers goes by. */
 async function targets({ adminUrl }: Stage, headers: Readonly<Record<string, string>>, stream = true) {
-  const sent = JSON.stringify({ ...body, stream });
-  const answer = await fetch(`${adminUrl}/debug/decide`, { method: "POST", headers, body: sent });
+  const asked = JSON.stringify({ ...body, stream });
+  const answer = await fetch(`${adminUrl}/debug/decide`, { method: "POST", headers, body: asked });
   return (await answer.json()).request.slo;
 }
 
@@ -35,8 +35,9 @@ fact(
         [{ "x-llm-d-inference-objective": "nobody's" }, {}],
       ];
       for (const [headers, slo] of cases) deepStrictEqual(await targets(stage, headers), slo, JSON.stringify(headers));
-      // Nobody sees the tokens of a plain answer come.
-      deepStrictEqual(await targets(stage, { ...chat, [tpot[0]]: "30" }, false), { ttftMs: 500 });
+      // Who gets the answer whole sees no tokens come.
+      deepStrictEqual(await targets(stage, { [tpot[0]]: "8" }, false), {});
+      deepStrictEqual(await targets(stage, chat, false), { ttftMs: 500 });
     }),
 );
 

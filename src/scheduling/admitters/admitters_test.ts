@@ -79,7 +79,19 @@ const cases: readonly Case[] = [
     {
       name: "takes what is as likely as asked, at the best endpoint",
       request: sheddable,
-      endpoints: [later, busy({ meets: 0.5 })],
+      endpoints: [later, busy({ meets: 0.95 })],
+    },
+    {
+      name: "refuses what is less likely than asked, however little less",
+      request: sheddable,
+      endpoints: [busy({ ttftMs: 400, meets: 0.949 })],
+      refused: 0,
+    },
+    {
+      name: "refuses what would meet its targets only where others are likely to miss theirs",
+      request: sheddable,
+      endpoints: [late, busy({ ttftMs: 100, meets: 1, likelyMisses: 1 })],
+      refused: 0,
     },
     {
       name: "asks for another probability when told",

@@ -141,56 +141,68 @@ for (const { name, params, slo, request, endpoints, scores } of latencyCases) {
   });
 }
 
+/** Half of the whole time counts, as all of it is after the first token. */
 const cost = (e2eMs: number, harmMs = 0, rest: TestPrediction = {}): TestEndpoint => ({
   predicted: { e2eMs, harmMs, ...rest },
 });
 
+/** Worked out by hand from the formula at the head of the plugin's file. */
 const leastCases: readonly Case[] = [
   {
-    name: "is the least cost over the endpoint's, what others lose included",
-    endpoints: [cost(1000, 500), cost(600), cost(1200)],
-    scores: [0.4, 1, 0.5],
+    // 400 + 600/2 + 500, 100 + 1000/2, 2400.
+    name: "goes by the least cost over the endpoint's, what others lose included",
+    endpoints: [cost(1000, 500, { ttftMs: 400 }), cost(1100, 0, { ttftMs: 100 }), cost(2400, 1200)],
+    scores: [0.75, 1, 0.625],
   },
-  { name: "takes a millisecond for the least cost", endpoints: [cost(0), cost(0.5), cost(2)], scores: [1, 1, 0.5] },
   {
-    // 0.9/1.5 + 0.1, 0.9 + 0.1/10
-    name: "prefers meeting the targets to any cost",
+    // 1000 and 500; were it half, 600 and 450.
+    name: "counts as much of the time after the first token as told",
+    params: { outputShare: 1 },
+    endpoints: [cost(1000, 0, { ttftMs: 200 }), cost(500, 0, { ttftMs: 400 })],
+    scores: [0.75, 1],
+  },
+  { name: "takes a millisecond for the least cost", endpoints: [cost(0), cost(0.5), cost(8)], scores: [1, 1, 0.625] },
+  {
+    name: "prefers where targets are met to any cost, and tells more from less of the others",
     slo: both,
-    endpoints: [cost(100, 0, { meets: 0.4 }), cost(1000, 0, { meets: 0.9 })],
-    scores: [0.7, 0.91],
+    endpoints: [cost(100, 0, { meets: 0.94 }), cost(9000, 0, { meets: 0.95 }), cost(100, 0, { meets: 0.7 })],
+    scores: [0.5 / 1.01, 1, 0.4],
   },
   {
-    name: "takes the cheaper of two that meet the targets alike",
+    name: "takes the cheaper of two that meet the targets, however surely",
     slo: both,
-    endpoints: [cost(400, 0, { meets: 0.8 }), cost(200, 0, { meets: 0.8 })],
-    scores: [0.95, 1],
+    endpoints: [cost(400, 0, { meets: 1 }), cost(200, 0, { meets: 0.95 })],
+    scores: [0.75, 1],
   },
   {
-    // Values 0.9 − 2 and 0.5 − 0.1: 0.9/2.5 + 0.1 and 0.9 + 0.05.
-    name: "counts others that would miss their targets, without a bound",
+    name: "asks for the probability that is told",
+    params: { meetsProbability: 0.5 },
+    slo: both,
+    endpoints: [cost(400, 0, { meets: 0.9 }), cost(200, 0, { meets: 0.5 })],
+    scores: [0.75, 1],
+  },
+  {
+    // Values 0.9 − 2 and 0.5 − 0.1.
+    name: "goes where least is lost when targets are met nowhere, others' included, without a bound",
     slo: both,
     endpoints: [cost(100, 0, { meets: 0.9, harmMisses: 2 }), cost(200, 0, { meets: 0.5, harmMisses: 0.1 })],
-    scores: [0.46, 0.95],
+    scores: [0.2, 0.5],
   },
   {
-    // Values 1 − 1 and 1: 0.9/2 + 0.1 and 0.9 + 0.01.
-    name: "spares those that have a target when the request has none",
-    endpoints: [cost(100, 0, { harmMisses: 1 }), cost(1000)],
-    scores: [0.55, 0.91],
+    name: "spares those that would miss a target when the request has none",
+    endpoints: [cost(100, 0, { likelyMisses: 1, harmMisses: 1 }), cost(1000)],
+    scores: [0.25, 1],
   },
   {
-    name: "weighs as told",
-    params: { targetWeight: 0.5 },
+    name: "minds no one as long as none is expected to miss",
+    endpoints: [cost(100, 0, { likelyMisses: 0.99, harmMisses: 0.9 }), cost(200)],
+    scores: [1, 0.75],
+  },
+  {
+    name: "takes the mean cost for an endpoint without a prediction, where targets are taken to be met",
     slo: both,
-    endpoints: [cost(100, 0, { meets: 0 }), cost(200, 0, { meets: 1 })],
-    scores: [0.75, 0.75],
-  },
-  {
-    // Mean cost 300, mean value 0.5.
-    name: "takes the mean for an endpoint without a prediction",
-    slo: both,
-    endpoints: [cost(200, 0, { meets: 1 }), {}, cost(400, 0, { meets: 0 })],
-    scores: [1, 0.9 / 1.5 + 0.2 / 3, 0.9 / 2 + 0.05],
+    endpoints: [cost(200), {}, cost(400, 0, { meets: 0.5 })],
+    scores: [1, (1 + 100 / 150) / 2, 0.5 / 1.5],
   },
 ];
 
@@ -209,7 +221,10 @@ Deno.test("least-latency-scorer is token-work-scorer while nothing is predicted"
   ok(new Set(scores).size === 3);
 });
 
-Deno.test("latency-scorer refuses parameters that cannot be", () => {
+const refusing = (key: string) => (error: unknown) =>
+  error instanceof ConfigError && error.key === `plugins[0].parameters.${key}`;
+
+Deno.test("scorers by latency refuse parameters that cannot be", () => {
   const pool = testPool([{}]);
   const bad: readonly [unknown, string][] = [
     [{ ttftWeight: -1 }, "ttftWeight"],
@@ -217,12 +232,11 @@ Deno.test("latency-scorer refuses parameters that cannot be", () => {
     [{ latencyPredictionInfoProducerName: "mine" }, "latencyPredictionInfoProducerName"],
     [{ prefixMatchInfoProducerName: "mine" }, "prefixMatchInfoProducerName"],
   ];
-  for (const [params, key] of bad) {
-    throws(
-      () => testPlugin("latency-scorer", params, pool),
-      (error) => error instanceof ConfigError && error.key === `plugins[0].parameters.${key}`,
-      key,
-    );
+  for (const [params, key] of bad) throws(() => testPlugin("latency-scorer", params, pool), refusing(key), key);
+  for (const key of ["outputShare", "meetsProbability"]) {
+    for (const value of [-0.1, 1.1]) {
+      throws(() => testPlugin("least-latency-scorer", { [key]: value }, pool), refusing(key), key);
+    }
   }
 });
 
