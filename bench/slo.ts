@@ -167,16 +167,20 @@ function tablesOf() {
 /** What the best that may be known wins over the best heuristic. */
 function figuresOf({ ladder, slo }: Tables, { capacityRps }: Scale): Record<string, number> {
   const figures: Record<string, number> = { capacity_rps: capacityRps };
-  for (const name of ["default", "oracle"]) {
+  for (const name of ["default", "prior", "predicted", "oracle"]) {
     if (!ladder[name] || !ladder.tuned) continue;
     figures[`${name}_e2e_p50_over_tuned`] = ladder[name].e2e_ms_p50 / ladder.tuned.e2e_ms_p50;
+    figures[`${name}_e2e_p90_over_tuned`] = ladder[name].e2e_ms_p90 / ladder.tuned.e2e_ms_p90;
     figures[`${name}_ttft_p90_over_tuned`] = ladder[name].ttft_ms_p90 / ladder.tuned.ttft_ms_p90;
   }
-  const known = Object.entries(slo).filter(([name]) => !name.startsWith("oracle")).map(([, row]) => row.goodput_rps);
-  const most = Math.max(...known);
-  if (known.length > 0) figures.heuristic_goodput_rps = most;
-  for (const { name } of sloOracles) {
-    if (known.length > 0) figures[`${name.replaceAll("-", "_")}_over_heuristic`] = slo[name].goodput_rps / most;
+  const knowing = /^(oracle|prior|predicted)/;
+  const known = Object.entries(slo).filter(([name]) => !knowing.test(name)).map(([, row]) => row.goodput_rps);
+  if (known.length > 0) {
+    const most = figures.heuristic_goodput_rps = Math.max(...known);
+    for (const [name, row] of Object.entries(slo).filter(([name]) => knowing.test(name))) {
+      figures[`${name.replaceAll(/[^a-z]+/g, "_")}_over_heuristic`] = row.goodput_rps / most;
+      if (name.startsWith("predicted")) figures.predicted_attained = row.attained;
+    }
   }
   return Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Number(value.toFixed(3))]));
 }

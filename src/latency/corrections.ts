@@ -9,9 +9,17 @@ const shrinkage = 3;
 /** A single label counts for no more than a factor of e: a request that was stuck tells of itself. */
 const outlier = 1.5;
 /** Step of a quantile's offset, in mean deviations. */
-const offsetStep = 0.1;
+const offsetStep = 0.05;
 /** Labels that the scores are the mean of. */
 const scoreLabels = 200;
+
+/** What is known of a label besides. */
+export interface Circumstances {
+  readonly censored?: boolean;
+  readonly waited?: boolean;
+  /** In log space. */
+  readonly told?: readonly [median: number, high: number];
+}
 
 /** Mean quality of late; in log space, so that a tenth too much counts the same at any length. */
 export interface Score {
@@ -80,13 +88,14 @@ export class Corrections {
   /**
    * A label, and what was predicted without corrections; all in log space. A `censored` label is a lower bound: it tells
    * something only where more was not predicted anyway. Of one that `waited` most of its time for a place nothing is learned of
-   * the endpoint's pace: who ends when is chance.
+   * the endpoint's pace: who ends when is chance. `told` is what was predicted with the corrections of then, where that was by
+   * this: labels come late, and it is what was told that is to hold in the stated share of cases.
    */
   observe(
     slot: number,
     predicted: readonly [median: number, high: number],
     label: number,
-    { censored = false, waited = false } = {},
+    { censored = false, waited = false, told }: Circumstances = {},
   ): void {
     const state = this.#state, target = this.#target, source = this.#source;
     const bias = state.bias(target, source)[slot];
@@ -96,7 +105,7 @@ export class Corrections {
     this.#rate(median, high, label);
     if (!waited) this.#learnBias(slot, label - predicted[0]);
     this.#learnOffset(Median, 0.5, label > median);
-    this.#learnOffset(High, this.quantile, label > high);
+    this.#learnOffset(High, this.quantile, label > (told?.[1] ?? high));
   }
 
   /** Mean of ln(actual ÷ predicted) at `slot`, without shrinking. */

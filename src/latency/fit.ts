@@ -54,7 +54,9 @@ export class NonNegativeFit {
    */
   solve(out: Float64Array, ...others: readonly Beside[]): boolean {
     const { width } = this;
-    const grams = this.#gram.slice(), moments = this.#moment.slice();
+    const { grams, moments, trial, chosen } = scratchOf(width);
+    grams.set(this.#gram);
+    moments.set(this.#moment);
     for (const { fit, labels, coefficients } of others) {
       if (fit.#weight === 0) continue;
       const share = Math.min(1, labels / fit.#weight) / this.#timesOf(coefficients) ** 2;
@@ -62,7 +64,6 @@ export class NonNegativeFit {
       for (let i = 0; i < width * width; i++) grams[i] += share * fit.#gram[i];
     }
     let best = Infinity;
-    const trial = new Float64Array(width), chosen = new Float64Array(width);
     // Few enough that every choice of those that are not zero is tried.
     for (let subset = 1; subset < 1 << width; subset++) {
       if (!solveSubset(trial, subset, grams, moments)) continue;
@@ -123,25 +124,52 @@ function isDump(state: readonly number[], width: number): boolean {
   return true;
 }
 
+/** What a solution is worked out in: thousands are wanted a second. */
+interface Scratch {
+  readonly grams: Float64Array;
+  readonly moments: Float64Array;
+  readonly trial: Float64Array;
+  readonly chosen: Float64Array;
+}
+
+const scratches = new Map<number, Scratch>();
+
+function scratchOf(width: number): Scratch {
+  let scratch = scratches.get(width);
+  if (!scratch) {
+    const each = () => new Float64Array(width);
+    scratch = { grams: new Float64Array(width * width), moments: each(), trial: each(), chosen: each() };
+    scratches.set(width, scratch);
+  }
+  return scratch;
+}
+
+const widthMax = 3;
+/** The equations, a row of `widthMax + 1` each, and which regressors they are of. */
+const equations = new Float64Array(widthMax * (widthMax + 1)), used = new Int32Array(widthMax);
+
 /** Solves for the regressors in `subset`, the others 0; false where that has no solution without negative numbers. */
 function solveSubset(out: Float64Array, subset: number, grams: Float64Array, moments: Float64Array): boolean {
-  const width = moments.length;
-  const used = Array.from({ length: width }, (_, i) => i).filter((i) => subset & (1 << i));
-  const n = used.length;
-  const a = used.map((i) => [...used.map((j) => grams[i * width + j]), moments[i]]);
+  const width = moments.length, row = widthMax + 1, a = equations;
+  let n = 0;
+  for (let i = 0; i < width; i++) if (subset & (1 << i)) used[n++] = i;
+  for (let k = 0; k < n; k++) {
+    for (let j = 0; j < n; j++) a[k * row + j] = grams[used[k] * width + used[j]];
+    a[k * row + n] = moments[used[k]];
+  }
   for (let k = 0; k < n; k++) {
     // Two regressors that were always in step cannot be told apart: one of them is left out by another subset.
-    const pivot = a[k][k];
+    const pivot = a[k * row + k];
     if (!(pivot > 1e-9 * grams[used[k] * width + used[k]]) || pivot <= 0) return false;
     for (let i = 0; i < n; i++) {
       if (i === k) continue;
-      const factor = a[i][k] / pivot;
-      for (let j = k; j <= n; j++) a[i][j] -= factor * a[k][j];
+      const factor = a[i * row + k] / pivot;
+      for (let j = k; j <= n; j++) a[i * row + j] -= factor * a[k * row + j];
     }
   }
   out.fill(0);
   for (let k = 0; k < n; k++) {
-    const value = a[k][n] / a[k][k];
+    const value = a[k * row + n] / a[k * row + k];
     if (!(value >= 0) || !Number.isFinite(value)) return false;
     out[used[k]] = value;
   }

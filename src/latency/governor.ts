@@ -11,6 +11,11 @@ import { ForestKind, High, type LatencyState, Median, Prior } from "./state.ts";
 const restFactor = 19;
 /** New labels that are worth another model: so many, and such a share of what there is. */
 const newLeast = 50, newShare = 0.05;
+/**
+ * What trees add must be worth their noise: whoever takes the endpoint with the least prediction takes the one whose error is
+ * most to its favour.
+ */
+const worthwhile = 0.95;
 /** A challenger whose coverage is off by more is not believed, however small its loss. */
 const coverageOff = 0.1;
 
@@ -211,7 +216,7 @@ export class Governor {
     const challenger = trial(held, made, quantile);
     const prior = trial(held, undefined, quantile);
     const champion = before && trial(held, before, quantile);
-    const promoted = challenger.loss < prior.loss && !(challenger.loss >= champion?.loss!) &&
+    const promoted = challenger.loss < prior.loss * worthwhile && !(challenger.loss >= champion?.loss!) &&
       Math.abs(challenger.coverage - quantile) <= coverageOff;
     if (promoted) this.#promote(target, made, challenger.offsets);
     const verdict: Verdict = {

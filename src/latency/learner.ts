@@ -209,10 +209,16 @@ export class Learner {
     const priorLn = Math.log(target === 0 ? priorTtftMs(state, slot, label) : priorTpotMs(state, slot, label));
     const base = priorLn + state.bias(target, Prior)[slot];
     const waited = target === 0 && label.waitMs > Math.exp(priorLn) / 2;
-    prior.observe(slot, [priorLn, priorLn], actual, { censored, waited });
+    const told = [Math.log(label.medianMs), Math.log(label.highMs)] as const;
+    const by = (source: Source) => state.source(target) === source ? told : undefined;
+    prior.observe(slot, [priorLn, priorLn], actual, { censored, waited, told: by(Prior) });
     if (label.version > 0 && label.version === version(target)) {
       const begin = state.kind(target) === ForestKind.Residual ? base : 0;
-      model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, { censored, waited });
+      model.observe(slot, [begin + label.sums[0], begin + label.sums[1]], actual, {
+        censored,
+        waited,
+        told: by(Model),
+      });
       this.#compare(target);
     }
     state.labelled(target, slot, nowMs);

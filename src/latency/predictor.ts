@@ -7,6 +7,7 @@ import {
   tierLoadSharesDefault,
   uncachedTokens,
 } from "../core/mod.ts";
+import { generates } from "../protocol/mod.ts";
 import { columns, type FeatureOptions, type LatencyFacts, writeRow } from "./features.ts";
 import { normalQuantile, normalShare } from "./normal.ts";
 import { overTargets, Prediction, type PredictionObserver, type Told } from "./prediction.ts";
@@ -92,6 +93,8 @@ type ByTarget<T> = [ttft: T, tpot: T];
 
 export class Predictor {
   options: PredictorOptions;
+  /** Where the request that is decided for was given a place, and counts already; -1: nowhere. */
+  granted = -1;
   readonly #state: LatencyState;
   readonly #table: EndpointTable;
   readonly #forests: ForestScorer;
@@ -162,7 +165,7 @@ export class Predictor {
   /** Predicts for `slots[0..n)`. Valid until the next call. */
   predict(facts: LatencyFacts, slots: Uint16Array, n: number): LatencyColumns {
     const { view } = facts;
-    const outputTokens = Math.min(view.maxOutputTokens ?? Infinity, this.#state.outputTokens);
+    const outputTokens = generates(view.api) ? Math.min(view.maxOutputTokens ?? Infinity, this.#state.outputTokens) : 0;
     this.#of = view;
     this.#waitedMs = facts.nowMs - view.receivedAtMs;
     this.#predictions++;
@@ -251,7 +254,7 @@ export class Predictor {
     this.#own[row] = uncachedTokens(view, match, slot) + loads;
     const ahead = Math.min(promptTokensAhead(table, match, slot), state.leftTokens(slot, nowMs));
     this.#work[row] = ahead + this.#own[row];
-    this.#wait[row] = waitMs(table, state, slot);
+    this.#wait[row] = waitMs(table, state, slot, slot === this.granted ? 1 : 0);
     this.#requests[row] = load.running[slot] + load.waiting[slot] + 1;
     this.#context[row] = table.decodeTokens[slot] + view.promptTokens + outputTokens / 2;
     const input = this.#input(row);
@@ -290,9 +293,9 @@ export class Predictor {
     const buffered = (ms: number) => ms * this.options.tpotBufferFactor;
     const strictest = state.strictestTpotMs(slot);
     const tpotSlo = streamed(view);
-    out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
+    out.ttftHeadroomMs[slot] = view.slo.ttftMs === undefined ? -ttftHigh : this.#headroom(0, leftMs, ttftHigh);
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
-    out.tpotHeadroomMs[slot] = wanted - tpotHigh;
+    out.tpotHeadroomMs[slot] = tpotSlo === undefined ? -tpotHigh : this.#headroom(1, wanted, tpotHigh);
     out.meets[slot] = leftMs > 0 && this.#isTrial(slot, nowMs) ? 1 : this.#meets(0, leftMs, ttft, ttftHigh) *
       this.#meets(1, tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
 
@@ -346,6 +349,12 @@ export class Predictor {
   /** What is known of an endpoint is old, and nothing of ours is there: one request may find out, lest none ever does. */
   #isTrial(slot: number, nowMs: number): boolean {
     return this.#table.requests[slot] === 0 && this.#state.labelAgeMs(slot, nowMs) > trialMs;
+  }
+
+  /** Of what is wanted, what is left; a guess takes nothing of it for missing. */
+  #headroom(target: number, wantedMs: number, highMs: number): number {
+    const left = wantedMs - highMs;
+    return wantedMs > 0 && this.#state.labels(target) < enoughLabels ? Math.max(0, left) : left;
   }
 
   /** Probability that a target is met; a guess takes it for certain while there is time left at all. */

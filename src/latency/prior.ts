@@ -25,12 +25,13 @@ export interface PriorInput {
 
 /**
  * Until a place at `slot` is free: its requests beyond what it runs, over the rate at which it ends them. 0 while it has room,
- * or its capacity was not learned: a request in an engine's queue may just have come between two steps.
+ * or its capacity was not learned: a request in an engine's queue may just have come between two steps. `counted`: 1 where the
+ * request is among those there already.
  */
-export function waitMs(table: EndpointTable, state: LatencyState, slot: number): number {
+export function waitMs(table: EndpointTable, state: LatencyState, slot: number, counted = 0): number {
   const capacity = table.requestCapacity[slot];
   const requests = Math.max(table.requests[slot] + table.foreign[slot], table.waiting[slot] + table.running[slot]);
-  const excess = requests + 1 - capacity;
+  const excess = requests + 1 - counted - capacity;
   if (!(excess > 0)) return 0;
   const known = table.serviceMs[slot];
   const paceMs = state.tpotBaseMs[slot] + state.tpotRequestMs[slot] * capacity;

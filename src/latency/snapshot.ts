@@ -138,6 +138,7 @@ export async function decodeSnapshot(bytes: Uint8Array, parts: SnapshotParts): P
       const [label, ageMs] = rows.subarray(i * rowNumbers + columns.length, (i + 1) * rowNumbers);
       learner.reservoir(target).add(row, label, nowMs - ageMs);
     }
+    state.told(target, count);
     for (const quantile of [Median, High]) {
       state.setOffset(target, Prior, quantile, head.offsets[target][Prior][quantile]);
     }

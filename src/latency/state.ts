@@ -139,6 +139,11 @@ export class LatencyState {
     return nowMs - this.#labelAtMs[slot];
   }
 
+  /** So many labels told what is known of a target, in a former life. */
+  told(target: number, labels: number): void {
+    Atomics.store(this.#header, 4 + target, Math.max(this.labels(target), Math.min(labels, 2 ** 30)));
+  }
+
   labelled(target: number, slot: number, nowMs: number): void {
     this.#labelAtMs[slot] = nowMs;
     // Enough to know that there are some; it need not wrap.

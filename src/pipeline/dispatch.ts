@@ -282,6 +282,7 @@ export class DirectDispatch implements Dispatch {
   ): { readonly decision: Placement; readonly permit: number } | Refusal {
     const { table, scheduler, clock, metrics } = this.#parts;
     const granted = room?.granted;
+    if (this.#parts.latency) this.#parts.latency.granted = granted?.slot ?? -1;
     const decide = () => scheduler.decide(view, match, this.#slots, count, startMs, admitted ? again : undefined);
     for (;;) {
       const decision = granted ? this.#without(granted, decide) : decide();

@@ -176,7 +176,7 @@ export interface PipelineParts {
   /** Absent: as without `options.flow`. */
   readonly flow?: FlowQueue;
   /** Absent: nothing is predicted, and nothing learned. */
-  readonly latency?: Pick<Predictor, "take" | "refused" | "prefillMs">;
+  readonly latency?: Pick<Predictor, "take" | "refused" | "prefillMs" | "granted">;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
   tracing: Tracing;

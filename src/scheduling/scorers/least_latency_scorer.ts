@@ -12,7 +12,7 @@
  * Without targets here or there every candidate is good, and the cost decides. An endpoint without a prediction has the mean
  * cost of those with one and is good. Without any prediction: the score of `token-work-scorer` with its defaults.
  * Parameters: `outputShare` (0.5): a TPOT tells less of what is far ahead than a TTFT, and with predictions that are 20 % wrong
- * the whole time sends requests after their luck; `meetsProbability` (0.95). Inputs: predictions.
+ * the whole time sends requests after their luck; `meetsProbability` (0.9). Inputs: predictions.
  */
 import { z } from "zod";
 import { definePlugin } from "../definition.ts";
@@ -31,7 +31,7 @@ export const leastLatencyScorer = definePlugin({
   type: "least-latency-scorer",
   kinds: ["scorer"],
   summary: "answered soonest at least cost to others, targets met (Warmpath's own)",
-  params: z.strictObject({ outputShare: share.default(0.5), meetsProbability: share.default(0.95) }),
+  params: z.strictObject({ outputShare: share.default(0.5), meetsProbability: share.default(0.9) }),
   create(name, { outputShare, meetsProbability }, { table }) {
     const costs = new Float64Array(table.capacity);
     return {
