@@ -26,6 +26,7 @@ import type { LatencySetup } from "./scheduling.ts";
 export interface EdgeLatency {
   readonly predictor: Predictor;
   readonly source: LatencySource;
+  /** Goes by another configuration from now on, but for what a router keeps until its next start. */
   use(setup: LatencySetup): void;
 }
 
@@ -55,6 +56,7 @@ export function edgeLatency(parts: EdgeLatencyParts): EdgeLatency {
     },
     options: predictorOptions(setup),
   });
+  const { quantile } = setup;
   let { predicts } = setup;
   const source: LatencySource = {
     predict: (ctx, slots, n) => predicts ? predictor.predict(ctx, slots, n) : undefined,
@@ -65,7 +67,8 @@ export function edgeLatency(parts: EdgeLatencyParts): EdgeLatency {
     source: timing ? timed(source, timing) : source,
     use(setup) {
       predicts = setup.predicts;
-      predictor.options = predictorOptions(setup);
+      // What is learned is of the quantile of the start.
+      predictor.options = predictorOptions({ ...setup, quantile });
     },
   };
 }

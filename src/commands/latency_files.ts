@@ -15,6 +15,9 @@ export class LatencyFiles {
   readonly #log: Logger;
   readonly #clock: Clock;
   #timer: Timer | undefined;
+  /** Ends when the write before has: two at once would spoil the file. */
+  #written: Promise<void> = Promise.resolve();
+  #stopped = false;
 
   constructor(desk: LatencyDesk, parts: SnapshotParts, setup: LatencySetup, log: Logger) {
     this.#desk = desk;
@@ -25,18 +28,28 @@ export class LatencyFiles {
   }
 
   /**
-   * Takes over what the last life of the router learned; else begins with the configured models. Throws ConfigError for a model
-   * that cannot be used; of a snapshot that is told alone.
+   * Takes over what the last life of the router learned; where it had no model, begins with the configured one. Throws ConfigError
+   * for a model that cannot be used; of a snapshot that is told alone.
    */
   async begin(): Promise<void> {
-    if (!await this.#recall()) await this.#seed();
+    await this.#recall();
+    await this.#seed();
     this.#later();
   }
 
   /** Writes the snapshot, where one is configured; a failure is told. */
-  async keep(): Promise<void> {
+  keep(): Promise<void> {
     const { file } = this.#setup.snapshot;
-    if (file === undefined) return;
+    if (file !== undefined) this.#written = this.#written.then(() => this.#write(file));
+    return this.#written;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  async #write(file: string): Promise<void> {
     const unfinished = `${file}.part`;
     try {
       await Deno.writeFile(unfinished, encodeSnapshot(this.#parts), { mode: 0o600 });
@@ -46,39 +59,34 @@ export class LatencyFiles {
     }
   }
 
-  stop(): void {
-    this.#timer?.cancel();
-  }
-
   #later(): void {
     const { file, intervalMs } = this.#setup.snapshot;
-    if (file === undefined) return;
+    if (file === undefined || this.#stopped) return;
     this.#timer = this.#clock.after(intervalMs, () => void this.keep().finally(() => this.#later()), {
       background: true,
     });
   }
 
-  async #recall(): Promise<boolean> {
+  async #recall(): Promise<void> {
     const { file } = this.#setup.snapshot;
-    if (file === undefined) return false;
+    if (file === undefined) return;
     try {
       const bytes = await readBounded(file, snapshotBytesMax);
       this.#desk.remember(await decodeSnapshot(bytes, this.#parts));
       this.#log.info("What was learned of latencies is read", { file });
-      return true;
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return false;
+      if (error instanceof Deno.errors.NotFound) return;
       this.#log.warn("Cannot use what was learned of latencies", { file, cause: reasonOf(error) });
-      return false;
     }
   }
 
   async #seed(): Promise<void> {
+    const { governor } = this.#desk;
     for (const [target, name] of targets.entries()) {
       const path = this.#setup.seedModel[name];
-      if (path === undefined) continue;
+      if (path === undefined || governor.champion(target)) continue;
       try {
-        await this.#desk.governor.adopt(target, await readBounded(path, modelBytesMax));
+        await governor.adopt(target, await readBounded(path, modelBytesMax));
       } catch (error) {
         const why = `must be a model file in XGBoost's JSON or UBJSON: ${reasonOf(error)}`;
         throw new ConfigError(path, `latency.seedModel.${name}`, why);

@@ -23,11 +23,14 @@ export interface MadeForest {
   readonly tookMs: number;
 }
 
-/** Where forests are made: elsewhere than where requests are decided. Rejects with `ForestError`. */
+/**
+ * Where forests are made: elsewhere than where requests are decided. Rejects with `ForestError`; where a service trains, `train`
+ * with its `TrainingError` too.
+ */
 export interface ForestShop {
   /** Whether rows have to come in the order of time. @default {false} */
   readonly ordered?: boolean;
-  /** The set's arrays are given away. */
+  /** The set's arrays are given away. Rejects as soon as `signal` aborts. */
   train(job: ForestJob, signal: AbortSignal): Promise<MadeForest>;
   /** Reads a model file and judges it by rows of every column. `residual`: whatever it says of itself, it was trained here. */
   load(target: Target, file: Uint8Array, heldBack: readonly Float32Array[], residual?: boolean): Promise<MadeForest>;

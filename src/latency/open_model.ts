@@ -43,7 +43,16 @@ const categories: Readonly<Record<string, readonly (string | number)[]>> = {
   pod_type_cat: podTypes,
 };
 
-const identity = new Set(["reg:squarederror", "reg:quantileerror", "reg:absoluteerror", "reg:pseudohubererror"]);
+/** Objectives by what their sums of trees are: milliseconds, or their logarithms. */
+const identity = new Set([
+  "reg:squarederror",
+  "reg:linear",
+  "reg:squaredlogerror",
+  "reg:pseudohubererror",
+  "reg:absoluteerror",
+  "reg:quantileerror",
+  "reg:expectileerror",
+]);
 const exponential = new Set(["reg:gamma", "reg:tweedie", "count:poisson"]);
 
 /** Attribute of our own files: what the sum of their trees is. */

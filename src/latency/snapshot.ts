@@ -105,7 +105,8 @@ function rowsOf(learner: Learner, target: number, nowMs: number): Float32Array {
 export class RememberedEndpoints {
   readonly #known: Map<string, SlotKnowledge>;
 
-  constructor(endpoints: Head["endpoints"]) {
+  /** By endpoint id. */
+  constructor(endpoints: Readonly<Record<string, SlotKnowledge>>) {
     this.#known = new Map(Object.entries(endpoints).slice(0, unclaimedMax));
   }
 

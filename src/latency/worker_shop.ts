@@ -21,7 +21,6 @@ export interface WorkerShopOptions {
 }
 
 interface Task {
-  readonly message: ToShop;
   readonly resolve: (answer: FromShop) => void;
   readonly reject: (error: ForestError) => void;
 }
@@ -76,37 +75,42 @@ export class WorkerShop implements ForestShop {
   }
 
   async #grow(set: ForestJob["set"], parameters: ForestJob["parameters"], signal: AbortSignal): Promise<Uint8Array> {
-    // What is half grown is of no use to anybody.
-    const end = () => this.#fail("nobody waits for it any more");
-    signal.addEventListener("abort", end, { once: true });
-    try {
-      const answer = await this.#ask({ kind: "train", set, parameters, share: workShare });
-      if (answer.kind !== "trained") throw new ForestError("The worker answered something else");
-      return answer.file;
-    } finally {
-      signal.removeEventListener("abort", end);
-    }
+    const answer = await this.#ask({ kind: "train", set, parameters, share: workShare }, signal);
+    if (answer.kind !== "trained") throw new ForestError("The worker answered something else");
+    return answer.file;
   }
 
   /** Asks once what was asked before is answered. */
-  #ask(message: ToShop): Promise<FromShop> {
-    const answer = this.#last.then(() =>
-      new Promise<FromShop>((resolve, reject) => {
-        if (this.#stopped) return reject(new ForestError("Cannot make a forest: the shop is stopped"));
-        this.#task = { message, resolve, reject };
-        this.#watch = this.#options.clock.after(silentMsMax, () => this.#fail("it hangs"), { background: true });
-        this.#worker ??= this.#start();
-        this.#worker.postMessage(message, message.kind === "train" ? buffersOf(message.set) : []);
-      })
-    );
+  #ask(message: ToShop, signal?: AbortSignal): Promise<FromShop> {
+    const answer = this.#last.then(() => this.#askNow(message, signal));
     this.#last = answer.catch(() => {});
     return answer;
+  }
+
+  async #askNow(message: ToShop, signal: AbortSignal | undefined): Promise<FromShop> {
+    if (this.#stopped) throw new ForestError("Cannot make a forest: the shop is stopped");
+    if (signal?.aborted) throw new ForestError("Cannot make a forest: nobody waits for it any more");
+    // What is half grown is of no use to anybody.
+    const end = () => this.#fail("nobody waits for it any more");
+    signal?.addEventListener("abort", end, { once: true });
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#worker ??= this.#start();
+        this.#worker.postMessage(message, message.kind === "train" ? buffersOf(message.set) : []);
+        this.#task = { resolve, reject };
+        this.#watch = this.#options.clock.after(silentMsMax, () => this.#fail("it hangs"), { background: true });
+      });
+    } finally {
+      signal?.removeEventListener("abort", end);
+    }
   }
 
   #start(): Worker {
     const worker = this.#options.start?.() ??
       new Worker(new URL("./shop_worker.ts", import.meta.url), { type: "module" });
     worker.onmessage = ({ data }: MessageEvent<FromShop>) => {
+      // What it still said before its end is of a task that was given up.
+      if (worker !== this.#worker) return;
       const task = this.#take();
       if (data.kind === "failed") task?.reject(new ForestError(data.message));
       else task?.resolve(data);

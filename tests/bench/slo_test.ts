@@ -80,9 +80,9 @@ Deno.test("what was predicted for the chosen endpoint is kept beside what came",
 
 Deno.test("a policy that predicts learns from every answer of the run, and goes by a forest once there is one", async () => {
   const asks = workload({ seed: 1, steps: [{ seconds: 350, perS: 2 }] });
-  const [prior, trained] = await Promise.all([false, true].map((training) =>
-    runFleet(asks, predicted("predicted", { seed: 1, training }), fleet)
-  ));
+  const [prior, trained] = await Promise.all(
+    [false, true].map((training) => runFleet(asks, predicted("predicted", { seed: 1, training }), fleet)),
+  );
   for (const outcomes of [prior, trained]) {
     equal(outcomes.length, asks.length);
     ok(outcomes.every(({ refused, forecast }) => !refused && forecast !== undefined));
