@@ -8,7 +8,7 @@ import {
   uncachedTokens,
 } from "../core/mod.ts";
 import { columns, type FeatureOptions, type LatencyFacts, writeRow } from "./features.ts";
-import { normalQuantile, normalShare } from "./normal.ts";
+import { normalQuantile, shareBelow } from "./normal.ts";
 import { overTargets, Prediction, type PredictionObserver, type Told } from "./prediction.ts";
 import { priorTpotMs, priorTtftMs, waitMs } from "./prior.ts";
 import { latencyRecords } from "./record.ts";
@@ -79,10 +79,10 @@ const columnNames = [
 
 /** Before so many labels the prior is a guess, which nobody is refused for. */
 const enoughLabels = 8;
-/** Nobody is refused for what was learned longer ago, where the endpoint has nothing to do. */
+/** Nobody is refused for what was learned longer ago, where nobody is finding out how it is now. */
 const trialMs = 5_000;
-/** A prediction that is sure to the millisecond is not believed: at least this much of spread in log space. */
-const leastSpread = 0.02;
+/** Who finds out is waited for no longer. */
+const dueMsMax = 60_000;
 /** Of a high quantile nearer to the median nothing is told of the spread. */
 const leastZ = 0.1;
 /** What a forest or a correction run wild says is bounded: 10 µs to 12 days, in ln(milliseconds). */
@@ -123,6 +123,7 @@ export class Predictor {
   #of: RequestView | undefined;
   #waitedMs = 0;
   #taken: Prediction | undefined;
+  #takenStreams = false;
 
   constructor(
     state: LatencyState,
@@ -186,6 +187,7 @@ export class Predictor {
     }
     const row = this.#rowOf[slot];
     this.#of = undefined;
+    this.#takenStreams = view.stream;
     this.#taken = new Prediction(this.#told(slot, row, facts), this.#tell, this.#ledger, this.#observer);
   }
 
@@ -196,6 +198,7 @@ export class Predictor {
     if (taken) {
       const { slot, atMs } = taken.told;
       this.#state.sent(slot, this.#own[this.#rowOf[slot]], atMs);
+      if (this.#takenStreams) this.#state.firstTokenDue(slot, atMs + Math.min(taken.ttftMs, dueMsMax));
       taken.begin();
     }
     return taken;
@@ -293,8 +296,11 @@ export class Predictor {
     out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = wanted - tpotHigh;
-    out.meets[slot] = leftMs > 0 && this.#isTrial(slot, nowMs) ? 1 : this.#meets(0, leftMs, ttft, ttftHigh) *
-      this.#meets(1, tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
+    const trial = leftMs > 0 && state.labelAgeMs(slot, nowMs) > trialMs && this.#table.requests[slot] === 0;
+    // Plain answers tell nothing of first tokens: an endpoint that is busy with them is tried now and then.
+    const unheard = leftMs > 0 && state.firstTokenAgeMs(slot, nowMs) > trialMs;
+    out.meets[slot] = (trial || unheard ? 1 : this.#meets(0, leftMs, ttft, ttftHigh)) *
+      (trial ? 1 : this.#meets(1, tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh));
 
     // While its prompt is computed, everyone there stands still.
     const ownMs = state.ttftTokenMs[slot] * this.#own[row];
@@ -315,15 +321,16 @@ export class Predictor {
     const judge = (targetMs: number, elapsedMs: number, count: number) => {
       const produced = elapsedMs / beforeMs;
       const left = Math.max(tokensLeftLeast, state.outputTokens - produced);
-      const meets = (ms: number) => this.#below(targetMs * factor, ms, ms * spread);
+      const meets = (ms: number) => shareBelow(targetMs * factor, ms, ms * spread, this.#z);
       const met = meets((elapsedMs + ownMs + afterMs * left) / (produced + left));
       out.likelyMisses[slot] += count * (1 - met);
       out.harmMisses[slot] += count * Math.max(0, meets((elapsedMs + beforeMs * left) / (produced + left)) - met);
     };
-    const own = this.#ledger.at(slot);
-    for (const { tpotMs, firstAtMs } of own) judge(tpotMs, firstAtMs <= nowMs ? nowMs - firstAtMs : 0, 1);
+    this.#ledger.each(slot, ({ tpotMs, firstAtMs }, count) => {
+      judge(tpotMs, firstAtMs <= nowMs ? nowMs - firstAtMs : 0, count);
+    });
     // Of other isolates' no more is known than how many and the strictest.
-    const others = state.tpotSlos(slot) - own.length;
+    const others = state.tpotSlos(slot) - this.#ledger.at(slot).length;
     if (others > 0) judge(strictestMs, 0, others);
   }
 
@@ -343,23 +350,10 @@ export class Predictor {
     return this.#kinds[target] === ForestKind.Milliseconds ? Math.log(Math.max(sum, 0.01)) : sum;
   }
 
-  /** What is known of an endpoint is old, and nothing of ours is there: one request may find out, lest none ever does. */
-  #isTrial(slot: number, nowMs: number): boolean {
-    return this.#table.requests[slot] === 0 && this.#state.labelAgeMs(slot, nowMs) > trialMs;
-  }
-
   /** Probability that a target is met; a guess takes it for certain while there is time left at all. */
   #meets(target: number, leftMs: number, medianMs: number, highMs: number): number {
     if (this.#state.labels(target) < enoughLabels) return leftMs > 0 ? 1 : 0;
-    return this.#below(leftMs, medianMs, highMs);
-  }
-
-  /** Probability to be at most `targetMs`, of a log-normal time with this median and high quantile. */
-  #below(targetMs: number, medianMs: number, highMs: number): number {
-    if (targetMs === Infinity) return 1;
-    if (!(targetMs > 0)) return 0;
-    const spread = Math.max(leastSpread, Math.log(highMs / medianMs) / this.#z);
-    return normalShare(Math.log(targetMs / medianMs) / spread);
+    return shareBelow(leftMs, medianMs, highMs, this.#z);
   }
 
   #told(slot: number, row: number, { view, nowMs }: LatencyFacts): Told {
