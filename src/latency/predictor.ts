@@ -7,7 +7,7 @@ import {
   tierLoadSharesDefault,
   uncachedTokens,
 } from "../core/mod.ts";
-import { columns, type FeatureOptions, type LatencyFacts, writeRow } from "./features.ts";
+import { columns, type FeatureOptions, heldAt, type LatencyFacts, runningAt, writeRow } from "./features.ts";
 import { normalQuantile, shareBelow } from "./normal.ts";
 import { overTargets, Prediction, type PredictionObserver, type Told } from "./prediction.ts";
 import { priorTpotMs, priorTtftMs, waitMs } from "./prior.ts";
@@ -254,8 +254,8 @@ export class Predictor {
     this.#own[row] = uncachedTokens(view, match, slot) + loads;
     const ahead = Math.min(promptTokensAhead(table, match, slot), state.leftTokens(slot, nowMs));
     this.#work[row] = ahead + this.#own[row];
-    this.#wait[row] = waitMs(table, state, slot);
-    this.#requests[row] = load.running[slot] + load.waiting[slot] + 1;
+    this.#wait[row] = waitMs(table, state, slot, heldAt(facts, slot));
+    this.#requests[row] = runningAt(facts, slot) + load.waiting[slot] + 1;
     this.#context[row] = table.decodeTokens[slot] + view.promptTokens + outputTokens / 2;
     const input = this.#input(row);
     this.#priors[0][row] = priorTtftMs(state, slot, input);
@@ -278,7 +278,8 @@ export class Predictor {
     };
   }
 
-  #read({ view, nowMs }: LatencyFacts, slot: number, row: number, outputTokens: number, leftMs: number): void {
+  #read(facts: LatencyFacts, slot: number, row: number, outputTokens: number, leftMs: number): void {
+    const { view, nowMs } = facts;
     const state = this.#state, out = this.#view;
     out.known[slot] = 1;
     out.ttftPriorMs[slot] = this.#priors[0][row];
@@ -296,7 +297,8 @@ export class Predictor {
     out.ttftHeadroomMs[slot] = (view.slo.ttftMs === undefined ? 0 : leftMs) - ttftHigh;
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = wanted - tpotHigh;
-    const trial = leftMs > 0 && state.labelAgeMs(slot, nowMs) > trialMs && this.#table.requests[slot] === 0;
+    const trial = leftMs > 0 && state.labelAgeMs(slot, nowMs) > trialMs &&
+      this.#table.requests[slot] === heldAt(facts, slot);
     // Plain answers tell nothing of first tokens: an endpoint that is busy with them is tried now and then.
     const unheard = leftMs > 0 && state.firstTokenAgeMs(slot, nowMs) > trialMs;
     out.meets[slot] = (trial || unheard ? 1 : this.#meets(0, leftMs, ttft, ttftHigh)) *

@@ -572,3 +572,25 @@ Deno.test("a request whose time is over is on no trial", () => {
     0,
   ]);
 });
+
+Deno.test("a request that was granted a place is predicted as if it had none yet", () => {
+  const world = new TestWorld().believed();
+  const { table, predictor } = world;
+  table.requestCapacity.fill(4);
+  table.serviceMs.fill(8_000);
+  table.requests.set([3, 3]);
+  const told = (running: number, held?: number) => {
+    const load = { waiting: table.waiting, kvUsage: table.kvUsage, running: Float64Array.of(running, 3) };
+    const { ttftMs, tpotMs, harmMs } = predictor.predict({ ...world.facts(), load, held }, all, 2);
+    return [0, 1].map((
+      slot,
+    ) => [ttftMs[slot], tpotMs[slot], harmMs[slot], ...world.forests.columns.map((c) => c[slot])]);
+  };
+  const without = told(3);
+  // It is the fourth of four.
+  table.requests[0] = 4;
+  deepStrictEqual(told(4, 0), without);
+  ok(told(4)[0][0] > without[0][0] + 1_000, "another one would have to wait");
+  // Of those that a sample tells of it is none.
+  equal(told(6, 0)[0][1], told(6)[0][1]);
+});

@@ -91,7 +91,7 @@ export interface Decider {
     slots: Uint16Array,
     count: number,
     nowMs: number,
-    options?: Pick<DecideOptions, "admitted">,
+    options?: Pick<DecideOptions, "admitted" | "held">,
   ): Placement | Refusal;
   explain(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): {
     readonly result: Placement | Refusal;
