@@ -224,7 +224,7 @@ export class Learner {
     state.labelled(target, slot, nowMs);
     if (target === 0 && !censored) state.prefilled(slot, label.row[effectiveTokens], nowMs);
     if (censored && ms <= label.highMs) return;
-    this.#keep(learner, { row: Float64Array.from(label.row), base, label: actual, atMs: nowMs });
+    this.#keep(learner, { row: new Float64Array(label.row), base, label: actual, atMs: nowMs });
     if (waited) return;
     this.#paced(slot, actual - Math.log(this.fits.pool(target, label)));
     if (target === 0) this.fits.ttft(slot, label, ms);

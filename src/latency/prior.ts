@@ -65,6 +65,9 @@ const poolLabels = 8;
  */
 const leastShare = 0.2;
 
+/** With more labels than these one changes little: coefficients follow at one in so many. */
+const fewLabels = 32, laterLabels = 8;
+
 /** One target's formula without its wait: a fit for each endpoint, one for all, and the coefficients as all isolates read them. */
 class TargetFits {
   /** By coefficient and slot. */
@@ -75,6 +78,9 @@ class TargetFits {
   /** What the pool does. */
   readonly #average: Float64Array;
   readonly #solved: Float64Array;
+  /** Labels since the coefficients were worked out. */
+  readonly #since: Uint8Array;
+  #sincePool = 0;
 
   constructor(columns: readonly Float64Array[], guess: readonly (readonly [readonly number[], number])[]) {
     const width = columns.length;
@@ -85,6 +91,7 @@ class TargetFits {
     for (const [x, ms] of guess) fit.add(x, ms);
     fit.solve(coefficients);
     this.#guess = { fit, labels: guessLabels, coefficients };
+    this.#since = new Uint8Array(columns[0].length);
     this.#average = new Float64Array(width);
     this.#solved = new Float64Array(width);
     this.#poolChanged();
@@ -99,8 +106,8 @@ class TargetFits {
     const expected = x.reduce((sum, value, i) => sum + value * this.#columns[i][slot], 0);
     this.#slots[slot].add(x, ms, { weight, expected });
     this.#pool.add(x, ms, { weight, expected: this.average(x) });
-    this.#write(slot);
-    this.#poolChanged();
+    if (this.#slots[slot].weight < fewLabels || ++this.#since[slot] >= laterLabels) this.#write(slot);
+    if (this.#pool.weight < fewLabels || ++this.#sincePool >= laterLabels) this.#poolChanged();
   }
 
   /** What an average endpoint would take. */
@@ -126,6 +133,7 @@ class TargetFits {
 
   /** Endpoints without labels of their own are taken to be as all are: one that is never tried would stay a guess. */
   #poolChanged(): void {
+    this.#sincePool = 0;
     this.#pool.solve(this.#average, this.#guess);
     for (let slot = 0; slot < this.#slots.length; slot++) {
       if (this.#slots[slot].weight === 0) this.#put(slot, this.#average);
@@ -133,6 +141,7 @@ class TargetFits {
   }
 
   #write(slot: number): void {
+    this.#since[slot] = 0;
     const fit = this.#slots[slot], average = this.#average;
     if (fit.weight === 0) return this.#put(slot, average);
     fit.solve(this.#solved, { fit: this.#pool, labels: poolLabels, coefficients: average }, this.#guess);
