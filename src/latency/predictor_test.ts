@@ -326,10 +326,24 @@ Deno.test("misses are counted of each request of one's own and of others' by the
 
 Deno.test("likelyMisses counts those that would miss anyway, harmMisses those that would for this request", () => {
   const world = new TestWorld().believed();
-  runs(world, 2);
+  runs(world, 7);
+  // Others came after it, until none of them could meet such a target.
+  world.table.running[0] = 60;
   const { harmMisses, likelyMisses } = world.predictor.predict(world.facts({ promptTokens: 10 }), all, 2);
   ok(likelyMisses[0] > 0.95 && harmMisses[0] < 0.05, `${likelyMisses[0]}, ${harmMisses[0]}`);
   deepStrictEqual([harmMisses[1], likelyMisses[1]], [0, 0]);
+});
+
+Deno.test("a target that cannot be had keeps nobody else from an endpoint", () => {
+  const world = new TestWorld().believed();
+  runs(world, 0.01);
+  const { meets, likelyMisses, tpotHeadroomMs } = world.predictor.predict(
+    world.facts({ slo: { tpotMs: 100 } }),
+    all,
+    2,
+  );
+  ok(meets[0] > 0.95 && likelyMisses[0] === 0, `${meets[0]}, ${likelyMisses[0]}`);
+  ok(tpotHeadroomMs[0] > 80, `${tpotHeadroomMs[0]}`);
 });
 
 Deno.test("what is ahead of a request is what was sent there and not computed since, whoever tells no first byte", () => {
