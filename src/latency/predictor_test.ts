@@ -559,22 +559,23 @@ Deno.test("an endpoint busy with requests that tell of no first token is tried b
     return predictor.take()!;
   };
   ok(meets() < 0.01, "1 ms is not to be had");
-  for (let second = 0; second < 6; second++) {
+  for (let second = 0; second < 61; second++) {
+    ok(meets() < 0.01, "load may be why nobody was sent there");
     clock.advance(1_000);
     place({ stream: false, slo: {} }).completedWhole(900, 100);
     world.learn();
   }
-  equal(meets(), 1, "of the time to the first token nothing was heard for six seconds");
+  equal(meets(), 1, "of the time to the first token nothing was heard for a minute");
   const trial = place();
   ok(meets() < 0.01, "one is on its way");
   clock.advance(4_000);
   trial.firstToken(4_000);
   world.learn();
   ok(meets() < 0.01, "it took long");
-  clock.advance(5_001);
+  clock.advance(60_001);
   equal(meets(), 1);
   place();
-  clock.advance(5_000 + 60_000);
+  clock.advance(60_000 + 60_000);
   equal(meets(), 1, "one that never tells holds up the next for a time only");
 });
 
