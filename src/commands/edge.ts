@@ -288,7 +288,10 @@ export class Edge implements EdgeDoor {
     if (epoch === this.#epoch) return;
     const next = this.#next.get(epoch);
     if (!next) return;
-    const { config, setup } = next;
+    const { config } = next;
+    // What is learned is learned for the quantile of the start.
+    const { quantile } = this.#setup.latency;
+    const setup = { ...next.setup, latency: { ...next.setup.latency, quantile } };
     this.#keys.use(next.keyPlan);
     this.#overload.limits = config.server.overload;
     this.#epoch = epoch;

@@ -86,7 +86,7 @@ Deno.test("schedulingSetup() has the policy predicted refuse as the file says", 
   const admitter = (text: string) =>
     setup(`scheduling: {policy: predicted}\n${text}`).plan.plugins.find(({ kinds }) => kinds.includes("admitter"))
       ?.params;
-  deepStrictEqual(admitter(""), { mode: "sheddable", admitProbability: 0.95 });
+  deepStrictEqual(admitter(""), { mode: "sheddable", admitProbability: 0.9 });
   deepStrictEqual(admitter("latency: {slo: {admission: all, admitProbability: 0.8}}"), {
     mode: "all",
     admitProbability: 0.8,

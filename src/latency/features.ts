@@ -113,6 +113,21 @@ export interface LatencyFacts {
     readonly kvUsage: Float64Array;
   };
   readonly nowMs: number;
+  /** Slot whose requests this one is among already; -1 or absent: none. */
+  readonly held?: number;
+}
+
+/** 1 where the request is counted among those at `slot`, which are to be those it comes to; else 0. */
+export function heldAt({ held }: LatencyFacts, slot: number): number {
+  return slot === held ? 1 : 0;
+}
+
+/** Requests that run at `slot`, this one not among them. */
+export function runningAt(facts: LatencyFacts, slot: number): number {
+  const { table: { requests }, load: { running, waiting } } = facts;
+  // A sample knows nothing of it: it counts where our own requests were taken for more.
+  return running[slot] -
+    (running[slot] > 0 && requests[slot] - waiting[slot] >= running[slot] ? heldAt(facts, slot) : 0);
 }
 
 /** What a row needs besides. */
@@ -126,7 +141,7 @@ export interface FeatureOptions {
 export function writeRow(
   out: readonly { [row: number]: number }[],
   row: number,
-  { view, table, match, load, nowMs }: LatencyFacts,
+  facts: LatencyFacts,
   slot: number,
   { aheadTokens, prefillPerS, outputTokens }: {
     readonly aheadTokens: number;
@@ -135,13 +150,14 @@ export function writeRow(
   },
   { tierLoadShares = tierLoadSharesDefault, roleLabel = "" }: FeatureOptions = {},
 ): void {
+  const { view, table, match, load, nowMs } = facts;
   const cached = cachedTokens(view, match, slot);
   const score = match.total === 0 ? 0 : Math.min(1, match.blocks[slot] / match.total);
   out[0][row] = load.waiting[slot] > 0 ? 1 : 0;
   out[1][row] = load.kvUsage[slot];
   out[2][row] = view.promptTokens;
   out[3][row] = load.waiting[slot];
-  out[4][row] = load.running[slot];
+  out[4][row] = runningAt(facts, slot);
   out[5][row] = table.prefillTokens[slot];
   out[6][row] = table.decodeTokens[slot];
   out[7][row] = 1;
@@ -158,7 +174,7 @@ export function writeRow(
   const age = table.sampleAgeMs(slot, nowMs);
   out[18][row] = age === Infinity ? NaN : age;
   out[19][row] = outputTokens;
-  out[20][row] = table.requests[slot];
+  out[20][row] = table.requests[slot] - heldAt(facts, slot);
 }
 
 function podType(table: EndpointTable, slot: number, roleLabel: string): number {

@@ -190,7 +190,7 @@ export class Governor {
         },
         parameters: {
           ...boosting,
-          quantiles: [0.5, quantile],
+          quantiles: quantile === 0.5 ? [0.5] : [0.5, quantile],
           trees,
           depth,
           learningRate,

@@ -86,6 +86,12 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 30; i++) await Promise.resolve();
 }
 
+Deno.test("where the median is the high prediction, one quantile is asked for: no trainer takes one twice", async () => {
+  const { governor, world } = bed({ quantile: 0.5 });
+  await governor.round();
+  deepStrictEqual(world.shop.jobs[0].parameters.quantiles, [0.5]);
+});
+
 Deno.test("a job asks for the target's columns, quantiles and signs, and for a verdict on what was held back", async () => {
   const { shop, round, learner } = bed();
   await round("perfect");

@@ -6,6 +6,7 @@ export * from "./features.ts";
 export * from "./forest_shop.ts";
 export * from "./governor.ts";
 export * from "./grow.ts";
+export * from "./latency_columns.ts";
 export * from "./learner.ts";
 export * from "./open_model.ts";
 export * from "./prediction.ts";

@@ -17,3 +17,14 @@ export function normalQuantile(share: number): number {
   }
   return (low + high) / 2;
 }
+
+/** A prediction that is sure to the millisecond is not believed: at least this much of spread in log space. */
+const leastSpread = 0.02;
+
+/** Probability to be at most `targetMs`, of a log-normal time with this median, and a high quantile that is `z` deviations up. */
+export function shareBelow(targetMs: number, medianMs: number, highMs: number, z: number): number {
+  if (targetMs === Infinity) return 1;
+  if (!(targetMs > 0)) return 0;
+  const spread = Math.max(leastSpread, Math.log(highMs / medianMs) / z);
+  return normalShare(Math.log(targetMs / medianMs) / spread);
+}

@@ -64,10 +64,13 @@ export class Prediction {
     this.#observer = observer;
   }
 
-  /** The request goes there: its target counts among those of others. */
+  /**
+   * The request goes there: its target counts among those of others, unless it is likely missed as it is. Nobody can be spared
+   * for it then, and one client that asks for what cannot be had would keep all others from the endpoint.
+   */
   begin(): void {
-    const { slot, tpotSloMs, slo, waitedMs, highMs } = this.told;
-    if (tpotSloMs !== undefined) this.#entry = this.#ledger.enter(slot, tpotSloMs);
+    const { slot, tpotSloMs, slo, waitedMs, medianMs, highMs } = this.told;
+    if (tpotSloMs! >= medianMs[1]) this.#entry = this.#ledger.enter(slot, tpotSloMs!);
     if (slo.ttftMs === undefined && tpotSloMs === undefined) return;
     this.#tell(latencyRecords.slo, overTargets(slo, tpotSloMs, waitedMs, highMs));
   }

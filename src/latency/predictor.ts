@@ -8,82 +8,26 @@ import {
   uncachedTokens,
 } from "../core/mod.ts";
 import { generates } from "../protocol/mod.ts";
-import { columns, type FeatureOptions, type LatencyFacts, writeRow } from "./features.ts";
-import { normalQuantile, normalShare } from "./normal.ts";
+import { columns, heldAt, type LatencyFacts, runningAt, writeRow } from "./features.ts";
+import { emptyColumns, type ForestScorer, type LatencyColumns, type PredictorOptions } from "./latency_columns.ts";
+import { normalQuantile, shareBelow } from "./normal.ts";
 import { overTargets, Prediction, type PredictionObserver, type Told } from "./prediction.ts";
 import { priorTpotMs, priorTtftMs, waitMs } from "./prior.ts";
 import { latencyRecords } from "./record.ts";
 import { ForestKind, High, type LatencyState, Median, Prior, type Source } from "./state.ts";
 import { SloLedger } from "./slo_ledger.ts";
 
-/** Scores rows of columns; see `Forests` of the hot path. */
-export interface ForestScorer {
-  /** `columns[c][row]`. */
-  readonly columns: readonly Float32Array[];
-  /** Where the sums of a target begin, by row. */
-  margins(target: number): Float32Array;
-  /** Sums of a target's output after `score`, by row. */
-  out(target: number, group: number): Float32Array;
-  /** Outputs a target's forest has. */
-  groups(target: number): number;
-  /** 0: there is none. */
-  version(target: number): number;
-  score(rows: number): void;
-}
-
-/** What counts besides what is learned. */
-export interface PredictorOptions extends FeatureOptions {
-  /** Share of labels that is to be at most the high prediction, such as 0.9. */
-  readonly quantile: number;
-  /** The strictest share of a TPOT target that is planned with; 1: all of it. */
-  readonly tpotBufferFactor: number;
-}
-
 /** Requests that come while a prompt is computed, and wait for it as those that are there do. */
 const requestsToCome = 2;
 /** A request that was given as many tokens as expected goes on for so many. */
 const tokensLeftLeast = 60;
 
-/** Columns by slot that plugins read; see `LatencyView` of the scheduler. */
-export interface LatencyColumns {
-  readonly known: Uint8Array;
-  readonly ttftMs: Float64Array;
-  readonly tpotMs: Float64Array;
-  readonly ttftHighMs: Float64Array;
-  readonly tpotHighMs: Float64Array;
-  readonly ttftPriorMs: Float64Array;
-  readonly tpotPriorMs: Float64Array;
-  readonly ttftHeadroomMs: Float64Array;
-  readonly tpotHeadroomMs: Float64Array;
-  readonly meets: Float64Array;
-  readonly e2eMs: Float64Array;
-  readonly harmMs: Float64Array;
-  readonly harmMisses: Float64Array;
-  readonly likelyMisses: Float64Array;
-}
-
-const columnNames = [
-  "ttftMs",
-  "tpotMs",
-  "ttftHighMs",
-  "tpotHighMs",
-  "ttftPriorMs",
-  "tpotPriorMs",
-  "ttftHeadroomMs",
-  "tpotHeadroomMs",
-  "meets",
-  "e2eMs",
-  "harmMs",
-  "harmMisses",
-  "likelyMisses",
-] as const;
-
 /** Before so many labels the prior is a guess, which nobody is refused for. */
 const enoughLabels = 8;
-/** Nobody is refused for what was learned longer ago, where the endpoint has nothing to do. */
+/** Nobody is refused for what was learned longer ago, where nobody is finding out how it is now. */
 const trialMs = 5_000;
-/** A prediction that is sure to the millisecond is not believed: at least this much of spread in log space. */
-const leastSpread = 0.02;
+/** Who finds out is waited for no longer. */
+const dueMsMax = 60_000;
 /** Of a high quantile nearer to the median nothing is told of the spread. */
 const leastZ = 0.1;
 /** What a forest or a correction run wild says is bounded: 10 µs to 12 days, in ln(milliseconds). */
@@ -93,8 +37,6 @@ type ByTarget<T> = [ttft: T, tpot: T];
 
 export class Predictor {
   options: PredictorOptions;
-  /** Where the request that is decided for was given a place, and counts already; -1: nowhere. */
-  granted = -1;
   readonly #state: LatencyState;
   readonly #table: EndpointTable;
   readonly #forests: ForestScorer;
@@ -126,6 +68,7 @@ export class Predictor {
   #of: RequestView | undefined;
   #waitedMs = 0;
   #taken: Prediction | undefined;
+  #takenStreams = false;
 
   constructor(
     state: LatencyState,
@@ -150,8 +93,7 @@ export class Predictor {
     this.#z = zOf(options.quantile);
     const { capacity } = table;
     const column = () => new Float64Array(capacity);
-    const view = Object.fromEntries(columnNames.map((name) => [name, column()]));
-    this.#view = { known: new Uint8Array(capacity), ...view } as unknown as LatencyColumns;
+    this.#view = emptyColumns(capacity);
     this.#work = column();
     this.#own = column();
     this.#wait = column();
@@ -189,6 +131,7 @@ export class Predictor {
     }
     const row = this.#rowOf[slot];
     this.#of = undefined;
+    this.#takenStreams = view.stream;
     this.#taken = new Prediction(this.#told(slot, row, facts), this.#tell, this.#ledger, this.#observer);
   }
 
@@ -199,6 +142,7 @@ export class Predictor {
     if (taken) {
       const { slot, atMs } = taken.told;
       this.#state.sent(slot, this.#own[this.#rowOf[slot]], atMs);
+      if (this.#takenStreams) this.#state.firstTokenDue(slot, atMs + Math.min(taken.ttftMs, dueMsMax));
       taken.begin();
     }
     return taken;
@@ -254,8 +198,8 @@ export class Predictor {
     this.#own[row] = uncachedTokens(view, match, slot) + loads;
     const ahead = Math.min(promptTokensAhead(table, match, slot), state.leftTokens(slot, nowMs));
     this.#work[row] = ahead + this.#own[row];
-    this.#wait[row] = waitMs(table, state, slot, slot === this.granted ? 1 : 0);
-    this.#requests[row] = load.running[slot] + load.waiting[slot] + 1;
+    this.#wait[row] = waitMs(table, state, slot, heldAt(facts, slot));
+    this.#requests[row] = runningAt(facts, slot) + load.waiting[slot] + 1;
     this.#context[row] = table.decodeTokens[slot] + view.promptTokens + outputTokens / 2;
     const input = this.#input(row);
     this.#priors[0][row] = priorTtftMs(state, slot, input);
@@ -278,7 +222,8 @@ export class Predictor {
     };
   }
 
-  #read({ view, nowMs }: LatencyFacts, slot: number, row: number, outputTokens: number, leftMs: number): void {
+  #read(facts: LatencyFacts, slot: number, row: number, outputTokens: number, leftMs: number): void {
+    const { view, nowMs } = facts;
     const state = this.#state, out = this.#view;
     out.known[slot] = 1;
     out.ttftPriorMs[slot] = this.#priors[0][row];
@@ -296,8 +241,12 @@ export class Predictor {
     out.ttftHeadroomMs[slot] = view.slo.ttftMs === undefined ? -ttftHigh : this.#headroom(0, leftMs, ttftHigh);
     const wanted = tpotSlo === undefined ? 0 : buffered(strictest > 0 ? Math.min(tpotSlo, strictest) : tpotSlo);
     out.tpotHeadroomMs[slot] = tpotSlo === undefined ? -tpotHigh : this.#headroom(1, wanted, tpotHigh);
-    out.meets[slot] = leftMs > 0 && this.#isTrial(slot, nowMs) ? 1 : this.#meets(0, leftMs, ttft, ttftHigh) *
-      this.#meets(1, tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh);
+    const trial = leftMs > 0 && state.labelAgeMs(slot, nowMs) > trialMs &&
+      this.#table.requests[slot] === heldAt(facts, slot);
+    // Plain answers tell nothing of first tokens: an endpoint that is busy with them is tried now and then.
+    const unheard = leftMs > 0 && state.firstTokenAgeMs(slot, nowMs) > trialMs;
+    out.meets[slot] = (trial || unheard ? 1 : this.#meets(0, leftMs, ttft, ttftHigh)) *
+      (trial ? 1 : this.#meets(1, tpotSlo === undefined ? Infinity : buffered(tpotSlo), tpot, tpotHigh));
 
     // While its prompt is computed, everyone there stands still.
     const ownMs = state.ttftTokenMs[slot] * this.#own[row];
@@ -318,15 +267,16 @@ export class Predictor {
     const judge = (targetMs: number, elapsedMs: number, count: number) => {
       const produced = elapsedMs / beforeMs;
       const left = Math.max(tokensLeftLeast, state.outputTokens - produced);
-      const meets = (ms: number) => this.#below(targetMs * factor, ms, ms * spread);
+      const meets = (ms: number) => shareBelow(targetMs * factor, ms, ms * spread, this.#z);
       const met = meets((elapsedMs + ownMs + afterMs * left) / (produced + left));
       out.likelyMisses[slot] += count * (1 - met);
       out.harmMisses[slot] += count * Math.max(0, meets((elapsedMs + beforeMs * left) / (produced + left)) - met);
     };
-    const own = this.#ledger.at(slot);
-    for (const { tpotMs, firstAtMs } of own) judge(tpotMs, firstAtMs <= nowMs ? nowMs - firstAtMs : 0, 1);
+    this.#ledger.each(slot, ({ tpotMs, firstAtMs }, count) => {
+      judge(tpotMs, firstAtMs <= nowMs ? nowMs - firstAtMs : 0, count);
+    });
     // Of other isolates' no more is known than how many and the strictest.
-    const others = state.tpotSlos(slot) - own.length;
+    const others = state.tpotSlos(slot) - this.#ledger.at(slot).length;
     if (others > 0) judge(strictestMs, 0, others);
   }
 
@@ -346,11 +296,6 @@ export class Predictor {
     return this.#kinds[target] === ForestKind.Milliseconds ? Math.log(Math.max(sum, 0.01)) : sum;
   }
 
-  /** What is known of an endpoint is old, and nothing of ours is there: one request may find out, lest none ever does. */
-  #isTrial(slot: number, nowMs: number): boolean {
-    return this.#table.requests[slot] === 0 && this.#state.labelAgeMs(slot, nowMs) > trialMs;
-  }
-
   /** Of what is wanted, what is left; a guess takes nothing of it for missing. */
   #headroom(target: number, wantedMs: number, highMs: number): number {
     const left = wantedMs - highMs;
@@ -360,15 +305,7 @@ export class Predictor {
   /** Probability that a target is met; a guess takes it for certain while there is time left at all. */
   #meets(target: number, leftMs: number, medianMs: number, highMs: number): number {
     if (this.#state.labels(target) < enoughLabels) return leftMs > 0 ? 1 : 0;
-    return this.#below(leftMs, medianMs, highMs);
-  }
-
-  /** Probability to be at most `targetMs`, of a log-normal time with this median and high quantile. */
-  #below(targetMs: number, medianMs: number, highMs: number): number {
-    if (targetMs === Infinity) return 1;
-    if (!(targetMs > 0)) return 0;
-    const spread = Math.max(leastSpread, Math.log(highMs / medianMs) / this.#z);
-    return normalShare(Math.log(targetMs / medianMs) / spread);
+    return shareBelow(leftMs, medianMs, highMs, this.#z);
   }
 
   #told(slot: number, row: number, { view, nowMs }: LatencyFacts): Told {

@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
-import type { Slo } from "../core/mod.ts";
+import type { RequestView, Slo } from "../core/mod.ts";
 import { columnOf, columns } from "./features.ts";
 import { type TestForest, TestWorld } from "./latency_testing.ts";
 import { normalShare } from "./normal.ts";
@@ -326,10 +326,24 @@ Deno.test("misses are counted of each request of one's own and of others' by the
 
 Deno.test("likelyMisses counts those that would miss anyway, harmMisses those that would for this request", () => {
   const world = new TestWorld().believed();
-  runs(world, 2);
+  runs(world, 7);
+  // Others came after it, until none of them could meet such a target.
+  world.table.running[0] = 60;
   const { harmMisses, likelyMisses } = world.predictor.predict(world.facts({ promptTokens: 10 }), all, 2);
   ok(likelyMisses[0] > 0.95 && harmMisses[0] < 0.05, `${likelyMisses[0]}, ${harmMisses[0]}`);
   deepStrictEqual([harmMisses[1], likelyMisses[1]], [0, 0]);
+});
+
+Deno.test("a target that cannot be had keeps nobody else from an endpoint", () => {
+  const world = new TestWorld().believed();
+  runs(world, 0.01);
+  const { meets, likelyMisses, tpotHeadroomMs } = world.predictor.predict(
+    world.facts({ slo: { tpotMs: 100 } }),
+    all,
+    2,
+  );
+  ok(meets[0] > 0.95 && likelyMisses[0] === 0, `${meets[0]}, ${likelyMisses[0]}`);
+  ok(tpotHeadroomMs[0] > 80, `${tpotHeadroomMs[0]}`);
 });
 
 Deno.test("what is ahead of a request is what was sent there and not computed since, whoever tells no first byte", () => {
@@ -521,15 +535,76 @@ Deno.test("another quantile counts from the next prediction on", () => {
 Deno.test("what was learned long ago refuses nobody an idle endpoint: one request at a time finds out", () => {
   const world = new TestWorld().believed();
   const { clock, table, predictor } = world;
-  const meets = (
-    ttftMs = 1,
-  ) => [...predictor.predict(world.facts({ slo: { ttftMs }, receivedAtMs: clock.now() }), all, 2).meets.subarray(0, 2)];
+  const facts = (ttftMs: number) => world.facts({ slo: { ttftMs }, receivedAtMs: clock.now() });
+  const meets = (ttftMs = 1) => [...predictor.predict(facts(ttftMs), all, 2).meets.subarray(0, 2)];
   ok(meets().every((share) => share < 0.01), "1 ms is not to be had, and that was learned just now");
   clock.advance(5_001);
   deepStrictEqual(meets(), [1, 1]);
+  predictor.chosen(facts(1), 0);
+  predictor.take();
   table.requests[0] = 1;
   const [busy, idle] = meets();
   ok(busy < 0.01 && idle === 1, `${busy}, ${idle}`);
-  clock.advance(60_000);
-  ok(meets()[0] < 0.01, "somebody is finding out already");
+});
+
+Deno.test("an endpoint busy with requests that tell of no first token is tried by a stream now and then", () => {
+  const world = new TestWorld().believed();
+  const { clock, table, predictor } = world;
+  table.requests[0] = 20;
+  const facts = (part: Partial<RequestView> = {}) =>
+    world.facts({ slo: { ttftMs: 1 }, receivedAtMs: clock.now(), ...part });
+  const meets = () => predictor.predict(facts(), all, 2).meets[0];
+  const place = (part: Partial<RequestView> = {}) => {
+    predictor.chosen(facts(part), 0);
+    return predictor.take()!;
+  };
+  ok(meets() < 0.01, "1 ms is not to be had");
+  for (let second = 0; second < 6; second++) {
+    clock.advance(1_000);
+    place({ stream: false, slo: {} }).completedWhole(900, 100);
+    world.learn();
+  }
+  equal(meets(), 1, "of the time to the first token nothing was heard for six seconds");
+  const trial = place();
+  ok(meets() < 0.01, "one is on its way");
+  clock.advance(4_000);
+  trial.firstToken(4_000);
+  world.learn();
+  ok(meets() < 0.01, "it took long");
+  clock.advance(5_001);
+  equal(meets(), 1);
+  place();
+  clock.advance(5_000 + 60_000);
+  equal(meets(), 1, "one that never tells holds up the next for a time only");
+});
+
+Deno.test("a request whose time is over is on no trial", () => {
+  const world = new TestWorld().believed();
+  world.clock.advance(10_000);
+  deepStrictEqual([...world.predictor.predict(world.facts({ slo: { ttftMs: 1 } }), all, 2).meets.subarray(0, 2)], [
+    0,
+    0,
+  ]);
+});
+
+Deno.test("a request that was granted a place is predicted as if it had none yet", () => {
+  const world = new TestWorld().believed();
+  const { table, predictor } = world;
+  table.requestCapacity.fill(4);
+  table.serviceMs.fill(8_000);
+  table.requests.set([3, 3]);
+  const told = (running: number, held?: number) => {
+    const load = { waiting: table.waiting, kvUsage: table.kvUsage, running: Float64Array.of(running, 3) };
+    const { ttftMs, tpotMs, harmMs } = predictor.predict({ ...world.facts(), load, held }, all, 2);
+    return [0, 1].map((
+      slot,
+    ) => [ttftMs[slot], tpotMs[slot], harmMs[slot], ...world.forests.columns.map((c) => c[slot])]);
+  };
+  const without = told(3);
+  // It is the fourth of four.
+  table.requests[0] = 4;
+  deepStrictEqual(told(4, 0), without);
+  ok(told(4)[0][0] > without[0][0] + 1_000, "another one would have to wait");
+  // Of those that a sample tells of it is none.
+  equal(told(6, 0)[0][1], told(6)[0][1]);
 });

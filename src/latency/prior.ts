@@ -25,13 +25,16 @@ export interface PriorInput {
 
 /**
  * Until a place at `slot` is free: its requests beyond what it runs, over the rate at which it ends them. 0 while it has room,
- * or its capacity was not learned: a request in an engine's queue may just have come between two steps. `counted`: 1 where the
- * request is among those there already.
+ * or its capacity was not learned: a request in an engine's queue may just have come between two steps. `held` of those there
+ * is the request itself.
  */
-export function waitMs(table: EndpointTable, state: LatencyState, slot: number, counted = 0): number {
+export function waitMs(table: EndpointTable, state: LatencyState, slot: number, held = 0): number {
   const capacity = table.requestCapacity[slot];
-  const requests = Math.max(table.requests[slot] + table.foreign[slot], table.waiting[slot] + table.running[slot]);
-  const excess = requests + 1 - counted - capacity;
+  const requests = Math.max(
+    table.requests[slot] - held + table.foreign[slot],
+    table.waiting[slot] + table.running[slot],
+  );
+  const excess = requests + 1 - capacity;
   if (!(excess > 0)) return 0;
   const known = table.serviceMs[slot];
   const paceMs = state.tpotBaseMs[slot] + state.tpotRequestMs[slot] * capacity;

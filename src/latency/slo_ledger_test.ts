@@ -62,3 +62,22 @@ Deno.test("SloLedger gives its own isolate each request at an endpoint, as long 
   ledger.leave(1, second);
   deepStrictEqual([ledger.at(1), ledger.at(0)], [[], []]);
 });
+
+Deno.test("SloLedger.each() shows some of many requests, which stand for all of them", () => {
+  const ledger = new SloLedger(new LatencyState(2, 1), 0);
+  for (let i = 0; i < 64; i++) ledger.enter(0, 10 + i);
+  for (let i = 0; i < 1000; i++) ledger.enter(1, 10 + i);
+  const seen = (slot: number) => {
+    let shown = 0, standsFor = 0, sum = 0;
+    ledger.each(slot, ({ tpotMs }, count) => {
+      shown++;
+      standsFor += count;
+      sum += tpotMs * count;
+    });
+    return { shown, standsFor, meanMs: sum / standsFor };
+  };
+  deepStrictEqual(seen(0), { shown: 64, standsFor: 64, meanMs: 41.5 });
+  const { shown, standsFor, meanMs } = seen(1);
+  equal(standsFor, 1000);
+  equal(shown <= 64 && Math.abs(meanMs - 509.5) < 16, true, `${shown} of a mean of ${meanMs}`);
+});

@@ -4,12 +4,13 @@
  *
  *   Int32   source and kind of each target
  *   8 B     offsets: target × source × quantile; output tokens; then columns by slot:
- *           ttftBase, ttftToken, tpotBase, tpotRequest, tpotToken, prefill, prefillAt, computedAt, labelAt, bias × 4
+ *           ttftBase, ttftToken, tpotBase, tpotRequest, tpotToken, prefill, prefillAt, computedAt, labelAt, firstTokenAt,
+ *           bias × 4
  *   8 B     of each isolate, by slot: strictest TPOT target among its requests there, how many have one
  */
 const headerBytes = 64;
 const globals = 16;
-const slotColumns = 13;
+const slotColumns = 14;
 /** Over which uncached prompt tokens sent to an endpoint count as lately. */
 const latelyMs = 10_000;
 const isolateColumns = 2;
@@ -51,6 +52,8 @@ export class LatencyState {
   readonly #prefillAtMs: Float64Array;
   readonly #computedAtMs: Float64Array;
   readonly #labelAtMs: Float64Array;
+  /** When the last first token came, or is due where one was sent for since. */
+  readonly #firstTokenAtMs: Float64Array;
   readonly #bias: readonly Float64Array[];
   readonly #header: Int32Array;
   readonly #globals: Float64Array;
@@ -83,11 +86,13 @@ export class LatencyState {
     this.#prefillAtMs = take(slots);
     this.#computedAtMs = take(slots);
     this.#labelAtMs = take(slots);
+    this.#firstTokenAtMs = take(slots);
     this.#bias = Array.from({ length: 4 }, () => take(slots));
     this.#tpotSloMs = Array.from({ length: isolates }, () => take(slots));
     this.#tpotSlos = Array.from({ length: isolates }, () => take(slots));
     if (buffer) return;
     this.#labelAtMs.fill(-Infinity);
+    this.#firstTokenAtMs.fill(-Infinity);
     this.outputTokens = outputTokensGuess;
     for (const target of [0, 1]) {
       for (const source of [Prior, Model] as const) this.setOffset(target, source, High, spreadGuess);
@@ -144,8 +149,19 @@ export class LatencyState {
     Atomics.store(this.#header, 4 + target, Math.max(this.labels(target), Math.min(labels, 2 ** 30)));
   }
 
+  /** Since `slot` gave its last first token, or should have given one that was sent for since; Infinity before the first. */
+  firstTokenAgeMs(slot: number, nowMs: number): number {
+    return nowMs - this.#firstTokenAtMs[slot];
+  }
+
+  /** `slot` was sent a stream whose first token is due by then. Any isolate calls it. */
+  firstTokenDue(slot: number, atMs: number): void {
+    this.#firstTokenAtMs[slot] = atMs;
+  }
+
   labelled(target: number, slot: number, nowMs: number): void {
     this.#labelAtMs[slot] = nowMs;
+    if (target === 0) this.#firstTokenAtMs[slot] = nowMs;
     // Enough to know that there are some; it need not wrap.
     if (this.labels(target) < 2 ** 30) Atomics.add(this.#header, 4 + target, 1);
   }
@@ -183,7 +199,7 @@ export class LatencyState {
   /** Another endpoint has the slot. */
   reset(slot: number): void {
     this.#computedAtMs[slot] = 0;
-    this.#labelAtMs[slot] = -Infinity;
+    this.#labelAtMs[slot] = this.#firstTokenAtMs[slot] = -Infinity;
     this.#prefill[slot] = 0;
     for (const column of this.#bias) column[slot] = 0;
   }

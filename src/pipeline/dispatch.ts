@@ -23,7 +23,6 @@ import { Placed } from "./placed.ts";
  */
 const computedMsPerToken = 0.02;
 const background = { background: true };
-const again = { admitted: true };
 
 /** What a request may be placed by besides itself. */
 export interface PlaceOptions {
@@ -282,8 +281,7 @@ export class DirectDispatch implements Dispatch {
   ): { readonly decision: Placement; readonly permit: number } | Refusal {
     const { table, scheduler, clock, metrics } = this.#parts;
     const granted = room?.granted;
-    if (this.#parts.latency) this.#parts.latency.granted = granted?.slot ?? -1;
-    const decide = () => scheduler.decide(view, match, this.#slots, count, startMs, admitted ? again : undefined);
+    const decide = (held = -1) => scheduler.decide(view, match, this.#slots, count, startMs, { admitted, held });
     for (;;) {
       const decision = granted ? this.#without(granted, decide) : decide();
       if ("refused" in decision) {
@@ -317,12 +315,12 @@ export class DirectDispatch implements Dispatch {
    * Decides as if the request that was granted a place were not there yet. Where a place is what filters lack, another
    * isolate may enter meanwhile. A decision that throws gives the place back.
    */
-  #without({ slot, prefillTokens }: Place, decide: () => Placement | Refusal): Placement | Refusal {
+  #without({ slot, prefillTokens }: Place, decide: (held?: number) => Placement | Refusal): Placement | Refusal {
     const { requests, prefillTokens: tokens } = this.#parts.table;
     Atomics.sub(tokens, slot, prefillTokens);
     let done = false;
     try {
-      let decision = decide();
+      let decision = decide(slot);
       if ("refused" in decision && decision.refused === "filtered") {
         Atomics.sub(requests, slot, 1);
         try {

@@ -25,7 +25,7 @@ class Bed {
   readonly table: EndpointTable;
   readonly flow: FlowController;
   readonly dispatch: FlowDispatch;
-  decide: (slots: Uint16Array, count: number, admitted: boolean) => Placement | Refusal = (slots) =>
+  decide: (slots: Uint16Array, count: number, admitted: boolean, held: number) => Placement | Refusal = (slots) =>
     placement(slots[0]);
   /** Slots that filters leave of a request, whatever their load. */
   keep: (view: RequestView, slot: number) => boolean = () => true;
@@ -65,7 +65,7 @@ class Bed {
       metrics: { decision() {}, prefixMatched() {} },
       scheduler: {
         decide: (...[, , slots, count, , options]: Parameters<Decider["decide"]>) =>
-          this.decide(slots, count, options?.admitted ?? false),
+          this.decide(slots, count, options?.admitted ?? false, options?.held ?? -1),
         moved() {},
         eligible: (view: RequestView, _match: unknown, slots: Uint16Array, count: number) => {
           const kept = slots.subarray(0, count).filter((slot) => this.keep(view, slot));
@@ -144,6 +144,21 @@ Deno.test("FlowDispatch: a filter by requests in flight does not count the reque
   deepStrictEqual(bed.requests, [1]);
   second.release();
   deepStrictEqual([bed.requests, bed.prefillTokens], [[0], [0]]);
+});
+
+Deno.test("FlowDispatch: the scheduler is told which endpoint counts the request already", async () => {
+  const bed = new Bed([1]);
+  const told: [held: number, requests: number[]][] = [];
+  bed.decide = (_slots, _count, _admitted, held) => {
+    told.push([held, bed.requests]);
+    // As a filter that wants nobody else there; the second time it finds it so.
+    return bed.requests[0] < 1 ? placement(0) : filtered;
+  };
+  const first = await bed.place();
+  const waiting = bed.place();
+  first.release();
+  await waiting;
+  deepStrictEqual(told, [[-1, [0]], [0, [1]], [-1, [0]]]);
 });
 
 Deno.test("FlowDispatch: a request that would miss its targets is refused with the time to come again, place in hand or not", async () => {

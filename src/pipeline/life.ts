@@ -181,7 +181,10 @@ export class RequestLife {
     this.inbound.signal.removeEventListener("abort", this.#leave);
     this.letBodyGo();
     this.exchange?.cancel();
-    for (const attempt of this.#inHand) attempt.release();
+    for (const attempt of this.#inHand) {
+      if (outcome === "client-disconnect" && this.view!.stream) attempt.placed.prediction?.gaveUp(attempt.ageMs);
+      attempt.release();
+    }
     const [first] = this.#inHand;
     const attempt = this.#answering ?? first;
     const placed = attempt?.placed;

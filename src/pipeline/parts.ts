@@ -91,7 +91,7 @@ export interface Decider {
     slots: Uint16Array,
     count: number,
     nowMs: number,
-    options?: Pick<DecideOptions, "admitted">,
+    options?: Pick<DecideOptions, "admitted" | "held">,
   ): Placement | Refusal;
   explain(view: RequestView, match: PrefixMatch, slots: Uint16Array, count: number, nowMs: number): {
     readonly result: Placement | Refusal;
@@ -176,7 +176,7 @@ export interface PipelineParts {
   /** Absent: as without `options.flow`. */
   readonly flow?: FlowQueue;
   /** Absent: nothing is predicted, and nothing learned. */
-  readonly latency?: Pick<Predictor, "take" | "refused" | "prefillMs" | "granted">;
+  readonly latency?: Pick<Predictor, "take" | "refused" | "prefillMs">;
   readonly upstream: UpstreamClient;
   readonly metrics: Metrics;
   tracing: Tracing;

@@ -10,6 +10,7 @@ export class Decision implements DecisionContext {
   latency: LatencyView | undefined;
   profile = "";
   peer = -1;
+  held = -1;
   readonly rng = new Prng(0);
   readonly load: EffectiveLoad;
   readonly pickedAt: Float64Array;
@@ -26,11 +27,12 @@ export class Decision implements DecisionContext {
     for (let slot = 0; slot < table.capacity; slot++) this.pickedAt[slot] = -1 - this.rng.u32() - slot / table.capacity;
   }
 
-  begin(view: RequestView, match: PrefixMatch, nowMs: number, peer: number): void {
+  begin(view: RequestView, match: PrefixMatch, nowMs: number, peer: number, held = -1): void {
     this.view = view;
     this.match = match;
     this.nowMs = nowMs;
     this.peer = peer;
+    this.held = held;
     this.latency = undefined;
     // An odd factor unlike the generator's own step keeps the streams of successive decisions apart.
     this.rng.reseed((this.seed + Math.imul(this.#count, 0x85ebca6b)) | 0);

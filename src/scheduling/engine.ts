@@ -40,6 +40,8 @@ export interface DecideOptions {
   readonly peer?: number;
   /** The request was taken before, and needs another endpoint: admitters are not asked again. */
   readonly admitted?: boolean;
+  /** Slot that counts the request already; -1, the default, where none does. */
+  readonly held?: number;
 }
 
 /** A profile with its plugins made. */
@@ -109,9 +111,9 @@ export class Scheduler {
     candidates: Uint16Array,
     count: number,
     nowMs: number,
-    { peer = -1, admitted = false }: DecideOptions = {},
+    { peer = -1, admitted = false, held = -1 }: DecideOptions = {},
   ): Placement | Refusal {
-    this.#decision.begin(view, match, nowMs, peer);
+    this.#decision.begin(view, match, nowMs, peer, held);
     const result = this.#run(candidates, count, admitted, undefined);
     if ("refused" in result) return result;
     this.#decision.record(result.slot);

@@ -80,6 +80,8 @@ export interface DecisionContext {
   readonly profile: string;
   /** Slot of the endpoint that runs the other leg of the request; -1 when there is none. */
   readonly peer: number;
+  /** Slot among whose requests this one is counted already, as it was granted a place there; -1: nowhere. */
+  readonly held: number;
 }
 
 /** What every plugin instance has. Recording hooks are called for real decisions only, never for an explanation. */

@@ -282,11 +282,18 @@ Deno.test("an answer that its client left, or that broke off, gives its first to
   await ask(broken);
   deepStrictEqual([broken.labels, broken.outputs], [[["ttft", 120]], []]);
   broken.settled();
+});
 
+Deno.test("a client that leaves before the first token has waited for it so long: a server that hangs is told of", async () => {
   const early = await stage([stream(7)]);
   await ask(early, { leavesMs: 60, headers: { "x-slo-tpot-ms": "20" } });
-  deepStrictEqual([early.labels, early.outputs], [[], []]);
+  // Sent in the first millisecond.
+  deepStrictEqual([early.labels, early.outputs], [[["ttft", 59, "at least"]], []]);
   early.settled();
+
+  const plain = await stage([completion(51)]);
+  await ask(plain, { streams: false, leavesMs: 60 });
+  deepStrictEqual(plain.labels, [], "its tokens are nothing that is waited for one by one");
 });
 
 Deno.test("silence before the first token is a lower bound, and the attempt that answers counts from its own sending", async () => {

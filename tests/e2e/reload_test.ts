@@ -190,3 +190,26 @@ fact(
       await until("the engine is idle", () => busy(sims[0]) === 0);
     }),
 );
+
+fact(
+  "latency.quantile stays as it is learned until the next start, the policy that predicts is taken over at once",
+  () =>
+    withRunning(1, async ({ url, adminUrl, sims, configure }) => {
+      const asked = async () => {
+        const answer = await post(`${url}/v1/completions`, { model, prompt: "x", max_tokens: 1 }, {
+          headers: { "x-warmpath-predictions": "true" },
+        });
+        await answer.text();
+        return answer.headers.get("server-timing") ?? "";
+      };
+      match(await asked(), /pttft90;/);
+      await configure(sims.slice(0, 1), {
+        sections: "scheduling: { policy: predicted }\nlatency: { quantile: 0.5, echo: always }",
+      });
+      await until("the policy predicts", async () => {
+        const config = await (await fetch(`${adminUrl}/debug/config`)).json();
+        return config.latency.echo === "always";
+      });
+      match(await asked(), /pttft90;/);
+    }),
+);

@@ -165,13 +165,13 @@ const leastCases: readonly Case[] = [
   {
     name: "prefers where targets are met to any cost, and tells more from less of the others",
     slo: both,
-    endpoints: [cost(100, 0, { meets: 0.94 }), cost(9000, 0, { meets: 0.95 }), cost(100, 0, { meets: 0.7 })],
-    scores: [0.5 / 1.01, 1, 0.4],
+    endpoints: [cost(100, 0, { meets: 0.89 }), cost(9000, 0, { meets: 0.9 }), cost(100, 0, { meets: 0.7 })],
+    scores: [0.5 / 1.01, 1, 0.5 / 1.2],
   },
   {
     name: "takes the cheaper of two that meet the targets, however surely",
     slo: both,
-    endpoints: [cost(400, 0, { meets: 1 }), cost(200, 0, { meets: 0.95 })],
+    endpoints: [cost(400, 0, { meets: 1 }), cost(200, 0, { meets: 0.9 })],
     scores: [0.75, 1],
   },
   {
@@ -182,10 +182,10 @@ const leastCases: readonly Case[] = [
     scores: [0.75, 1],
   },
   {
-    // Values 0.9 − 2 and 0.5 − 0.1.
+    // Values 0.8 − 1.9 and 0.5 − 0.1.
     name: "goes where least is lost when targets are met nowhere, others' included, without a bound",
     slo: both,
-    endpoints: [cost(100, 0, { meets: 0.9, harmMisses: 2 }), cost(200, 0, { meets: 0.5, harmMisses: 0.1 })],
+    endpoints: [cost(100, 0, { meets: 0.8, harmMisses: 1.9 }), cost(200, 0, { meets: 0.5, harmMisses: 0.1 })],
     scores: [0.2, 0.5],
   },
   {

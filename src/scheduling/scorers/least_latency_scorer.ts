@@ -8,7 +8,9 @@
  * - good = the request meets its targets with at least `meetsProbability`, and of those that run there fewer than one are likely
  *   to miss theirs;
  * - score = (1 + least cost / cost) / 2 where it is good; elsewhere 1 / (2 (1 + best value − value)), of the value: probability
- *   that the request meets its targets − expected number of others that would miss theirs for it.
+ *   that the request meets its targets − expected number of others that would miss theirs for it;
+ * - where the request meets its targets nowhere with 0.01, as its time is over, score = least cost / cost / (2 (1 + others that
+ *   would miss theirs for it)) instead of the latter.
  * Without targets here or there every candidate is good, and the cost decides. An endpoint without a prediction has the mean
  * cost of those with one and is good. Without any prediction: the score of `token-work-scorer` with its defaults.
  * Parameters: `outputShare` (0.5): a TPOT tells less of what is far ahead than a TTFT, and with predictions that are 20 % wrong
@@ -24,6 +26,9 @@ const withoutPrediction = tokenWorkParams.parse({});
 
 /** Below it times say nothing: a clock's tick, a scheduler's slice. */
 const costMsMin = 1;
+
+/** A request less likely than this to meet its targets is answered as soon as can be all the same. */
+const lostProbability = 0.01;
 
 const share = z.number().min(0, "must be at least 0").max(1, "must be at most 1");
 
@@ -42,13 +47,15 @@ export const leastLatencyScorer = definePlugin({
       score(ctx, slots, n, out) {
         const { latency } = ctx;
         if (!latency || !anyKnown(latency, slots, n)) return scoreTokenWork(withoutPrediction, ctx, slots, n, out);
-        let known = 0, sum = 0, bestValue = -Infinity;
+        let known = 0, sum = 0, bestValue = -Infinity, bestMeets = 0, leastOfAll = Infinity;
         for (let i = 0; i < n; i++) {
           const slot = slots[i];
           if (latency.known[slot] === 0) continue;
           known++;
           sum += costs[i] = costAt(latency, slot, outputShare);
           bestValue = Math.max(bestValue, latency.meets[slot] - latency.harmMisses[slot]);
+          bestMeets = Math.max(bestMeets, latency.meets[slot]);
+          leastOfAll = Math.min(leastOfAll, costs[i]);
         }
         let least = Infinity;
         for (let i = 0; i < n; i++) {
@@ -57,9 +64,9 @@ export const leastLatencyScorer = definePlugin({
         }
         for (let i = 0; i < n; i++) {
           const slot = slots[i];
-          out[i] = isGood(latency, slot, meetsProbability)
-            ? (1 + least / costs[i]) / 2
-            : 0.5 / (1 + bestValue - latency.meets[slot] + latency.harmMisses[slot]);
+          if (isGood(latency, slot, meetsProbability)) out[i] = (1 + least / costs[i]) / 2;
+          else if (bestMeets < lostProbability) out[i] = leastOfAll / costs[i] / (2 + 2 * latency.harmMisses[slot]);
+          else out[i] = 0.5 / (1 + bestValue - latency.meets[slot] + latency.harmMisses[slot]);
         }
       },
     };
