@@ -63,6 +63,8 @@ Deno.test({
       admin: { port: 0 },
       memory: { prefixTree: "16MiB" },
       scheduling: { seed: 1 },
+      // The worker that trains is there before memory is first looked at, and trains again and again after that.
+      latency: { training: { interval: "1s", minSamples: 100 } },
       endpoints: servers.urls,
       // A third of the pool dies every second: more requests are sent again than the budget's tenth.
       upstream: { retryBudget: { ratio: 1 } },
