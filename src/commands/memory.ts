@@ -1,12 +1,9 @@
 /** From configuration to the memory that all isolates share. */
 import { ConfigError } from "../core/mod.ts";
-import type { Config } from "../config/mod.ts";
+import { type Config, forestBytesMax } from "../config/mod.ts";
 import { Hotpath, type MemorySizes } from "../hotpath/mod.ts";
 import { hashSeedOf } from "../kv/mod.ts";
 import type { SchedulingSetup } from "./scheduling.ts";
-
-/** Of one packed forest: 1,600 trees of depth 6. Four are laid out; what they do not use costs nothing. */
-const forestBytes = 1 << 20;
 
 /** Throws ConfigError for more than the memory's 4 GiB. */
 export async function layOut(sizes: MemorySizes, { prefix }: SchedulingSetup): Promise<Hotpath> {
@@ -25,7 +22,7 @@ export function memorySizes(config: Config, { prefix }: SchedulingSetup): Memory
     blockTreeBytes: config.memory.prefixTreeBytes,
     bodyBytesMax: config.server.bodyBytesMax,
     prefixTokensMax: prefix.tokensMax,
-    forestBytes: config.latency.enabled ? forestBytes : 0,
+    forestBytes: config.latency.enabled ? forestBytesMax : 0,
     // Workers stand beside the control isolate.
     isolates: config.workers === 1 ? 1 : config.workers + 1,
   };

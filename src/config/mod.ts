@@ -28,6 +28,7 @@ export { configReference, type ReferenceRow, referenceRows } from "./reference.t
 export { keysAndTenantsMax } from "./resolve_keys.ts";
 export { publicConfig } from "./public_config.ts";
 export { aliasRuleName, resolveConfig } from "./resolve.ts";
+export { forestBytesMax } from "./resolve_latency.ts";
 export { policyNames, type RawValues } from "./schema.ts";
 export { documentKind, type Path, pathText, SourceDocument } from "./source.ts";
 export * from "./types.ts";

@@ -79,6 +79,10 @@ const mistakes: readonly (readonly [latency: string, message: string])[] = [
     "{training: {minSamples: 500, maxSamples: 499}}",
     "latency.training.maxSamples: must be at least latency.training.minSamples (500): current value is 499",
   ],
+  [
+    "{training: {trees: 100, depth: 12}}",
+    "latency.training.trees: must be at most 42 at latency.training.depth 12: current value is 100",
+  ],
   ["{slo: {admission: some}}", 'latency.slo.admission: must be one of off, sheddable, all: current value is "some"'],
   ["{slo: {admitProbability: 2}}", "latency.slo.admitProbability: must be a number from 0 to 1: current value is 2"],
   ["{echo: true}", "latency.echo: must be one of asked, always, never: current value is true"],
