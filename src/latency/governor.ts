@@ -15,7 +15,7 @@ const newLeast = 50, newShare = 0.05;
  * What trees add must be worth their noise: whoever takes the endpoint with the least prediction takes the one whose error is
  * most to its favour.
  */
-const worthwhile = 0.95;
+const worthwhile = 0.9;
 /** A challenger whose coverage is off by more is not believed, however small its loss. */
 const coverageOff = 0.1;
 

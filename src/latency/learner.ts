@@ -12,8 +12,6 @@ import { ForestKind, type LatencyState, Model, Prior, type Source } from "./stat
 const heldBackMax = 512, heldBackShare = 0.2;
 /** Labels that must have come before the sources are compared, or a model is judged. */
 export const judgedLeast = 64;
-/** The prior takes over where it is better by this much; the model comes back where it is no worse. */
-const worse = 1.05;
 const outputWeight = 1 / 64;
 /** A pace so much slower than the pool's makes an endpoint suspect, after so many labels. */
 const sickFactor = 2, sickLabels = 12;
@@ -245,7 +243,7 @@ export class Learner {
     const [prior, model] = this.scores(target);
     if (model.labels < judgedLeast || prior.labels < judgedLeast) return;
     const source = state.source(target);
-    if (source === Model && model.pinball > prior.pinball * worse) this.#use(target, Prior);
+    if (source === Model && model.pinball > prior.pinball) this.#use(target, Prior);
     else if (source === Prior && model.pinball < prior.pinball) this.#use(target, Model);
   }
 

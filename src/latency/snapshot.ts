@@ -40,6 +40,8 @@ const headSchema = z.object({
   models: z.tuple([count, count]),
   /** Whether they are residuals. */
   residual: z.tuple([z.boolean(), z.boolean()]),
+  /** Whether they were better than the prior. */
+  inForce: z.tuple([z.boolean(), z.boolean()]),
 });
 type Head = z.infer<typeof headSchema>;
 
@@ -72,6 +74,7 @@ export function encodeSnapshot({ learner, governor, state, table, clock }: Snaps
     rows: rows.map(({ length }) => length / rowNumbers),
     models: models.map(({ length }) => length),
     residual: [residual(Ttft), residual(Tpot)],
+    inForce: [state.source(Ttft) === Model, state.source(Tpot) === Model],
   };
   const text = new TextEncoder().encode(JSON.stringify(head));
   const body = concatBytes([
@@ -146,6 +149,7 @@ export async function decodeSnapshot(bytes: Uint8Array, parts: SnapshotParts): P
   for (const [target, length] of head.models.entries()) {
     const file = bytes.slice(from, from += length);
     if (length > 0) await governor.goOn(target, file, head.offsets[target][Model], head.residual[target]);
+    if (!head.inForce[target]) state.setSource(target as 0 | 1, Prior);
   }
   return new RememberedEndpoints(head.endpoints);
 }
