@@ -83,7 +83,9 @@ export class RecordRing {
         continue;
       }
       const numbers = at + 1 + (first >>> 8), hashes = this.#halves[at * 2 + 1];
-      take(kind, this.#numbers.subarray(at + 1, numbers), this.#words.slice(numbers, numbers + hashes));
+      // Most records have none, and a view of shared memory costs a microsecond.
+      const own = hashes === 0 ? noHashes : this.#words.slice(numbers, numbers + hashes);
+      take(kind, this.#numbers.subarray(at + 1, numbers), own);
       tail = (numbers + hashes - at + tail) | 0;
       Atomics.store(this.#at, 1, tail);
       records++;

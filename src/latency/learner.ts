@@ -194,7 +194,7 @@ export class Learner {
     if (tpotRatio > 0) this.#targets[1].drift.wanted(tpotRatio, atMs);
   }
 
-  #learn(label: Label): void {
+  #learn(label: ReturnType<typeof readLabel>): void {
     const { table, state, clock, version } = this.#parts;
     const { slot, target, ms, censored } = label;
     // Its endpoint is gone, and another has the slot.
@@ -222,7 +222,7 @@ export class Learner {
     state.labelled(target, slot, nowMs);
     if (target === 0 && !censored) state.prefilled(slot, label.row[effectiveTokens], nowMs);
     if (censored && ms <= label.highMs) return;
-    this.#keep(learner, { row: new Float64Array(label.row), base, label: actual, atMs: nowMs });
+    this.#keep(learner, { row: label.row, base, label: actual, atMs: nowMs });
     if (waited) return;
     this.#paced(slot, actual - Math.log(this.fits.pool(target, label)));
     if (target === 0) this.fits.ttft(slot, label, ms);

@@ -44,12 +44,14 @@ export function writeLabel(label: Label, out: number[]): number[] {
   out[11] = label.version;
   out[12] = label.sums[0];
   out[13] = label.sums[1];
-  for (let c = 0; c < columns.length; c++) out[14 + c] = label.row[c];
+  for (let c = 0; c < columns.length; c++) out[fixed + c] = label.row[c];
   return out;
 }
 
-/** `numbers` is read during the caller's call only. */
-export function readLabel(numbers: Float64Array): Label {
+/** `numbers` is read during the call only: the label is the caller's to keep. */
+export function readLabel(numbers: ArrayLike<number>): Label & { readonly row: Float64Array } {
+  const row = new Float64Array(columns.length);
+  for (let c = 0; c < row.length; c++) row[c] = numbers[fixed + c];
   return {
     slot: numbers[0],
     generation: numbers[1],
@@ -64,6 +66,6 @@ export function readLabel(numbers: Float64Array): Label {
     highMs: numbers[10],
     version: numbers[11],
     sums: [numbers[12], numbers[13]],
-    row: numbers.subarray(14),
+    row,
   };
 }
