@@ -4,7 +4,7 @@ import { Corrections, type Score } from "./corrections.ts";
 import { Drift, type DriftReport, type Pair } from "./drift.ts";
 import { columnOf, columns, modelColumns, targets } from "./features.ts";
 import { PriorFits, priorTpotMs, priorTtftMs } from "./prior.ts";
-import { type Label, latencyRecords, readLabel } from "./record.ts";
+import { latencyRecords, readLabel } from "./record.ts";
 import { Reservoir, type Rows } from "./reservoir.ts";
 import { ForestKind, type LatencyState, Model, Prior, type Source } from "./state.ts";
 
