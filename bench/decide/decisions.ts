@@ -1,8 +1,7 @@
 /** Whole decisions over a pool in use, one after the other. */
-import { systemClock } from "../../src/core/mod.ts";
+import { Prng, systemClock } from "../../src/core/mod.ts";
 import { packForest } from "../../src/hotpath/mod.ts";
 import { columnOf, modelColumns, targets } from "../../src/latency/mod.ts";
-import { Prng } from "../../src/core/mod.ts";
 import type { Placed } from "../../src/pipeline/mod.ts";
 import type { Inbound } from "../../src/pipeline/types.ts";
 import { planFromPolicy, type Policy } from "../../src/scheduling/mod.ts";

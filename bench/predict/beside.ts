@@ -1,11 +1,11 @@
 /** Decisions while forests are trained beside them, over decisions while nothing is trained. */
-import { systemClock } from "../../src/core/mod.ts";
-import { columns, modelColumns, WorkerShop } from "../../src/latency/mod.ts";
+import { latencyDefaults } from "../../src/config/latency_defaults.ts";
+import { Prng, systemClock } from "../../src/core/mod.ts";
+import { boosting, columns, modelColumns, WorkerShop } from "../../src/latency/mod.ts";
 import { DecidingPool } from "../decide/decisions.ts";
 import { chatBody } from "../decide/population.ts";
 import type { Progress } from "../lib/progress.ts";
 import { type Figures, quantile } from "../lib/stats.ts";
-import { Prng } from "../../src/core/mod.ts";
 import { randomColumns } from "./forests.ts";
 
 export interface BesideSetting {
@@ -39,7 +39,7 @@ export async function besideFigures(setting: BesideSetting, figures: Figures): P
     return quantile(Float64Array.from(tookMs).sort(), 0.99);
   };
   await p99();
-  const shop = new WorkerShop({ clock: systemClock, quantile: () => 0.9 });
+  const shop = new WorkerShop({ clock: systemClock, quantile: () => latencyDefaults.quantile });
   try {
     for (let round = 0; round < rounds; round++) {
       progress.update("beside training", round, rounds);
@@ -73,18 +73,13 @@ async function trainOn(shop: WorkerShop, rows: number, signal: AbortSignal): Pro
       margins: new Float32Array(rows),
       weights: new Float32Array(rows).fill(1),
     };
+    const { trees, depth, learningRate } = latencyDefaults.training;
     const parameters = {
-      quantiles: [0.5, 0.9],
-      trees: 100,
-      depth: 6,
-      learningRate: 0.05,
-      rowSample: 0.8,
-      columnSample: 0.8,
-      minChildWeight: 20,
-      gamma: 0.2,
-      l1: 0.01,
-      l2: 0.1,
-      bins: 256,
+      ...boosting,
+      quantiles: [0.5, latencyDefaults.quantile],
+      trees,
+      depth,
+      learningRate,
       monotone: own.map(([, sign]) => sign),
       seed: 1,
     };

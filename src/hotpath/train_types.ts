@@ -1,3 +1,5 @@
+import type { ForestTree } from "./forest_pack.ts";
+
 /** Rows to learn from. Arrays are read while the trainer is made, and not kept. */
 export interface TrainingData {
   readonly rows: number;
@@ -41,18 +43,9 @@ export interface TrainingOptions {
   readonly seed: number;
 }
 
-/** One tree: arrays by node, node 0 is the root, `left` is -1 at a leaf, `right` is `left + 1`. */
-export interface GrownTree {
-  readonly left: Int32Array;
-  readonly right: Int32Array;
-  readonly feature: Int32Array;
-  /** At an inner node a value goes left if it is less than this; at a leaf the leaf's value. */
-  readonly threshold: Float32Array;
-  readonly defaultLeft: Uint8Array;
-  /** Inner nodes that ask for a category: the codes that go right, ascending. */
-  readonly categories?: ReadonlyMap<number, Int32Array>;
-  readonly group: number;
-  readonly weight: number;
+/** A tree that was learnt: `left` is -1 at a leaf, `right` is `left + 1`. */
+export interface GrownTree extends ForestTree {
+  /** Gain and sum of hessians of each node, its weight before the learning rate. */
   readonly gain: Float32Array;
   readonly cover: Float32Array;
   readonly baseWeight: Float32Array;

@@ -8,7 +8,6 @@ import {
   loadTokens,
   type PrefixMatch,
   type RequestView,
-  type TierLoadShares,
   tierLoadSharesDefault,
 } from "../core/mod.ts";
 
@@ -132,7 +131,6 @@ export function runningAt(facts: LatencyFacts, slot: number): number {
 
 /** What a row needs besides. */
 export interface FeatureOptions {
-  readonly tierLoadShares?: TierLoadShares;
   /** Label that holds an endpoint's role; "": it has none. */
   readonly roleLabel?: string;
 }
@@ -148,7 +146,7 @@ export function writeRow(
     readonly prefillPerS: number;
     readonly outputTokens: number;
   },
-  { tierLoadShares = tierLoadSharesDefault, roleLabel = "" }: FeatureOptions = {},
+  { roleLabel = "" }: FeatureOptions = {},
 ): void {
   const { view, table, match, load, nowMs } = facts;
   const cached = cachedTokens(view, match, slot);
@@ -169,7 +167,7 @@ export function writeRow(
   out[13][row] = 0;
   out[14][row] = aheadTokens;
   out[15][row] = prefillPerS;
-  out[16][row] = loadTokens(match, slot, tierLoadShares);
+  out[16][row] = loadTokens(match, slot, tierLoadSharesDefault);
   out[17][row] = adapterResident(view, table, slot);
   const age = table.sampleAgeMs(slot, nowMs);
   out[18][row] = age === Infinity ? NaN : age;

@@ -20,7 +20,7 @@ const worthwhile = 0.9;
 const coverageOff = 0.1;
 
 /** llm-d's, but that a leaf stands for 20 rows: what is left of the prior is mostly chance. */
-const boosting = {
+export const boosting = {
   rowSample: 0.8,
   columnSample: 0.8,
   minChildWeight: 20,

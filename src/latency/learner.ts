@@ -2,7 +2,7 @@
 import type { Clock, EndpointTable, Prng } from "../core/mod.ts";
 import { Corrections, type Score } from "./corrections.ts";
 import { Drift, type DriftReport, type Pair } from "./drift.ts";
-import { columnOf, columns, modelColumns, targets } from "./features.ts";
+import { columnOf, modelColumns, targets } from "./features.ts";
 import { PriorFits, priorTpotMs, priorTtftMs } from "./prior.ts";
 import { latencyRecords, readLabel } from "./record.ts";
 import { Reservoir, type Rows } from "./reservoir.ts";
@@ -267,9 +267,4 @@ export class Learner {
       this.#parts.observer?.suspected?.(slot, factor, !sick);
     }
   }
-}
-
-/** Columns of one row, by name; for explanations. */
-export function namedRow(row: ArrayLike<number>): Record<string, number> {
-  return Object.fromEntries(columns.map((name, c) => [name, row[c]]));
 }

@@ -1,9 +1,9 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
 import { endpointMeta, EndpointState, Prng } from "../core/mod.ts";
-import { columnOf, columns, modelColumns } from "./features.ts";
+import { columnOf, modelColumns } from "./features.ts";
 import { testRow, TestWorld } from "./latency_testing.ts";
-import { judgedLeast, namedRow } from "./learner.ts";
+import { judgedLeast } from "./learner.ts";
 import type { LearnerObserver } from "./learner.ts";
 import { latencyRecords } from "./record.ts";
 import { Model, Prior } from "./state.ts";
@@ -273,9 +273,4 @@ Deno.test("the whole way: predicted, told, learned, predicted better", () => {
   ok(mape < 0.2, `${mape}`);
   near(covered / errors.length, 0.9, 0.04);
   equal(world.ring.dropped, 0);
-});
-
-Deno.test("namedRow() names every column", () => {
-  const row = columns.map((_, c) => c);
-  deepStrictEqual(Object.entries(namedRow(row)), columns.map((name, c) => [name, c]));
 });

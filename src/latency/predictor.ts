@@ -195,7 +195,7 @@ export class Predictor {
   #fill(facts: LatencyFacts, slot: number, row: number, outputTokens: number): void {
     const { view, table, match, load, nowMs } = facts;
     const state = this.#state, forests = this.#forests;
-    const loads = loadTokens(match, slot, this.options.tierLoadShares ?? tierLoadSharesDefault);
+    const loads = loadTokens(match, slot, tierLoadSharesDefault);
     this.#rowOf[slot] = row;
     this.#predicted[slot] = this.#predictions;
     this.#own[row] = uncachedTokens(view, match, slot) + loads;

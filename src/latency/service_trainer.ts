@@ -1,13 +1,8 @@
 /** The trainer that runs as a service of its own (`deploy/trainer`): a real XGBoost behind HTTP. */
 import { createHash } from "node:crypto";
 import { type Clock, concatBytes, reasonOf, sleep } from "../core/mod.ts";
-import {
-  type ForestTrainer,
-  type LatencyTarget,
-  TrainingError,
-  type TrainingParameters,
-  type TrainingSet,
-} from "./trainer.ts";
+import type { Target } from "./features.ts";
+import { type ForestTrainer, TrainingError, type TrainingParameters, type TrainingSet } from "./trainer.ts";
 
 /** Sends a request; as the global `fetch`. */
 export type ServiceFetcher = (url: string, init: RequestInit) => Promise<Response>;
@@ -46,7 +41,7 @@ interface Answer {
 export class ServiceTrainer implements ForestTrainer {
   readonly #options: ServiceTrainerOptions;
   readonly #base: string;
-  readonly #running = new Map<LatencyTarget, { readonly end: AbortController; readonly done: Promise<unknown> }>();
+  readonly #running = new Map<Target, { readonly end: AbortController; readonly done: Promise<unknown> }>();
   /** The newest model of each target: what the service says has not changed is not sent again. */
   readonly #models = new Map<string, { readonly etag: string; readonly bytes: Uint8Array }>();
   #stopped = false;
@@ -61,7 +56,7 @@ export class ServiceTrainer implements ForestTrainer {
   }
 
   async train(
-    target: LatencyTarget,
+    target: Target,
     set: TrainingSet,
     parameters: TrainingParameters,
     signal: AbortSignal,
@@ -100,7 +95,7 @@ export class ServiceTrainer implements ForestTrainer {
     await Promise.all(running.map(({ done }) => done));
   }
 
-  async #train(target: LatencyTarget, samples: TrainingSet, parameters: TrainingParameters, signal: AbortSignal) {
+  async #train(target: Target, samples: TrainingSet, parameters: TrainingParameters, signal: AbortSignal) {
     const set = setName(this.#options.name ?? "router", samples);
     const body = samplesBody({ set, source: this.#options.source, target }, samples);
     const samplesType = "application/vnd.warmpath.samples";
@@ -119,7 +114,7 @@ export class ServiceTrainer implements ForestTrainer {
   }
 
   /** The model, once there is one. */
-  async #model(path: string, target: LatencyTarget, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  async #model(path: string, target: Target, signal: AbortSignal): Promise<Uint8Array | undefined> {
     const known = this.#models.get(target);
     const headers = known ? { "if-none-match": known.etag } : undefined;
     const { status, etag, bytes } = await this.#ask(path, { method: "GET", headers }, signal);

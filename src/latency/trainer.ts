@@ -1,8 +1,6 @@
 /** What trains forests: the built-in trainer and the trainer service are asked in the same way. */
+import type { Target } from "./features.ts";
 import type { FeatureType } from "./xgboost/ensemble.ts";
-
-/** What is predicted: milliseconds to the first token, or between two tokens. */
-export type LatencyTarget = "ttft" | "tpot";
 
 /** Samples of one target in the order of time, by column. */
 export interface TrainingSet {
@@ -74,7 +72,7 @@ export interface ForestTrainer {
    * Rejects with a `TrainingError`, as soon as `signal` aborts with reason `cancelled`.
    */
   train(
-    target: LatencyTarget,
+    target: Target,
     set: TrainingSet,
     parameters: TrainingParameters,
     signal: AbortSignal,

@@ -8,7 +8,7 @@ const categoryEnd = 2 ** 24;
  * ensemble's base margin or from `baseMargin`, which replaces it. `row` is rounded to float32; NaN is a missing value.
  */
 export function predictMargins(
-  { trees, baseMargin: intercepts }: Ensemble,
+  { trees, baseMargin: intercepts }: Pick<Ensemble, "trees" | "baseMargin">,
   row: ArrayLike<number>,
   baseMargin?: ArrayLike<number>,
 ): Float32Array {

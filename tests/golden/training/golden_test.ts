@@ -1,9 +1,9 @@
 /** The trainer and the writer against XGBoost: what it learns from the same rows, and what it makes of our files. */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
-import { type TrainingData, TreeTrainer } from "../../../src/hotpath/mod.ts";
+import { type GrownForest, type TrainingData, TreeTrainer } from "../../../src/hotpath/mod.ts";
 import { trainingOptions } from "../../../src/latency/mod.ts";
+import { predictMargins } from "../../../src/latency/xgboost/predict_twin.ts";
 import { type Case, cases, columnsOf, dataOf, optionsOf, read } from "./cases.ts";
-import { marginsOf } from "./evaluate.ts";
 import { models, rowsToPredict } from "./models.ts";
 
 interface Figures {
@@ -25,6 +25,20 @@ function meanOf({ rows, weights }: TrainingData, value: (row: number) => number)
     all += weight;
   }
   return sum / all;
+}
+
+/** Margins by output, then by row. */
+function marginsOf(
+  { base, trees }: GrownForest,
+  { rows, columns, margins }: Pick<TrainingData, "rows" | "columns" | "margins">,
+): Float32Array[] {
+  const sums = Array.from(base, () => new Float32Array(rows));
+  for (let row = 0; row < rows; row++) {
+    const begin = margins ? base.map(() => margins[row]) : base;
+    const out = predictMargins({ trees, baseMargin: begin }, columns.map((column) => column[row]));
+    for (const [group, sum] of sums.entries()) sum[row] = out[group];
+  }
+  return sums;
 }
 
 async function learnt(kase: Case): Promise<Float32Array[]> {
@@ -64,11 +78,7 @@ Deno.test("XGBoost predicts with our files what we do, to the bit", () => {
   const known: Record<string, { versions: string[]; bits: number[] }> = parse("margins.json");
   deepStrictEqual(Object.keys(known).sort(), written.map(({ name }) => name).sort());
   for (const { name, ensemble } of written) {
-    const trees = ensemble.trees.map((tree) => ({
-      ...tree,
-      threshold: tree.threshold.map((value, node) => tree.left[node] < 0 ? value * tree.weight : value),
-    }));
-    const margins = marginsOf({ base: ensemble.baseMargin, trees }, rowsToPredict());
+    const margins = marginsOf({ base: ensemble.baseMargin, trees: ensemble.trees }, rowsToPredict());
     const bits = margins.flatMap((values) => [...new Uint32Array(values.buffer)]);
     deepStrictEqual(bits, known[name].bits, name);
   }
